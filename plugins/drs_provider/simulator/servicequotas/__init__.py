@@ -1,0 +1,1 @@
+"""Service Quotas for DRS, beside the services that moto itself answers for."""
