@@ -1,0 +1,124 @@
+"""What an AWS error means to the one who made the call: wait, look, take new credentials, or give up.
+
+Duck-typed on purpose: the same rules serve botocore, aiobotocore and the network errors below them, and nothing of
+them is imported here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["Fault", "classify", "error_code", "error_text"]
+
+
+class Fault(str, Enum):
+    """The kinds of failure that need different answers."""
+
+    THROTTLED = "throttled"
+    """Refused for its rate; nothing was done. Slow down and ask again."""
+    AMBIGUOUS = "ambiguous"
+    """A 5xx, a time-out or a broken connection: the call may have been carried out. Look before asking again."""
+    CONFLICT = "conflict"
+    """409: the resource is in use, perhaps through one's own earlier call."""
+    QUOTA = "quota"
+    """402: a service quota is reached."""
+    EXPIRED = "expired"
+    """The credentials have expired or cannot be obtained at the moment: ask again with a new client."""
+    DEFINITE = "definite"
+    """Will not get better by asking again: validation, access denied, not found."""
+
+
+_THROTTLING = frozenset(
+    {
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_EXPIRED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "RequestExpired",
+        "UnrecognizedClientException",
+    }
+)
+_EXPIRED_BY_NAME = frozenset(
+    {"CredentialRetrievalError", "NoCredentialsError", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
+)
+# Raised by botocore before anything is sent, or never cured by another try.
+_DEFINITE_BY_NAME = frozenset(
+    {
+        "DataNotFoundError",
+        "InvalidRegionError",
+        "NoRegionError",
+        "OperationNotPageableError",
+        "ParamValidationError",
+        "ProfileNotFound",
+        "UnknownServiceError",
+    }
+)
+_DEFINITE_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "InvalidSignatureException",
+        "OptInRequired",
+        "ResourceNotFoundException",
+        "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
+        "UninitializedAccountException",
+        "ValidationException",
+    }
+)
+
+
+def error_code(error: BaseException) -> str:
+    """Return the AWS error code of an exception, or the name of its class where it has none."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return str(code) if code else type(error).__name__
+
+
+def error_text(error: BaseException) -> str:
+    """Return ``Code: message``, the way errors are shown in logs and in failures."""
+    response = getattr(error, "response", None)
+    message = response.get("Error", {}).get("Message") if isinstance(response, dict) else None
+    text = str(message or error).strip()
+    return f"{error_code(error)}: {text}" if text else error_code(error)
+
+
+def classify(error: BaseException) -> Fault:
+    """
+    Return what kind of failure an exception of an AWS call is.
+
+    An exception that is not known here counts as :attr:`Fault.AMBIGUOUS`: to look again is harmless, to give up or to
+    repeat the call blindly is not.
+    """
+    code = error_code(error)
+    response = getattr(error, "response", None)
+    status = 0
+    if isinstance(response, dict):
+        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    if code in _THROTTLING or status == 429:
+        return Fault.THROTTLED
+    if code in _EXPIRED or type(error).__name__ in _EXPIRED_BY_NAME:
+        return Fault.EXPIRED
+    if code in _DEFINITE_CODES or type(error).__name__ in _DEFINITE_BY_NAME:
+        return Fault.DEFINITE
+    if code == "ConflictException" or status == 409:
+        return Fault.CONFLICT
+    if code == "ServiceQuotaExceededException" or status == 402:
+        return Fault.QUOTA
+    if 400 <= status < 500:
+        return Fault.DEFINITE
+    return Fault.AMBIGUOUS
