@@ -1,0 +1,145 @@
+"""``drs-plan rehearse``: run a plan on a private Airflow against the simulator, before it reaches production."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from drs_provider.rehearsal.progress import RunProgress
+    from drs_provider.rehearsal.rehearsal import RehearsalResult
+
+__all__ = ["rehearse"]
+
+
+def rehearse(
+    plan: Annotated[Path, typer.Argument(help="The plan file.", exists=True, dir_okay=False)],
+    scenario: Annotated[
+        Path | None, typer.Option(help="What the simulator serves. Absent: made from the plan, everything goes well.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="How many times faster than real time AWS is.", min=0.01)] = 60,
+    mode: Annotated[str, typer.Option(help="drill or recovery.")] = "drill",
+    conf: Annotated[str, typer.Option(help="Run parameters as JSON, over the defaults.")] = "{}",
+    log: Annotated[Path | None, typer.Option(help="The simulator's log: API calls and changes of state.")] = None,
+    airflow_home: Annotated[
+        Path | None, typer.Option(help="Airflow's folder, kept afterwards. Absent: a temporary one.")
+    ] = None,
+    reports: Annotated[Path, typer.Option(help="The folder that takes the report.")] = Path("reports"),
+    approve: Annotated[bool, typer.Option(help="Answer the plan's approvals with yes, in an approver's name.")] = True,
+    keep: Annotated[bool, typer.Option(help="Leave Airflow's UI open afterwards, until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option(help="The port of Airflow's UI; 0 takes a free one.")] = 0,
+) -> None:
+    """Run a plan on a real Airflow against a simulated AWS. Exit 0: it succeeded, 1: it failed, 2: cannot run."""
+    from rich.console import Console
+
+    from drs_provider.plan import PlanError, load_plan
+    from drs_provider.rehearsal.processes import ProcessDied
+
+    console = Console()
+    try:
+        loaded = load_plan(plan)
+    except PlanError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    parameters = _parameters(conf, mode, loaded.plan.name)
+    from drs_provider.rehearsal.rehearsal import Rehearsal
+    from drs_provider.rehearsal.scenario import SimulatorMissing, write_scenario
+
+    # A terminal that is closed ends the rehearsal as Ctrl-C does, and leaves no process behind either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ExitStack() as stack:
+        if airflow_home:
+            folder = airflow_home.resolve()
+        else:
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="drs-rehearsal-", ignore_cleanup_errors=True))
+            )
+        try:
+            served = scenario.resolve() if scenario else write_scenario(plan, folder / "simulator" / "scenario.yaml")
+            rehearsal = Rehearsal(
+                loaded,
+                folder,
+                served,
+                speed=speed,
+                log_path=log.resolve() if log else None,
+                settings={"AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER": str(reports.resolve())},
+                port=port,
+            )
+            console.print(f"Starting Airflow and a simulated AWS for [bold]{loaded.plan.name}[/] …")
+            with rehearsal.running():
+                console.print(f"Airflow: {rehearsal.airflow.url} ({rehearsal.login})")
+                run_id = rehearsal.start_run(parameters)
+                result = _watch(console, rehearsal, run_id, approve=approve)
+                _print_result(console, result)
+                if keep:
+                    _wait_for_ctrl_c(console, rehearsal.airflow.url)
+        except KeyboardInterrupt:
+            console.print("Stopped.")
+            raise typer.Exit(130) from None
+        except (SimulatorMissing, ProcessDied, TimeoutError) as error:
+            typer.echo(f"The rehearsal could not be run: {error}", err=True)
+            raise typer.Exit(2) from None
+    raise typer.Exit(0 if result.succeeded else 1)
+
+
+def _parameters(conf: str, mode: str, plan_name: str) -> dict[str, Any]:
+    try:
+        parameters = json.loads(conf)
+    except ValueError as error:
+        typer.echo(f"--conf is not JSON: {error}", err=True)
+        raise typer.Exit(2) from None
+    if not isinstance(parameters, dict) or mode not in ("drill", "recovery"):
+        typer.echo("--conf must be a JSON object, and --mode drill or recovery", err=True)
+        raise typer.Exit(2)
+    defaults = {"mode": mode} | ({"confirm": plan_name} if mode == "recovery" else {})
+    return defaults | parameters
+
+
+def _watch(console: Console, rehearsal: Any, run_id: str, *, approve: bool) -> RehearsalResult:
+    """Follow the run: a table that lives in a terminal, a line for each change elsewhere."""
+    if console.is_terminal:
+        from rich.live import Live
+
+        with Live(console=console, refresh_per_second=4) as live:
+            result: RehearsalResult = rehearsal.watch(
+                run_id, lambda progress: live.update(progress.render()), approve=approve
+            )
+        return result
+    shown: dict[str, str] = {}
+
+    def print_changes(progress: RunProgress) -> None:
+        for wave, line in zip(progress.waves, progress.lines(), strict=True):
+            if shown.get(wave) != line:
+                shown[wave] = line
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    plain: RehearsalResult = rehearsal.watch(run_id, print_changes, approve=approve)
+    return plain
+
+
+def _print_result(console: Console, result: RehearsalResult) -> None:
+    console.print()
+    if result.report and (summary := result.report / "summary.md").exists():
+        from rich.markdown import Markdown
+
+        console.print(Markdown(summary.read_text(encoding="utf-8")))
+        console.print(f"Report: {result.report / 'report.html'}", soft_wrap=True)
+    for task in result.failed:
+        console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")
+        for line in task.log:
+            console.print(f"  {line}", markup=False, highlight=False)
+    verdict = "[bold green]The run succeeded.[/]" if result.succeeded else "[bold red]The run failed.[/]"
+    console.print(f"\n{verdict}")
+
+
+def _wait_for_ctrl_c(console: Console, url: str) -> None:
+    console.print(f"Airflow stays open at {url}. Ctrl-C ends it.")
+    signal.pause()

@@ -1,0 +1,183 @@
+"""A recovery plan becomes an Airflow DAG: a task group for each wave, and edges exactly those of the dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, BaseOperator, TaskGroup, TriggerRule, chain
+
+from drs_provider.dag.docs import plan_page
+from drs_provider.dag.params import run_params
+from drs_provider.dag.tasks import (
+    ApproveWave,
+    CheckInstances,
+    ConfirmRun,
+    LaunchWave,
+    Preflight,
+    RollBackWave,
+    RunScript,
+    SettleWave,
+    TerminateDrill,
+    WaitForLaunch,
+    WriteReport,
+)
+
+if TYPE_CHECKING:
+    from drs_provider.plan import HealthCheck, LoadedPlan, Wave
+
+__all__ = ["build_dag"]
+
+# Before this date no plan existed. A date in the past lets a schedule begin at its next moment; the value itself means
+# nothing, because nothing is caught up.
+_START_DATE = datetime(2024, 1, 1, tzinfo=timezone.utc)
+
+# Checks of the instance itself come before the scripts that need it; checks of the service on it come after those that
+# start the service.
+_INSTANCE_CHECKS = frozenset({"instance_status", "ssm_online"})
+
+# Every task finds out on its own whether its wave takes part in the run. With all_success, one script that is left out
+# in a drill would skip the launch behind it.
+_WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED}
+
+
+def build_dag(loaded: LoadedPlan) -> DAG:
+    """Build the DAG of a plan. It reads nothing but its argument: no network, no database, no clock.
+
+    :param loaded: a valid plan with its file and hash.
+    :returns: the DAG, whose id is the plan's name.
+    """
+    plan = loaded.plan
+    with DAG(
+        dag_id=plan.name,
+        description=plan.description,
+        doc_md=plan_page(loaded),
+        schedule=plan.drill.schedule,
+        start_date=_START_DATE.astimezone(ZoneInfo(plan.drill.timezone)),
+        catchup=False,
+        max_active_runs=1,
+        max_active_tasks=256,
+        tags=["drs", *plan.tags],
+        params=run_params(plan),
+        # A plan file is data. Nothing in it is ever rendered as a template with access to files.
+        template_searchpath=None,
+        default_args={
+            "owner": plan.owner,
+            # A retry costs nothing: every task looks first for what an earlier try started.
+            "retries": 3,
+            "retry_delay": timedelta(seconds=5),
+        },
+    ) as dag:
+        confirm = ConfirmRun(task_id="confirm", loaded=loaded)
+        preflight = Preflight(task_id="preflight", loaded=loaded)
+        confirm >> preflight
+        waves = {wave.name: _WaveTasks(loaded, wave) for wave in plan.waves}
+        for wave in plan.waves:
+            needed: Sequence[BaseOperator] = [task for name in wave.depends_on for task in waves[name].last]
+            chain(needed or [preflight], waves[wave.name].first)
+        _add_ending(loaded, waves, confirm, preflight)
+    return dag
+
+
+class _WaveTasks:
+    """The task group of one wave."""
+
+    def __init__(self, loaded: LoadedPlan, wave: Wave) -> None:
+        self.loaded = loaded
+        self.wave = wave
+        self.rollback: RollBackWave | None = None
+        with TaskGroup(wave.name, tooltip=wave.description or ""):
+            steps = self._steps()
+            for before, after in pairwise(steps):
+                for task in before:
+                    task >> after
+        self.first = steps[0]
+        self.last = steps[-1]
+        self.all = [task for step in steps for task in step]
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"loaded": self.loaded, "wave": self.wave, **_WAVE_TASK}
+
+    def _steps(self) -> list[list[BaseOperator]]:
+        wave = self.wave
+        steps: list[list[BaseOperator]] = []
+        if wave.approval:
+            steps.append([ApproveWave(task_id="approve", **self._common)])
+        steps += self._scripts("pre_launch")
+        steps.append([LaunchWave(task_id="launch", **self._common)])
+        steps.append([WaitForLaunch(task_id="wait_for_launch", **self._common)])
+        if wave.settle:
+            steps.append([SettleWave(task_id="settle", **self._common)])
+        instance_checks, service_checks = self._health_checks()
+        steps.append(instance_checks)
+        steps += self._scripts("post_launch")
+        steps.append(service_checks)
+        return [step for step in steps if step]
+
+    def _scripts(self, section: str) -> list[list[BaseOperator]]:
+        scripts = getattr(self.wave, section)
+        if not scripts:
+            return []
+        with TaskGroup(section):
+            return [[RunScript.of(script, task_id=script.name, section=section, **self._common)] for script in scripts]
+
+    def _health_checks(self) -> tuple[list[BaseOperator], list[BaseOperator]]:
+        instance: list[BaseOperator] = []
+        service: list[BaseOperator] = []
+        if self.wave.health_checks:
+            with TaskGroup("health"):
+                for task_id, check in _numbered(self.wave.health_checks):
+                    task = CheckInstances.of(check, task_id=task_id, **self._common)
+                    (instance if check.type in _INSTANCE_CHECKS else service).append(task)
+        return instance, service
+
+    def add_rollback(self, *, whole_recovery: bool) -> RollBackWave:
+        """Add the task that unwinds this wave, inside its group."""
+        self.rollback = RollBackWave(
+            task_id=f"{self.wave.name}.rollback",
+            loaded=self.loaded,
+            wave=self.wave,
+            wave_task_ids=[task.task_id for task in self.all],
+            whole_recovery=whole_recovery,
+            trigger_rule=TriggerRule.ALL_DONE,
+        )
+        return self.rollback
+
+
+def _add_ending(
+    loaded: LoadedPlan, waves: dict[str, _WaveTasks], confirm: BaseOperator, preflight: BaseOperator
+) -> None:
+    """Add what comes after the waves: rollbacks, the end of the drill, the report."""
+    plan = loaded.plan
+    work = [confirm, preflight, *(task for wave in waves.values() for task in wave.all)]
+    unwind_all = plan.recovery.on_failure == "rollback"
+    rollbacks: list[BaseOperator] = []
+    for tasks in waves.values():
+        if unwind_all or tasks.wave.on_failure == "rollback":
+            rollback = tasks.add_rollback(whole_recovery=unwind_all)
+            (work if unwind_all else tasks.all) >> rollback
+            rollbacks.append(rollback)
+    if unwind_all:
+        # Dependents first: a wave is unwound when every wave that stands on it has been.
+        for wave in plan.waves:
+            for name in wave.depends_on:
+                chain(waves[wave.name].rollback, waves[name].rollback)
+    # Teardown tasks still run when a person marks the whole run as failed; other tasks would be skipped.
+    terminate = TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
+    # The report is the last task and passes the verdict: it is the only leaf, so its state is the run's state.
+    report = WriteReport(task_id="report", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
+    [*work, *rollbacks] >> terminate >> report
+
+
+def _numbered(checks: Sequence[HealthCheck]) -> list[tuple[str, HealthCheck]]:
+    """Name each check by its type, and number a type that occurs again: ``tcp``, ``tcp_2``."""
+    seen: dict[str, int] = {}
+    named = []
+    for check in checks:
+        seen[check.type] = seen.get(check.type, 0) + 1
+        named.append((check.type if seen[check.type] == 1 else f"{check.type}_{seen[check.type]}", check))
+    return named

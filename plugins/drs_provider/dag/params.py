@@ -1,0 +1,76 @@
+"""The form that Airflow's UI shows when a person starts a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Param
+
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["run_params"]
+
+
+def run_params(plan: RecoveryPlan) -> dict[str, Param]:
+    """Return the run parameters of a plan's DAG, each with its form field.
+
+    :param plan: the plan; its name and waves stand in the form.
+    """
+    waves = [wave.name for wave in plan.waves]
+    return {
+        "mode": Param(
+            "drill",
+            type="string",
+            enum=["drill", "recovery"],
+            title="Mode",
+            values_display={"drill": "Drill: rehearse, then clean up", "recovery": "RECOVERY: the real thing"},
+            description="A drill launches isolated copies and terminates them afterwards. A recovery is for real.",
+        ),
+        "confirm": Param(
+            "",
+            type=["null", "string"],
+            title="Confirm a real recovery",
+            description=f"Only for a recovery: type the plan's name, {plan.name}.",
+        ),
+        "waves": Param(
+            [],
+            type="array",
+            items={"type": "string", "enum": waves},
+            examples=waves,
+            title="Waves",
+            description="The waves to run. Empty: all of them. Waves left out count as done.",
+        ),
+        "snapshot_time": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Point in time",
+            description="Recover each server to its last snapshot at or before this time. Empty: the latest data.",
+        ),
+        "skip_scripts": Param(
+            False,
+            type="boolean",
+            title="Skip scripts",
+            description="Launch the servers without the scripts before and after each wave.",
+        ),
+        "keep_drill_instances": Param(
+            False,
+            type="boolean",
+            title="Keep drill instances",
+            description="Leave the instances of a drill running. You pay for them until you terminate them.",
+        ),
+        "override": Param(
+            None,
+            type=["null", "object"],
+            properties={
+                "findings": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "reason": {"type": "string", "minLength": 1},
+            },
+            required=["findings", "reason"],
+            additionalProperties=False,
+            title="Override preflight findings",
+            description='Only for a recovery: go on although preflight found something, such as {"findings": '
+            '["replication-lag"], "reason": "the source site is gone"}. It is recorded in the report.',
+        ),
+    }

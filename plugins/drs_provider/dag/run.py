@@ -1,0 +1,162 @@
+"""One run of a recovery plan as its tasks see it: the checked run parameters and the run's identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["Mode", "Override", "RecoveryRun", "RunParameterError"]
+
+Mode = Literal["drill", "recovery"]
+
+PARAMETERS = ("mode", "confirm", "waves", "snapshot_time", "skip_scripts", "keep_drill_instances", "override")
+
+
+class RunParameterError(ValueError):
+    """Run parameters that cannot be used; the message lists every mistake."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """Preflight findings that a person decided to go on with.
+
+    :param findings: the codes of the findings.
+    :param reason: why, in that person's words.
+    """
+
+    findings: frozenset[str]
+    reason: str
+
+
+@dataclass(frozen=True)
+class RecoveryRun:
+    """What a run was asked to do.
+
+    :param dag_id: the DAG, which is the plan's name.
+    :param run_id: Airflow's run id.
+    :param mode: ``drill`` or ``recovery``.
+    :param confirm: what the person typed to confirm a real recovery.
+    :param waves: the waves to run; empty means all.
+    :param snapshot_time: recover each server to its last snapshot at or before this time; None means the latest.
+    :param skip_scripts: whether the scripts of the plan are left out.
+    :param keep_drill_instances: whether drill instances are left running.
+    :param override: the findings that a person decided to go on with, if any.
+    """
+
+    dag_id: str
+    run_id: str
+    mode: Mode = "drill"
+    confirm: str = ""
+    waves: frozenset[str] = frozenset()
+    snapshot_time: datetime | None = None
+    skip_scripts: bool = False
+    keep_drill_instances: bool = False
+    override: Override | None = None
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether the run is a drill."""
+        return self.mode == "drill"
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The codes of the findings that a person decided to go on with."""
+        return self.override.findings if self.override else frozenset()
+
+    def selects(self, wave: str) -> bool:
+        """Whether a wave takes part in this run."""
+        return not self.waves or wave in self.waves
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> RecoveryRun:
+        """Read a run from Airflow's task context.
+
+        :raises RunParameterError: when a parameter cannot be read.
+        """
+        dag_run = context["dag_run"]
+        return cls.from_parameters(dag_run.dag_id, dag_run.run_id, context["params"])
+
+    @classmethod
+    def from_parameters(cls, dag_id: str, run_id: str, parameters: Mapping[str, Any]) -> RecoveryRun:
+        """Read a run from its parameters.
+
+        :raises RunParameterError: when a parameter cannot be read.
+        """
+        mode = parameters.get("mode") or "drill"
+        if mode not in ("drill", "recovery"):
+            raise RunParameterError(f"mode is {mode!r}; expected drill or recovery")
+        return cls(
+            dag_id=dag_id,
+            run_id=run_id,
+            mode=cast("Mode", mode),
+            confirm=str(parameters.get("confirm") or ""),
+            waves=frozenset(parameters.get("waves") or ()),
+            snapshot_time=_parse_time(parameters.get("snapshot_time")),
+            skip_scripts=bool(parameters.get("skip_scripts")),
+            keep_drill_instances=bool(parameters.get("keep_drill_instances")),
+            override=_parse_override(parameters.get("override")),
+        )
+
+    def check(self, plan: RecoveryPlan, conf: Mapping[str, Any], *, scheduled: bool) -> None:
+        """Refuse what Airflow's form cannot refuse: rules across parameters, and unknown ones.
+
+        :param plan: the plan that the run is of.
+        :param conf: what was handed over when the run was triggered.
+        :param scheduled: whether the schedule started the run.
+        :raises RunParameterError: with every mistake.
+        """
+        mistakes = [_unknown("run parameter", key, PARAMETERS) for key in conf if key not in PARAMETERS]
+        names = [wave.name for wave in plan.waves]
+        mistakes += [_unknown("wave", wave, names) for wave in sorted(self.waves) if wave not in names]
+        if self.mode == "recovery":
+            if scheduled:
+                mistakes.append("a scheduled run is always a drill; start a recovery by hand")
+            if self.confirm != plan.name:
+                typed = f"it is {self.confirm!r}" if self.confirm else "it is empty"
+                mistakes.append(
+                    f"a real recovery starts only when the parameter confirm is the plan's name, {plan.name!r}; {typed}"
+                )
+        elif self.override:
+            mistakes.append("override is for real recoveries; a drill must show the findings, not pass over them")
+        if self.snapshot_time and self.snapshot_time > datetime.now(timezone.utc):
+            mistakes.append(f"snapshot_time {self.snapshot_time.isoformat()} lies in the future")
+        if mistakes:
+            raise RunParameterError("This run was refused, and nothing was started:\n- " + "\n- ".join(mistakes))
+
+
+def _unknown(kind: str, name: object, known: tuple[str, ...] | list[str]) -> str:
+    nearest = get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+def _parse_time(value: object) -> datetime | None:
+    if value in (None, ""):
+        return None
+    try:
+        # Python 3.10 does not read the "Z" that Airflow's form sends.
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        raise RunParameterError(
+            f"snapshot_time is {value!r}; expected a date and time such as 2026-11-23T06:00:00+00:00"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _parse_override(value: object) -> Override | None:
+    if not value:
+        return None
+    findings = value.get("findings") if isinstance(value, Mapping) else None
+    reason = value.get("reason") if isinstance(value, Mapping) else None
+    if not isinstance(findings, (list, tuple)) or not findings or not isinstance(reason, str) or not reason.strip():
+        raise RunParameterError(
+            'override must name the findings and the reason, such as {"findings": ["replication-lag"], '
+            '"reason": "the source site is gone"}'
+        )
+    return Override(frozenset(map(str, findings)), reason.strip())

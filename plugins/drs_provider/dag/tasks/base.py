@@ -1,0 +1,101 @@
+"""What every task of a recovery plan's DAG shares: the plan, the run, and the refusal to act on a changed plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.exceptions import AirflowFailException, AirflowSkipException
+
+from drs_provider.dag.run import RecoveryRun, RunParameterError
+
+if TYPE_CHECKING:
+    from drs_provider.plan import LoadedPlan, Wave
+
+__all__ = ["PLAN_KEY", "RecoveryTask", "utc_now"]
+
+PLAN_KEY = "plan"
+"""XCom key under which the run's first task records the plan that the run is of."""
+
+
+def utc_now() -> str:
+    """Return the present time as ISO 8601 in UTC."""
+    return datetime.now(timezone.utc).isoformat()
+
+
+class RecoveryTask:
+    """Mixed into the operators of a plan's DAG.
+
+    ``loaded`` is the plan with its file and hash; ``wave`` the wave, None for the tasks of the whole plan.
+    """
+
+    loaded: LoadedPlan
+    wave: Wave | None = None
+    dag_id: str
+    log: Any
+
+    @property
+    def aws(self) -> dict[str, Any]:
+        """The connection and the region of the plan, as every operator takes them."""
+        return {"aws_conn_id": self.loaded.plan.target.aws_conn_id, "region_name": self.loaded.plan.target.region}
+
+    def run(self, context: Mapping[str, Any]) -> RecoveryRun:
+        """Return the run, checked as far as one parameter alone can be.
+
+        :raises AirflowFailException: when a run parameter cannot be read.
+        """
+        try:
+            return RecoveryRun.from_context(context)
+        except RunParameterError as error:
+            raise AirflowFailException(str(error)) from None
+
+    def begin(self, context: Mapping[str, Any]) -> RecoveryRun:
+        """Start a task's work: skip a wave that was left out, and refuse a plan that changed since the run began.
+
+        :raises AirflowSkipException: when the run leaves this wave out.
+        :raises AirflowFailException: when the plan changed.
+        """
+        run = self.run(context)
+        if self.wave is not None and not run.selects(self.wave.name):
+            raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
+        self._refuse_changed_plan(context)
+        return run
+
+    def _refuse_changed_plan(self, context: Mapping[str, Any]) -> None:
+        recorded = context["ti"].xcom_pull(task_ids="confirm", key=PLAN_KEY)
+        if not recorded or recorded["hash"] == self.loaded.hash:
+            return
+        changes = describe_changes(recorded["plan"], self.loaded.plan.model_dump(mode="json"))
+        raise AirflowFailException(
+            f"The plan file {self.loaded.path} was changed after this run began, and the run is of the plan as it was. "
+            f"Nothing more was started.\nChanged: {'; '.join(changes[:20]) or 'its hash'}\n"
+            "To go on with the plan as it was: restore the file, then clear this task. "
+            "To go on with the plan as it is now: clear the task confirm alone, without its downstream tasks; it "
+            "records the new plan; then clear this task."
+        )
+
+
+def describe_changes(old: Any, new: Any, path: str = "") -> list[str]:
+    """Return the differences between two JSON-like values, one line each: ``waves.database.retries: 1 → 2``.
+
+    Lists of objects with a ``name`` are compared by name, so that a wave that moved is not a change of every wave.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            line
+            for key in [*old, *(key for key in new if key not in old)]
+            for line in describe_changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
+        if all(isinstance(item, Mapping) and "name" in item for item in (*old, *new)):
+            return describe_changes({item["name"]: item for item in old}, {item["name"]: item for item in new}, path)
+        old, new = list(old), list(new)
+    if old == new:
+        return []
+    return [f"{path}: {_short(old)} → {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,48 @@
+"""The pause between a wave's launch and the scripts behind it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+from drs_provider.dag.tasks.base import RecoveryTask
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.plan import LoadedPlan, Wave
+
+__all__ = ["SettleWave"]
+
+# A trigger that fires within two seconds of its deferral can fail its task: see drs_provider.triggers.
+_SHORTEST_DEFERRAL = timedelta(seconds=2.5)
+
+
+class SettleWave(RecoveryTask, BaseOperator):
+    """Waits for ``settle`` after the wave's launch, in the triggerer.
+
+    :param loaded: the plan.
+    :param wave: the wave.
+    """
+
+    def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded = loaded
+        self.wave = wave
+
+    def execute(self, context: Context) -> None:
+        """Defer until the pause is over."""
+        self.begin(context)
+        assert self.wave is not None  # noqa: S101
+        pause = max(self.wave.settle, _SHORTEST_DEFERRAL)
+        self.log.info("Settling for %s", self.wave.settle)
+        self.defer(
+            trigger=DateTimeTrigger(datetime.now(timezone.utc) + pause, end_from_trigger=True),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Context, event: Any = None) -> None:
+        """Nothing is left to do: the trigger ends the task itself."""

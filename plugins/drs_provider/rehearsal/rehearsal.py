@@ -1,0 +1,205 @@
+"""One run of one plan from start to end on a private Airflow against the simulator."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drs_provider.plan import LoadedPlan, RecoveryPlan
+from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
+from drs_provider.rehearsal.environment import simulator_credentials
+from drs_provider.rehearsal.private_airflow import PrivateAirflow
+from drs_provider.rehearsal.progress import RunProgress
+from drs_provider.rehearsal.simulator_process import SimulatorProcess
+
+__all__ = ["FailedTask", "Rehearsal", "RehearsalResult"]
+
+_POLL_SECONDS = 0.5
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True)
+class FailedTask:
+    """A task that failed, with the end of its log."""
+
+    task_id: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RehearsalResult:
+    """How a rehearsal ended.
+
+    :param run_id: Airflow's run id.
+    :param state: ``success`` or ``failed``.
+    :param failed: the tasks that failed.
+    :param report: the folder of the report, None when none was written.
+    """
+
+    run_id: str
+    state: str
+    failed: tuple[FailedTask, ...]
+    report: Path | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run succeeded."""
+        return self.state == "success"
+
+
+class Rehearsal:
+    """A private Airflow and a simulator for one plan file.
+
+    :param loaded: the plan.
+    :param folder: a folder for everything that the rehearsal writes.
+    :param scenario: what the simulator serves: a mapping or the path of a scenario file.
+    :param speed: how many times faster than real time AWS is.
+    :param log_path: the simulator's log; absent: in the folder.
+    :param settings: further environment variables for Airflow.
+    :param port: the port of Airflow's UI; 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedPlan,
+        folder: Path,
+        scenario: Mapping[str, Any] | Path,
+        *,
+        speed: float = 60,
+        log_path: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        port: int = 0,
+    ) -> None:
+        self.loaded = loaded
+        self.folder = folder
+        plans = folder / "plans"
+        plans.mkdir(parents=True, exist_ok=True)
+        self.plan_file = plans / loaded.path.name
+        shutil.copy(loaded.path, self.plan_file)
+        self.simulator = SimulatorProcess(folder / "simulator", scenario, speed=speed, log_path=log_path)
+        self._passwords = {name: secrets.token_urlsafe(12) for name in _approvers(loaded.plan)}
+        self.airflow = PrivateAirflow(
+            folder / "airflow",
+            plans,
+            {
+                **simulator_credentials(self.simulator.endpoint_url, loaded.plan.target.region),
+                f"AIRFLOW_CONN_{loaded.plan.target.aws_conn_id.upper()}": "aws://",
+                **self._users(),
+                **(settings or {}),
+            },
+            port=port,
+        )
+        if self._passwords:
+            self.airflow.api = AirflowApi(self.airflow.url, "admin", self._passwords["admin"])
+
+    def _users(self) -> dict[str, str]:
+        """Return the settings that let the plan's approvers in, each under their own name."""
+        if not self._passwords:
+            return {}
+        passwords = self.folder / "passwords.json"
+        passwords.write_text(json.dumps(self._passwords))
+        passwords.chmod(0o600)
+        return {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:admin" for name in self._passwords),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        }
+
+    @property
+    def login(self) -> str:
+        """How a person gets into the UI, for the terminal."""
+        return f"user admin, password {self._passwords['admin']}" if self._passwords else "no login needed"
+
+    @contextmanager
+    def running(self) -> Iterator[Rehearsal]:
+        """Start the simulator and Airflow side by side on entering; stop both on leaving, whatever happened."""
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                starts = [pool.submit(self.simulator.start), pool.submit(self.airflow.start)]
+            for start in starts:
+                start.result()
+            self.airflow.wait_for_dag(self.loaded.plan.name)
+            yield self
+        finally:
+            self.airflow.stop()
+            self.simulator.stop()
+
+    def start_run(self, conf: Mapping[str, Any]) -> str:
+        """Start a run with these run parameters and return its run id."""
+        return self.airflow.api.trigger(self.loaded.plan.name, dict(conf))
+
+    def watch(
+        self,
+        run_id: str,
+        show: Callable[[RunProgress], None] = lambda progress: None,
+        *,
+        approve: bool = False,
+        timeout: float = 3600,
+    ) -> RehearsalResult:
+        """Follow a run to its end.
+
+        :param run_id: the run.
+        :param show: called with the progress, about twice a second.
+        :param approve: whether questions to a person are answered with yes, in an approver's name.
+        :param timeout: seconds until the run must have ended.
+        :raises TimeoutError: when it has not.
+        :raises ProcessDied: when a component of Airflow ends meanwhile.
+        """
+        api, dag_id = self.airflow.api, self.loaded.plan.name
+        progress = RunProgress(self.loaded.plan)
+        deadline = time.monotonic() + timeout
+        while True:
+            run = api.run(dag_id, run_id)
+            tasks = api.task_instances(dag_id, run_id)
+            progress.update({task: instance["state"] for task, instance in tasks.items()}, self.simulator.log.read())
+            show(progress)
+            if run["state"] in FINISHED_STATES:
+                break
+            if approve:
+                self._approve_pending(run_id)
+            for component in self.airflow.components.values():
+                component.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the run {run_id} did not end within {timeout:g} s")
+            time.sleep(_POLL_SECONDS)
+        failed = tuple(
+            FailedTask(task, tuple(self._last_lines(run_id, instance)))
+            for task, instance in sorted(tasks.items(), key=lambda item: item[1]["start_date"] or "")
+            if instance["state"] == "failed"
+        )
+        # The report task fails when the run did, and a failed task has no return value: it has a key of its own.
+        written = api.xcom(dag_id, run_id, "report", "report_folder")
+        return RehearsalResult(run_id, run["state"], failed, Path(written) if written else None)
+
+    def _last_lines(self, run_id: str, instance: Mapping[str, Any]) -> list[str]:
+        log = self.airflow.api.task_log(self.loaded.plan.name, run_id, instance["task_id"], instance["try_number"])
+        return [line for line in log if line.strip()][-_LOG_LINES:]
+
+    def _approve_pending(self, run_id: str) -> None:
+        dag_id = self.loaded.plan.name
+        for task_id in self.airflow.api.pending_approvals(dag_id, run_id):
+            api = self.airflow.api
+            if approver := _approver_of(self.loaded.plan, task_id):
+                api = AirflowApi(self.airflow.url, approver, self._passwords[approver])
+            api.answer_approval(dag_id, run_id, task_id, "Approve")
+
+
+def _approvers(plan: RecoveryPlan) -> list[str]:
+    """Return everybody whom a plan names as approver, after ``admin``; nobody when it names none."""
+    approvals = [plan.recovery.approval, *(wave.approval for wave in plan.waves)]
+    names = dict.fromkeys(name for approval in approvals if approval for name in approval.approvers)
+    return ["admin", *(name for name in names if name != "admin")] if names else []
+
+
+def _approver_of(plan: RecoveryPlan, task_id: str) -> str | None:
+    wave_name = task_id.rpartition(".")[0]
+    approval = next((wave.approval for wave in plan.waves if wave.name == wave_name), plan.recovery.approval)
+    return approval.approvers[0] if approval and approval.approvers else None
