@@ -1,0 +1,107 @@
+"""One way of calling AWS for code that runs in a worker and in the triggerer alike.
+
+The steps that look for something, judge it and collect what came of it are written once, as coroutines over
+:class:`Calls`. The triggerer gives them an aiobotocore client and awaits them; a worker gives them a boto3 client and
+runs them with :func:`run_blocking`, where nothing ever suspends and no event loop is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+import time
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
+
+from drs_provider.hooks.faults import Fault, classify, error_text
+
+__all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "run_blocking"]
+
+T = TypeVar("T")
+
+#: The failures that pass by themselves.
+TRANSIENT = frozenset({Fault.THROTTLED, Fault.AMBIGUOUS, Fault.EXPIRED})
+_SLOWEST_RETRY = 30.0
+
+
+class Calls:
+    """An AWS client, boto3's or aiobotocore's, behind one awaitable face.
+
+    :param client: a client of boto3 or aiobotocore.
+    :param patience: seconds for which reading goes on through transient errors before one is raised; 0: none.
+    :param log: where transient errors are noted.
+    """
+
+    def __init__(self, client: Any, *, patience: float = 0.0, log: logging.Logger | Any = None) -> None:
+        self.client = client
+        self.patience = patience
+        self.log = log or logging.getLogger(__name__)
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause for so many seconds."""
+        await asyncio.sleep(seconds)
+
+    async def call(self, operation: str, **params: Any) -> dict[str, Any]:
+        """Call a client method once, for operations that change something. Errors are the SDK's own."""
+        answer = getattr(self.client, operation)(**params)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        return dict(answer)
+
+    async def read(self, operation: str, **params: Any) -> dict[str, Any]:
+        """Call a client method that only reads; transient errors are waited out for `patience` seconds.
+
+        :raises botocore.exceptions.ClientError: for an error that does not pass, or that lasted longer.
+        """
+        give_up = time.time() + self.patience
+        pause = 0.5
+        while True:
+            try:
+                return await self.call(operation, **params)
+            except Exception as error:
+                if classify(error) not in TRANSIENT or time.time() + pause > give_up:
+                    raise
+                self.log.warning("%s: %s; reading again in %.1f s", operation, error_text(error), pause)
+            await self.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(pause * 2, _SLOWEST_RETRY)
+
+    async def read_all(self, operation: str, key: str, **params: Any) -> list[dict[str, Any]]:
+        """Read every page of an operation with `NextToken` and return the items under `key`."""
+        items: list[dict[str, Any]] = []
+        while True:
+            page = await self.read(operation, **params)
+            items += page.get(key) or []
+            if not page.get("NextToken"):
+                return items
+            params["NextToken"] = page["NextToken"]
+
+
+class BlockingCalls(Calls):
+    """:class:`Calls` over a boto3 client in a worker: it blocks where the other would suspend."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Block for so many seconds."""
+        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs here, see run_blocking
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine over :class:`BlockingCalls` to its end. Nothing in it suspends, so one step reaches the end.
+
+    :raises RuntimeError: when the coroutine did suspend, that is, was not given blocking calls.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a coroutine over BlockingCalls suspended")
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of at most `size`."""
+    rest = list(items)
+    for start in range(0, len(rest), size):
+        yield rest[start : start + size]
