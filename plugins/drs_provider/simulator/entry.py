@@ -1,0 +1,240 @@
+"""The one entry of every API call, whatever its service: logging, faults and the lock stand here.
+
+Each handler that moto finds for a URL is wrapped in an `Entry`, in `mock_aws()` and in the server alike. A call first
+lets everything happen that is due, and runs under the simulation's lock, because moto's own backends are not made for
+threads; only waiting (slow and held answers) is outside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import json
+import re
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError, ConnectionClosedError
+from moto.core.exceptions import ServiceException
+from moto.core.request import determine_request_protocol
+from moto.core.routing import get_service_router
+from moto.core.serialize import get_serializer_class
+from moto.core.utils import get_service_model, service_name_from_moto_package_name
+from moto.iam.models import get_account_id_from
+from werkzeug.exceptions import HTTPException, NotFound
+
+from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.faults import Fault
+
+__all__ = ["Entry", "account_of_response", "page_limit"]
+
+#: The longest page that a fault allows the call that is being served.
+page_limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("page_limit", default=None)
+
+_ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
+_REGION = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/")
+_XML_CODE = re.compile(r"<Code>([^<]+)</Code>")
+#: Not API calls: the simulator's and moto's own pages, and the instance metadata service.
+_NOT_AWS = {"moto_api", "_internal", "instance_metadata"}
+#: Statuses of errors that no service model declares.
+_STATUS = {
+    "ThrottlingException": 429,
+    "RequestLimitExceeded": 503,
+    "InternalServerException": 500,
+    "InternalFailure": 500,
+    "InternalError": 500,
+    "ServiceUnavailable": 503,
+    "AccessDeniedException": 403,
+    "AccessDenied": 403,
+    "UnauthorizedOperation": 403,
+    "UnrecognizedClientException": 403,
+    "ExpiredTokenException": 403,
+    "ExpiredToken": 403,
+    "InvalidClientTokenId": 403,
+}
+
+
+class _InjectedError(ServiceException):
+    """An error of a fault. Its module is not moto's, where moto would look for the service that it belongs to."""
+
+
+class Entry:
+    """A handler of moto's, behind the simulator's entry; without a simulation it is the handler alone."""
+
+    def __init__(self, package: str, handler: Callable[..., Any]) -> None:
+        self.package = package
+        self.handler = handler
+        # moto names Flask endpoints by these.
+        self.__name__ = getattr(handler, "__name__", "handler")
+        if self.__name__ == "dispatch":
+            self.__self__ = getattr(handler, "__self__", type(self))
+
+    def __call__(self, request: Any, full_url: str, headers: Any) -> Any:
+        simulation = simulations.current()
+        if simulation is None or self.package in _NOT_AWS:
+            return self.handler(request, full_url, headers)
+        call = _Call(simulation, self.package, request)
+        faults = simulation.faults.striking(call.service, call.operation, call.account, call.params)
+        _sleep(faults)
+        early = [fault for fault in faults if fault.when == "before" and (fault.error or fault.reset)]
+        if early:
+            return call.fail(early[0])
+        limits = [fault.page_size for fault in faults if fault.page_size is not None]
+        token = page_limit.set(min(limits) if limits else None)
+        try:
+            with simulation.clock.lock:
+                simulation.clock.run_due()
+                result = self.handler(request, full_url, headers)
+        except HTTPException as error:
+            call.log(int(error.code or 500), getattr(error, "error_type", None) or error.name)
+            raise
+        except ClientError as error:
+            call.log(400, error.response["Error"]["Code"])
+            raise
+        except Exception as error:
+            call.log(500, type(error).__name__)
+            raise
+        finally:
+            page_limit.reset(token)
+        late = [fault for fault in faults if fault.error or fault.reset]
+        if late:
+            return call.fail(late[0], faults)
+        status, answer_headers, body = result if len(result) == 3 else (200, {}, result)
+        call.log(int(status), _error_code(int(status), answer_headers, body))
+        _hold(faults)
+        return result
+
+
+class _Call:
+    """What is known of a call before its service sees it."""
+
+    def __init__(self, simulation: simulations.Simulation, package: str, request: Any) -> None:
+        self.simulation = simulation
+        self.request = request
+        self.t = simulation.clock.now()
+        self.service = _service(package)
+        authorization = request.headers.get("Authorization", "")
+        region = _REGION.search(authorization)
+        self.region = region.group(1) if region else simulation.scenario.region
+        self.account = _account(simulation, request)
+        self.operation, self.params = _operation(self.service, request)
+
+    def log(self, status: int, error: str | None) -> None:
+        self.simulation.events.call(
+            self.t,
+            self.operation,
+            self.params,
+            status,
+            error,
+            service=self.service,
+            account=self.account,
+            region=self.region,
+        )
+
+    def fail(self, fault: Fault, held: list[Fault] | None = None) -> Any:
+        """Answer as the fault says, after what `held` holds back."""
+        if fault.error:
+            answer = _error_answer(self.service, self.operation, self.request, fault)
+            self.log(answer[0], fault.error)
+            _hold(held or [])
+            return answer
+        self.log(0, "ConnectionReset")
+        _hold(held or [])
+        if self.request.from_wsgi_server:
+            raise ConnectionResetError("dropped by a fault")  # The server closes the connection without an answer.
+        raise ConnectionClosedError(endpoint_url=self.request.url)
+
+
+def account_of_response(original: Callable[[Any], str]) -> Callable[[Any], str]:
+    """moto's account of a call, the scenario's own account in the place of moto's default."""
+
+    def get_current_account(response: Any) -> str:
+        simulation = simulations.current()
+        return original(response) if simulation is None else _account(simulation, response)
+
+    return get_current_account
+
+
+@functools.cache
+def _service(package: str) -> str:
+    """botocore's name of the service that a package of moto's serves."""
+    return str(service_name_from_moto_package_name(package))
+
+
+def _account(simulation: simulations.Simulation, carrier: Any) -> str:
+    if account := carrier.headers.get("x-moto-account-id"):
+        return str(account)
+    key = _ACCESS_KEY.search(carrier.headers.get("Authorization", ""))
+    account = get_account_id_from(key.group(1)) if key else "123456789012"
+    return simulation.scenario.account if account == "123456789012" else str(account)
+
+
+def _operation(service: str, request: Any) -> tuple[str, Any]:
+    """The operation's name and the parameters, as far as they can be read without the service's own parser."""
+    target = request.headers.get("X-Amz-Target")
+    if target:
+        return target.split(".")[-1], _json(request)
+    try:
+        model = get_service_model(service)
+    except Exception:
+        return f"{request.method} {request.path}", {}
+    if model.protocol in ("query", "ec2"):
+        values = {key: value for key, value in request.values.items() if key not in ("Action", "Version")}
+        return request.values.get("Action", ""), values
+    with contextlib.suppress(NotFound):
+        operation, in_path = get_service_router(service).match(request)
+        params = {**in_path, **request.args.to_dict()}
+        if model.protocol == "rest-json":
+            params.update(_json(request))
+        return str(operation.name), params
+    return f"{request.method} {request.path}", {}
+
+
+def _json(request: Any) -> dict[str, Any]:
+    try:
+        body = json.loads(request.get_data(cache=True) or b"{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _error_answer(service: str, operation: str, request: Any, fault: Fault) -> tuple[int, dict[str, Any], Any]:
+    model = get_service_model(service)
+    protocol = determine_request_protocol(model, request.content_type)
+    serializer = get_serializer_class(model.service_name, protocol)(operation_model=model.operation_model(operation))
+    code = fault.error or ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # moto warns of codes that are not in the model; common errors never are.
+        answer = serializer.serialize(_InjectedError(code, fault.message or f"{code}, by a fault of the scenario"))
+    declared = int(answer["status_code"])
+    status = fault.status or (_STATUS.get(code, declared) if declared == 400 else declared)
+    return status, dict(answer["headers"]), answer["body"]
+
+
+def _error_code(status: int, headers: Any, body: Any) -> str | None:
+    if status < 400:
+        return None
+    for name in ("X-Amzn-Errortype", "x-amzn-errortype"):
+        if name in headers:
+            return str(headers[name]).split(":")[0]
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    with contextlib.suppress(ValueError, AttributeError):
+        data = json.loads(text)
+        return str(data.get("__type") or data.get("code")).split("#")[-1]
+    match = _XML_CODE.search(text)
+    return match.group(1) if match else f"HTTP {status}"
+
+
+def _sleep(faults: list[Fault]) -> None:
+    delay = sum(fault.delay for fault in faults)
+    if delay:
+        time.sleep(delay)
+
+
+def _hold(faults: list[Fault]) -> None:
+    for fault in faults:
+        if fault.hold:
+            fault.wait_released()

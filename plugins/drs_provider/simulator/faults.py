@@ -1,0 +1,143 @@
+"""Faults that a scenario or a test injects into API calls: errors before or after the effect, throttling, slow and
+held answers, dropped connections, truncated pages.
+
+Every API call of every service asks here once. A fault names its operation, and can be narrowed by service, by account
+and by a text that the call's parameters must contain; it strikes `times` times or without end, always or with a
+probability, whose seed makes a run repeatable.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import threading
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+__all__ = ["Fault", "Faults"]
+
+
+class Fault(BaseModel):
+    """One fault.
+
+    `error`: the answer is this error code. `when: after` commits the effect first, as AWS does when it answers 500 to a
+    request that it accepted. `reset`: the connection is dropped instead. `delay`: the answer comes that many seconds
+    late (real seconds). `hold`: the effect is committed and logged at once, and the answer held back for that many
+    seconds, or (`hold: true`) until released. `page_size`: a page has at most so many items, whatever was asked for.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    operation: str = Field(description="An API operation such as StartRecovery, or * for every one")
+    service: str | None = None
+    account: str | None = None
+    contains: str | None = Field(default=None, description="A text that the parameters, as JSON, must contain")
+    error: str | None = None
+    message: str | None = None
+    status: int | None = Field(default=None, ge=400, le=599)
+    when: Literal["before", "after"] = "before"
+    reset: bool = False
+    delay: float = Field(default=0.0, ge=0)
+    hold: bool | float = False
+    page_size: int | None = Field(default=None, ge=0)
+    skip: int = Field(default=0, ge=0, description="How many matching calls pass before the fault begins")
+    times: int | None = Field(default=None, ge=1)
+    probability: float = Field(default=1.0, gt=0, le=1)
+    seed: int = 0
+    id: int = 0
+
+    _struck: int = PrivateAttr(default=0)
+    _seen: int = PrivateAttr(default=0)
+    _random: random.Random = PrivateAttr(default_factory=random.Random)
+    _released: threading.Event = PrivateAttr(default_factory=threading.Event)
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Fault:
+        if not (self.error or self.reset or self.delay or self.hold or self.page_size is not None):
+            raise ValueError("a fault needs one of error, reset, delay, hold, page_size")
+        if self.error and self.reset:
+            raise ValueError("a fault is an error or a reset, not both")
+        self._random.seed(self.seed)
+        return self
+
+    @property
+    def struck(self) -> int:
+        """How many calls it has hit."""
+        return self._struck
+
+    def matches(self, service: str, operation: str, account: str, params: Any) -> bool:
+        """Whether it is about this call."""
+        if self.operation not in ("*", operation):
+            return False
+        if self.service not in (None, service) or self.account not in (None, account):
+            return False
+        return self.contains is None or self.contains in json.dumps(params, default=str)
+
+    def strikes(self) -> bool:
+        """Whether it hits this call, which matches; counts."""
+        self._seen += 1
+        if self._seen <= self.skip or (self.times is not None and self._struck >= self.times):
+            return False
+        if self.probability < 1 and self._random.random() >= self.probability:
+            return False
+        self._struck += 1
+        return True
+
+    def wait_released(self) -> None:
+        """Block the call for as long as `hold` says."""
+        self._released.wait(None if self.hold is True else float(self.hold))
+
+    def release(self) -> None:
+        """Let every held answer go, and hold none again."""
+        self._released.set()
+
+
+class Faults:
+    """The faults in force, safe for many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._ids = itertools.count(1)
+
+    def add(self, fault: Fault | None = None, **fields: Any) -> Fault:
+        """Put a fault in force: a `Fault`, or its fields. Returns it, with the `id` that `clear` and `release` take."""
+        added = (fault or Fault(**fields)).model_copy(update={"id": next(self._ids)}, deep=False)
+        added._random = random.Random(added.seed)
+        added._released = threading.Event()
+        added._struck = added._seen = 0
+        with self._lock:
+            self._faults.append(added)
+        return added
+
+    def striking(self, service: str, operation: str, account: str, params: Any) -> list[Fault]:
+        """The faults that hit this call, in the order in which they were added."""
+        if not self._faults:
+            return []
+        with self._lock:
+            return [
+                fault
+                for fault in self._faults
+                if fault.matches(service, operation, account, params) and fault.strikes()
+            ]
+
+    def clear(self, fault_id: int | None = None) -> None:
+        """Take all faults, or the one with this id, out of force, and let go what they hold."""
+        with self._lock:
+            gone = [fault for fault in self._faults if fault_id in (None, fault.id)]
+            self._faults = [fault for fault in self._faults if fault not in gone]
+        for fault in gone:
+            fault.release()
+
+    def release(self, fault_id: int | None = None) -> None:
+        """Let held answers go: those of one fault, or all."""
+        for fault in self.listed():
+            if fault_id in (None, fault.id):
+                fault.release()
+
+    def listed(self) -> list[Fault]:
+        """The faults in force."""
+        with self._lock:
+            return list(self._faults)

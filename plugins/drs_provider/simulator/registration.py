@@ -1,0 +1,120 @@
+"""Registers the simulator's services with moto, from outside and without a fork.
+
+A service of the simulator is a package with `urls.py` (`url_bases`, `url_paths`), `responses.py` and `models.py`, as
+in moto. `models.py` holds `<name>_backends`, a `BackendDict`, and may hold `seed(simulation, account, region, site)`,
+which is called for every account and region of a scenario, once moto's own state is empty. Their URLs come before
+moto's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import moto.backend_index
+import moto.backends
+import moto.settings
+from moto.core.authorization import ActionAuthenticatorMixin
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.responses import BaseResponse
+
+from drs_provider.simulator import entry
+
+if TYPE_CHECKING:
+    from drs_provider.simulator.scenario import AccountSpec
+    from drs_provider.simulator.simulation import Simulation
+
+__all__ = ["SERVICES", "Service", "enforce_iam", "install", "reset_backends"]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service that the simulator adds to moto, or puts in the place of moto's own.
+
+    `name` is moto's name of it, without dashes; `package` is where its modules are.
+    """
+
+    name: str
+    package: str
+    host: str
+
+    def module(self, name: str) -> Any:
+        """One of its modules; None while the package does not exist."""
+        try:
+            return importlib.import_module(f"{self.package}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{self.package}.{name}".startswith(error.name):
+                return None
+            raise
+
+    @property
+    def backends(self) -> Any:
+        """Its `BackendDict`."""
+        models = self.module("models")
+        return None if models is None else getattr(models, f"{self.name}_backends")
+
+    def seed(self, simulation: Simulation, account: str, region: str, site: AccountSpec) -> None:
+        """Put in place what a scenario says of one account and region."""
+        seed = getattr(self.module("models"), "seed", None)
+        if seed is not None:
+            seed(simulation, account, region, site)
+
+
+SERVICES: tuple[Service, ...] = (
+    Service("drs", "drs_provider.simulator.drs", r"https?://drs\.(.+)\.amazonaws\.com"),
+    Service("ssm", "drs_provider.simulator.ssm", r"https?://ssm\.(.+)\.amazonaws\.com"),
+    Service("servicequotas", "drs_provider.simulator.servicequotas", r"https?://servicequotas\.(.+)\.amazonaws\.com"),
+)
+
+_lock = threading.Lock()
+_installed = False
+
+
+def install() -> None:
+    """Register the services, and let every API call pass the simulator's entry. Does it once a process."""
+    global _installed
+    with _lock:
+        if _installed:
+            return
+        patterns = moto.backend_index.backend_url_patterns
+        patterns[:0] = [
+            (service.name, re.compile(service.host)) for service in SERVICES if service.backends is not None
+        ]
+        by_name = {service.name: service for service in SERVICES}
+        moto_backends: Any = moto.backends
+        base_response: Any = BaseResponse
+        original: Callable[[str], Any] = moto_backends.get_backend
+
+        def get_backend(name: str) -> Any:
+            service = by_name.get(name.replace("-", ""))
+            own = service.backends if service is not None else None
+            return original(name) if own is None else own
+
+        moto_backends.get_backend = get_backend
+        for name in ("urls", "flask_paths"):
+            setattr(BaseBackend, name, property(_through_entry(vars(BaseBackend)[name].fget)))
+        base_response.get_current_account = entry.account_of_response(BaseResponse.get_current_account)
+        _installed = True
+
+
+def reset_backends() -> None:
+    """Empty every service, moto's own too."""
+    BackendDict.reset()
+
+
+def enforce_iam(on: bool) -> None:
+    """Let moto evaluate IAM policies for every call, or let everybody do everything."""
+    moto.settings.INITIAL_NO_AUTH_ACTION_COUNT = 0 if on else float("inf")
+    ActionAuthenticatorMixin.request_count = 0
+
+
+def _through_entry(handlers: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    def wrapped(backend: Any) -> dict[str, Any]:
+        service = type(backend).__module__.split(".")[-2]
+        return {url: entry.Entry(service, handler) for url, handler in handlers(backend).items()}
+
+    return wrapped

@@ -1,0 +1,178 @@
+"""The scenario file: the recovery region that a simulation starts with, and how things in it will go.
+
+`Scenario` is the file's model; `drs_provider.simulator.scenario_file` reads one and refuses a bad one by line.
+Durations and ages are seconds of AWS, before the speed factor.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from drs_provider.simulator.documents import AgentSpec, DocumentSpec
+from drs_provider.simulator.durations import Duration
+from drs_provider.simulator.faults import Fault
+from drs_provider.simulator.servicequotas.quotas import DRS_QUOTAS, quota_code
+
+__all__ = [
+    "AccountSpec",
+    "ChangeSpec",
+    "Durations",
+    "LaunchTemplateSpec",
+    "Scenario",
+    "ServerSpec",
+    "SnapshotSpec",
+]
+
+ReplicationState = Literal[
+    "STOPPED",
+    "INITIATING",
+    "INITIAL_SYNC",
+    "BACKLOG",
+    "CREATING_SNAPSHOT",
+    "CONTINUOUS",
+    "PAUSED",
+    "RESCAN",
+    "STALLED",
+    "DISCONNECTED",
+]
+Outcome = Literal["launched", "failed", "failed_silently", "hangs"]
+
+
+def _known_quotas(quotas: dict[str, int]) -> dict[str, int]:
+    for name in quotas:
+        if quota_code(name) is None:
+            known = ", ".join(quota.key for quota in DRS_QUOTAS)
+            raise ValueError(f"unknown quota {name!r}; expected a quota code or one of {known}")
+    return quotas
+
+
+Quotas = Annotated[dict[str, int], AfterValidator(_known_quotas)]
+#: One or several: the n-th launch has the n-th, and the last one repeats.
+Outcomes = Annotated[list[Outcome], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Durations(_Spec):
+    """How long the phases of a job take, where it differs from what live drills took."""
+
+    snapshot: Duration | None = Field(default=None, description="SNAPSHOT_START to SNAPSHOT_END")
+    preparation: Duration | None = Field(default=None, description="SNAPSHOT_END to CONVERSION_START")
+    conversion: Duration | None = None
+    launch: Duration | None = None
+    cleanup: Duration | None = Field(default=None, description="CLEANUP_START to CLEANUP_END")
+    terminate: Duration | None = Field(default=None, description="A TERMINATE job, from its start to its end")
+    boot: Duration | None = Field(default=None, description="From LAUNCH_END until the EC2 status checks pass")
+
+
+class SnapshotSpec(_Spec):
+    """A recovery snapshot that is there already."""
+
+    age: Duration
+    finished: bool = Field(default=True, description="An unfinished one has no timestamp")
+    id: str | None = Field(default=None, pattern=r"^pit-[0-9a-zA-Z]{17}$")
+
+
+class ChangeSpec(_Spec):
+    """What becomes of a server's replication some time after the scenario was loaded."""
+
+    after: Duration
+    replication: ReplicationState | None = None
+    lag: Duration | None = None
+    lag_growth: float | None = None
+    error: str | None = Field(default=None, description="dataReplicationError.error, such as AGENT_NOT_SEEN")
+
+
+class LaunchTemplateSpec(_Spec):
+    """The EC2 launch template of a server; without subnet, security group or profile, launches fail in silence."""
+
+    subnet: bool = True
+    security_group: bool = True
+    instance_profile: bool = True
+    instance_type: str = "c5.large"
+
+
+class ServerSpec(_Spec):
+    """A source server."""
+
+    id: str = Field(pattern=r"^s-[0-9a-zA-Z]{17}$")
+    hostname: str
+    fqdn: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    os: Literal["linux", "windows"] = "linux"
+    replication: ReplicationState = "CONTINUOUS"
+    replication_error: str | None = None
+    lag: Duration = 0.0
+    lag_growth: float = Field(default=0.0, description="Seconds of lag that every second of AWS adds")
+    changes: list[ChangeSpec] = Field(default_factory=list)
+    durations: Durations = Field(default_factory=Durations)
+    outcome: Outcomes = ["launched"]
+    fail_at: Literal["snapshot", "conversion", "launch"] = "launch"
+    error: str | None = Field(default=None, description="rawError of a failed launch")
+    snapshots: list[SnapshotSpec] | None = Field(default=None, description="Absent: what the default policy keeps")
+    launch_disposition: Literal["STARTED", "STOPPED"] = "STARTED"
+    launch_template: LaunchTemplateSpec = Field(default_factory=LaunchTemplateSpec)
+    copy_private_ip: bool = False
+    copy_tags: bool = True
+    status_checks: Literal["ok", "impaired"] = "ok"
+    agent: AgentSpec | None = None
+    launched: Literal["drill", "recovery"] | None = Field(
+        default=None, description="An earlier drill or recovery left an instance"
+    )
+    origin: Literal["aws", "on_premises"] = "aws"
+    origin_instance: str | None = Field(default=None, pattern=r"^i-[0-9a-f]{8,17}$")
+    origin_region: str = "us-east-1"
+    origin_account: str | None = Field(default=None, pattern=r"^\d{12}$")
+    private_ip: str | None = None
+    disks: list[int] = Field(default_factory=lambda: [32 * 2**30], description="Bytes of each disk")
+
+
+class AccountSpec(_Spec):
+    """Another account or region, reached by an assumed role or by a region name."""
+
+    account: str | None = Field(default=None, pattern=r"^\d{12}$")
+    region: str | None = None
+    initialized: bool = True
+    servers: list[ServerSpec] = Field(default_factory=list)
+    quotas: Quotas = Field(default_factory=dict)
+
+
+class Scenario(_Spec):
+    """A whole recovery region."""
+
+    region: str = "us-west-2"
+    account: str = Field(default="123456789012", pattern=r"^\d{12}$")
+    initialized: bool = Field(default=True, description="Whether InitializeService was called")
+    servers: list[ServerSpec] = Field(default_factory=list)
+    accounts: list[AccountSpec] = Field(default_factory=list)
+    documents: dict[str, DocumentSpec] = Field(default_factory=dict)
+    faults: list[Fault] = Field(default_factory=list)
+    page_size: int | None = Field(default=None, ge=1, description="The longest page of any list, DRS and SSM alike")
+    quotas: Quotas = Field(default_factory=dict, description="By code or short name; absent ones are at AWS's default")
+    durations: Durations = Field(default_factory=Durations, description="Of every server that does not say otherwise")
+    agent: AgentSpec = Field(default_factory=AgentSpec)
+    iam: bool = Field(default=False, description="Enforce IAM policies: a caller without a right gets AccessDenied")
+    job_recovery_instance_ids: bool = Field(
+        default=False, description="Completed jobs name recovery instances; live ones often do not"
+    )
+
+    def sites(self) -> list[tuple[str, str, AccountSpec]]:
+        """Every (account, region, what is there), this scenario's own first."""
+        own = AccountSpec(
+            account=self.account,
+            region=self.region,
+            initialized=self.initialized,
+            servers=self.servers,
+            quotas=self.quotas,
+        )
+        return [(self.account, self.region, own)] + [
+            (other.account or self.account, other.region or self.region, other) for other in self.accounts
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, without what is at its default."""
+        return self.model_dump(mode="json", exclude_defaults=True)
