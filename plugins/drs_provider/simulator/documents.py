@@ -2,13 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from drs_provider.simulator.durations import Duration
 
-__all__ = ["AgentSpec", "DocumentSpec", "InstanceOutcome", "StepSpec"]
+__all__ = [
+    "AgentSpec",
+    "AutomationOutcome",
+    "CommandOutcome",
+    "DocumentSpec",
+    "InstanceOutcome",
+    "SsmSpec",
+    "StepSpec",
+]
+
+#: How a command ends on an instance; `hangs` and the statuses that are no end last until a timeout or a cancel.
+CommandOutcome = Literal[
+    "Success",
+    "Failed",
+    "TimedOut",
+    "ExecutionTimedOut",
+    "DeliveryTimedOut",
+    "Undeliverable",
+    "InvalidPlatform",
+    "AccessDenied",
+    "Terminated",
+    "Cancelled",
+    "hangs",
+    "Pending",
+    "Delayed",
+    "InProgress",
+]
+#: How an automation ends, by AutomationExecutionStatus; one that is no end lasts until it is stopped or signalled.
+AutomationOutcome = Literal[
+    "Success",
+    "Failed",
+    "TimedOut",
+    "Cancelled",
+    "Rejected",
+    "ChangeCalendarOverrideRejected",
+    "CompletedWithSuccess",
+    "CompletedWithFailure",
+    "Exited",
+    "hangs",
+    "Pending",
+    "InProgress",
+    "Waiting",
+    "Cancelling",
+    "PendingApproval",
+    "Approved",
+    "Scheduled",
+    "RunbookInProgress",
+    "PendingChangeCalendarOverride",
+    "ChangeCalendarOverrideApproved",
+]
+PlatformName = Literal["Linux", "Windows", "MacOS"]
+#: One, or one for each execution in turn; the last one repeats.
+DocumentOutcomes = Annotated[
+    list[Literal[CommandOutcome, AutomationOutcome]],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
+]
 
 
 class AgentSpec(BaseModel):
@@ -16,9 +72,22 @@ class AgentSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    online_after: Duration = Field(default=45.0, description="After the instance runs, before the speed factor")
+    online_after: Duration | None = Field(
+        default=None, description="After the instance runs; absent: 30 s on Linux, 90 s on Windows"
+    )
     never: bool = Field(default=False, description="The agent never comes online")
     lost_after: Duration | None = Field(default=None, description="The agent is lost this long after the instance runs")
+
+
+class SsmSpec(BaseModel):
+    """How quick SSM itself is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    invocations_after: Duration = Field(
+        default=1.0, description="SendCommand to its invocations; until then GetCommandInvocation knows none"
+    )
+    cancel_takes: Duration = Field(default=2.0, description="How long a running command or automation is Cancelling")
 
 
 class InstanceOutcome(BaseModel):
@@ -26,7 +95,7 @@ class InstanceOutcome(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    outcome: Literal["Success", "Failed", "TimedOut", "Cancelled", "hangs"] | None = None
+    outcome: CommandOutcome | None = None
     duration: Duration | None = None
     exit_code: int | None = None
     output: str | None = None
@@ -34,17 +103,25 @@ class InstanceOutcome(BaseModel):
 
 
 class StepSpec(BaseModel):
-    """One step of an automation."""
+    """One step of an automation. One with approvers, or whose action is `aws:approve`, waits for a signal."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str
-    action: str = "aws:executeAwsApi"
+    name: str = Field(pattern=r"^[a-zA-Z0-9_]{3,128}$")
+    action: str = Field(default="aws:executeAwsApi", pattern=r"^aws:[a-zA-Z]{3,25}$")
     duration: Duration = 1.0
     outcome: Literal["Success", "Failed", "TimedOut", "Cancelled", "hangs"] = "Success"
-    message: str | None = None
+    message: str | None = Field(default=None, description="The FailureMessage of a step that fails")
     outputs: dict[str, list[str]] = Field(default_factory=dict)
+    on_failure: Literal["Abort", "Continue"] = "Abort"
+    timeout: Duration | None = Field(default=None, description="After which the step is TimedOut")
     approvers: list[str] = Field(default_factory=list)
+    approvals: int = Field(default=1, ge=1, description="How many Approve signals an approval needs")
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether the step is an approval."""
+        return bool(self.approvers) or self.action == "aws:approve"
 
 
 class DocumentSpec(BaseModel):
@@ -57,17 +134,46 @@ class DocumentSpec(BaseModel):
 
     kind: Literal["Command", "Automation", "any"] = "any"
     duration: Duration = 5.0
-    outcome: (
-        Literal["Success", "Failed", "TimedOut", "Cancelled", "hangs"]
-        | list[Literal["Success", "Failed", "TimedOut", "Cancelled", "hangs"]]
-    ) = Field(default="Success", description="One outcome, or one for each execution in turn, the last one repeating")
+    outcome: DocumentOutcomes = ["Success"]
     exit_code: int | None = None
     output: str = ""
     error_output: str = ""
-    message: str | None = None
+    message: str | None = Field(default=None, description="The FailureMessage of an automation that fails")
     instances: dict[str, InstanceOutcome] = Field(
         default_factory=dict, description="By instance id, source server id or hostname"
     )
     steps: list[StepSpec] = Field(default_factory=list)
-    outputs: dict[str, list[str]] = Field(default_factory=dict)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    outputs: dict[str, list[str]] = Field(default_factory=dict, description="Such as {step.Output: [value]}")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="By name: null for a required one, a default, or a mapping with type, default, allowedValues. "
+        "Absent: any parameters are taken",
+    )
+    platforms: list[PlatformName] = ["Linux", "Windows"]
+
+    @model_validator(mode="after")
+    def _outcomes_suit_the_kind(self) -> DocumentSpec:
+        for outcome in self.outcome:
+            if self.kind == "Command" and outcome not in get_args(CommandOutcome):
+                raise ValueError(
+                    f"a command cannot end as {outcome}; {', '.join(get_args(CommandOutcome))} are possible"
+                )
+            if self.kind == "Automation" and outcome not in get_args(AutomationOutcome):
+                raise ValueError(
+                    f"an automation cannot end as {outcome}; {', '.join(get_args(AutomationOutcome))} are possible"
+                )
+        return self
+
+    @property
+    def is_command(self) -> bool:
+        """Whether SendCommand takes it."""
+        if self.kind == "any":
+            return not self.steps and all(outcome in get_args(CommandOutcome) for outcome in self.outcome)
+        return self.kind == "Command"
+
+    @property
+    def is_automation(self) -> bool:
+        """Whether StartAutomationExecution takes it."""
+        if self.kind == "any":
+            return all(outcome in get_args(AutomationOutcome) for outcome in self.outcome)
+        return self.kind == "Automation"

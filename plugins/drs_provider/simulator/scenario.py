@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from drs_provider.simulator.documents import AgentSpec, DocumentSpec
+from drs_provider.simulator.documents import AgentSpec, DocumentSpec, SsmSpec
 from drs_provider.simulator.durations import Duration
 from drs_provider.simulator.faults import Fault
 from drs_provider.simulator.servicequotas.quotas import DRS_QUOTAS, quota_code
@@ -155,6 +155,7 @@ class Scenario(_Spec):
     quotas: Quotas = Field(default_factory=dict, description="By code or short name; absent ones are at AWS's default")
     durations: Durations = Field(default_factory=Durations, description="Of every server that does not say otherwise")
     agent: AgentSpec = Field(default_factory=AgentSpec)
+    ssm: SsmSpec = Field(default_factory=SsmSpec)
     iam: bool = Field(default=False, description="Enforce IAM policies: a caller without a right gets AccessDenied")
     job_recovery_instance_ids: bool = Field(
         default=False, description="Completed jobs name recovery instances; live ones often do not"
