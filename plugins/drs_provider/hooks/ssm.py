@@ -43,15 +43,17 @@ class SsmHook(AmazonSsmHook):
 
         :raises botocore.exceptions.ClientError: when SSM refuses.
         """
+        client: Any = self.conn
         for command_id in command_ids:
-            self._client.cancel_command(CommandId=command_id)
+            client.cancel_command(CommandId=command_id)
 
     def stop_automation(self, execution_id: str) -> None:
         """Cancel an automation and its step in progress (StopAutomationExecution).
 
         :raises botocore.exceptions.ClientError: when SSM refuses, as it does for one that has ended.
         """
-        self._client.stop_automation_execution(AutomationExecutionId=execution_id, Type="Cancel")
+        client: Any = self.conn
+        client.stop_automation_execution(AutomationExecutionId=execution_id, Type="Cancel")
 
 
 def sibling_hook(hook: AwsGenericHook[Any], service: str) -> AwsGenericHook[Any]:

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from drs_provider.hooks.calls import Calls
 from drs_provider.hooks.faults import Fault, classify
 from drs_provider.hooks.ssm import PAGE
-from drs_provider.hooks.ssm_status import InstanceResult, SentCommand, tail
+from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, tail
 
 __all__ = ["find_commands", "read_commands", "read_results", "redact", "send_once"]
 
@@ -100,18 +100,18 @@ async def read_results(
     """Return the result of a script by instance (ListCommandInvocations, every page).
 
     A later command stands for the earlier ones: an instance that got the script again is judged by the last time. An
-    instance without an invocation is pending, or failed when its command has ended.
+    instance without an invocation is pending, or has its command's status when that has failed.
 
     :param commands: the oldest first.
     :param instance_ids: the instances of interest; those that no command was sent to are missing from the answer.
     """
     results: dict[str, InstanceResult] = {}
     for command in commands:
-        # A command that succeeded without reaching an instance did nothing there.
-        silent = command.status if command.progress.ended and command.status != "Success" else "Failed"
+        # Invocations may lag behind their command; but those of one that was cancelled in time will never come.
+        silent = command.status if command.progress is Progress.FAILED else "Pending"
         for instance_id in command.instance_ids:
             results[instance_id] = InstanceResult(
-                silent if command.progress.ended else "Pending",
+                silent,
                 command_id=command.command_id,
                 reason=f"no invocation, the command is {command.status}",
             )
