@@ -211,7 +211,7 @@ class Poller(Generic[S]):
         while True:
             try:
                 return await function(await self._connected())
-            except Exception as error:  # noqa: PERF203
+            except Exception as error:
                 if classify(error) is Fault.DEFINITE or time.time() + pause > deadline:
                     raise
                 log.warning("%s: %s; asking again in %.0f s", self.key.kind, error_text(error), pause)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -34,12 +35,16 @@ def success_event(value: Any, *, end_task: bool) -> TriggerEvent:
     """
     if end_task:
         return TaskSuccessEvent(xcoms={"return_value": value})
-    return TriggerEvent({"status": "success", "value": value})
+    return _event({"status": "success", "value": value})
 
 
 def error_event(message: str, **details: Any) -> TriggerEvent:
     """Return the event that makes the worker's ``execute_complete`` raise ``message``."""
-    return TriggerEvent({"status": "error", "message": message, **details})
+    return _event({"status": "error", "message": message, **details})
+
+
+def _event(payload: dict[str, Any]) -> TriggerEvent:
+    return TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
 
 class SharedPollTrigger(BaseTrigger):
@@ -72,7 +77,7 @@ class SharedPollTrigger(BaseTrigger):
         verify: bool | str | None = None,
         botocore_config: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.deferred_at = time.time() if deferred_at is None else deferred_at
         self.end_task = end_task
         self.aws_conn_id = aws_conn_id
@@ -111,7 +116,11 @@ class SharedPollTrigger(BaseTrigger):
             verify=self.verify,
             botocore_config=self.botocore_config,
         )
-        return shared_poller(key, lambda: self.hook().get_async_conn(), self.make_fetch(), batch=self.batch)
+        return shared_poller(key, self._connect, self.make_fetch(), batch=self.batch)
+
+    async def _connect(self) -> AbstractAsyncContextManager[Any]:
+        client: AbstractAsyncContextManager[Any] = await self.hook().get_async_conn()  # type: ignore[no-untyped-call]
+        return client
 
     @classmethod
     @abstractmethod
@@ -133,8 +142,3 @@ class SharedPollTrigger(BaseTrigger):
         if early > 0:
             await asyncio.sleep(min(early, YOUNGEST_EVENT_SECONDS))
         yield event
-
-
-def missing(ids: Sequence[str], found: Mapping[str, Any]) -> list[str]:
-    """Return the ids without a snapshot."""
-    return [identity for identity in ids if identity not in found]

@@ -1,0 +1,126 @@
+"""What can be asked of DRS, each question written once for workers and for the triggerer.
+
+:class:`DrsReads` over :class:`~drs_provider.hooks.calls.Calls` is awaited in the triggerer; the hook runs the same
+coroutines over :class:`~drs_provider.hooks.calls.BlockingCalls` in a worker. Every paginated call goes to its last
+page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from drs_provider.hooks.calls import Calls, chunks
+
+__all__ = ["DrsReads", "hostname_of", "is_complete", "matches_hostname", "matches_tags"]
+
+Item = dict[str, Any]
+
+MAX_IDS = 200
+"""The most ids in a filter of DescribeSourceServers and DescribeRecoveryInstances (botocore service model)."""
+MAX_JOB_IDS = 1000
+
+
+class DrsReads:
+    """
+    The Describe operations of DRS over one client.
+
+    :param calls: The client, of boto3 or of aiobotocore, in its awaitable form.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
+
+    async def pages(self, operation: str, **params: Any) -> list[Item]:
+        """Return the ``items`` of all pages of a DRS operation, given by its client method's name."""
+        items: list[Item] = []
+        while True:
+            page = await self.calls.read(operation, **params)
+            items += page.get("items") or []
+            token = page.get("nextToken")
+            if not token:
+                return items
+            params["nextToken"] = token
+
+    async def jobs(self, job_ids: Sequence[str]) -> list[Item]:
+        """Return the jobs that exist of those named (DescribeJobs)."""
+        found: list[Item] = []
+        for some in chunks(job_ids, MAX_JOB_IDS):
+            found += await self.pages("describe_jobs", filters={"jobIDs": some})
+        return found
+
+    async def jobs_since(self, moment: datetime) -> list[Item]:
+        """Return all jobs created at or after ``moment``, newest first (DescribeJobs with ``fromDate``)."""
+        text = moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        found = await self.pages("describe_jobs", filters={"fromDate": text})
+        return sorted(found, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
+
+    async def jobs_tagged(self, tags: Mapping[str, str], since: datetime) -> list[Item]:
+        """Return the jobs since a moment that bear all the tags, newest first; DRS has no filter for tags."""
+        return [job for job in await self.jobs_since(since) if matches_tags(job, tags)]
+
+    async def job_log(self, job_id: str) -> list[Item]:
+        """Return a job's log, oldest line first (DescribeJobLogItems)."""
+        items = await self.pages("describe_job_log_items", jobID=job_id)
+        return sorted(items, key=lambda item: str(item.get("logDateTime", "")))
+
+    async def source_servers(self, server_ids: Iterable[str] | None = None) -> list[Item]:
+        """Return source servers (DescribeSourceServers): those named, or all."""
+        if server_ids is None:
+            return await self.pages("describe_source_servers")
+        found: list[Item] = []
+        for some in chunks(dict.fromkeys(server_ids), MAX_IDS):
+            found += await self.pages("describe_source_servers", filters={"sourceServerIDs": some})
+        return found
+
+    async def recovery_instances(
+        self, *, instance_ids: Iterable[str] | None = None, server_ids: Iterable[str] | None = None
+    ) -> list[Item]:
+        """Return recovery instances by their ids or by their source servers (DescribeRecoveryInstances)."""
+        if (instance_ids is None) == (server_ids is None):
+            raise ValueError("give either instance_ids or server_ids")
+        name, ids = ("sourceServerIDs", server_ids) if instance_ids is None else ("recoveryInstanceIDs", instance_ids)
+        found: list[Item] = []
+        for some in chunks(dict.fromkeys(ids or ()), MAX_IDS):
+            found += await self.pages("describe_recovery_instances", filters={name: some})
+        return found
+
+    async def snapshots(
+        self, server_id: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> list[Item]:
+        """Return a server's finished recovery snapshots, newest first (DescribeRecoverySnapshots)."""
+        bounds = {"fromDateTime": start, "toDateTime": end}
+        filters = {
+            name: moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for name, moment in bounds.items()
+            if moment is not None
+        }
+        params: dict[str, Any] = {"filters": filters} if filters else {}
+        items = await self.pages("describe_recovery_snapshots", sourceServerID=server_id, order="DESC", **params)
+        # A snapshot that is still being taken has no timestamp: nothing can be recovered from it yet.
+        finished = [item for item in items if item.get("timestamp")]
+        return sorted(finished, key=lambda item: str(item["timestamp"]), reverse=True)
+
+
+def is_complete(job: Mapping[str, Any]) -> bool:
+    """Return whether a job has ended; it says nothing about its servers, a job never fails."""
+    return job.get("status") == "COMPLETED"
+
+
+def matches_tags(item: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
+    """Return whether an item of DRS bears all the tags."""
+    own = item.get("tags") or {}
+    return all(own.get(key) == value for key, value in tags.items())
+
+
+def hostname_of(server: Mapping[str, Any]) -> str | None:
+    """Return the hostname, or else the fully qualified name, that a source server's agent reported."""
+    hints = server.get("sourceProperties", {}).get("identificationHints", {})
+    return hints.get("hostname") or hints.get("fqdn") or None
+
+
+def matches_hostname(server: Mapping[str, Any], hostname: str) -> bool:
+    """Return whether a source server's hostname or fully qualified name is ``hostname``, in any case of letters."""
+    hints = server.get("sourceProperties", {}).get("identificationHints", {})
+    return hostname.casefold() in {str(hints.get(key) or "").casefold() for key in ("hostname", "fqdn")}

@@ -1,0 +1,338 @@
+"""Launching source servers exactly once.
+
+StartRecovery has no client token. What makes a launch happen once, whatever is killed and whenever, is the order of
+things: every job bears the tags of its launch (:mod:`~drs_provider.hooks.launch_key`); before anything is started, the
+jobs of that launch are looked up and adopted; the call itself is sent without SDK retries; after an answer that leaves
+it open whether AWS accepted the call, the jobs are looked up again, with patience, since a new job need not be listed
+at once. DRS itself allows a server in one job at a time only, so even a job that is not listed yet answers a second
+start with a conflict, never with a second launch.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal, NamedTuple
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from drs_provider.hooks.drs import DrsHook, DrsQuotas
+from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
+
+__all__ = [
+    "ForeignJobError",
+    "LaunchError",
+    "LaunchPatience",
+    "LaunchedJob",
+    "Relaunch",
+    "ServerToLaunch",
+    "launch_once",
+]
+
+Relaunch = Literal["none", "failed", "all"]
+Job = Mapping[str, Any]
+
+ALIVE = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
+BUSY_WINDOW = timedelta(days=2)
+"""How far back jobs in progress are looked for when slots are counted: a job may hang for long."""
+QUOTA_TRIES = 3
+
+_EXPLANATIONS = {
+    "AccessDeniedException": "The caller needs drs:StartRecovery and drs:TagResource, and, because DRS launches with "
+    "the caller's own rights, those of EC2 and iam:PassRole that the policy "
+    "AWSElasticDisasterRecoveryConsoleFullAccess lists.",
+    "UninitializedAccountException": "DRS is not initialised in this account and region.",
+    "ValidationException": "DRS did not accept the request: look for a server without a finished recovery snapshot, "
+    "one whose replication is stopped or disconnected, or a snapshot that has expired.",
+}
+
+
+class LaunchError(AirflowException):
+    """DRS did not start a job, and another try would not change that."""
+
+
+class ForeignJobError(LaunchError):
+    """A server is in a job that this launch did not start."""
+
+
+class ServerToLaunch(NamedTuple):
+    """A source server and the recovery snapshot to launch it from; None means the latest data."""
+
+    id: str
+    snapshot: str | None = None
+
+    @classmethod
+    def of(cls, server: str | Mapping[str, Any]) -> ServerToLaunch:
+        """
+        Return a server given as an id, or as a mapping with ``id`` and ``snapshot``.
+
+        The names that the API uses, ``sourceServerID`` and ``recoverySnapshotID``, are understood too.
+        """
+        if isinstance(server, str):
+            return cls(server)
+        identity = server.get("id") or server.get("sourceServerID")
+        if not identity:
+            raise ValueError(f"a server needs an id: {dict(server)!r}")
+        return cls(str(identity), server.get("snapshot") or server.get("recoverySnapshotID") or None)
+
+
+@dataclass(frozen=True)
+class LaunchedJob:
+    """A DRS job of a launch: started now, or adopted because an earlier try had started it."""
+
+    job_id: str
+    launch_key: str
+    attempt: int
+    adopted: bool
+    source_servers: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the job in the shape of the launch task's XCom."""
+        return {
+            "job_id": self.job_id,
+            "launch_key": self.launch_key,
+            "attempt": self.attempt,
+            "adopted": self.adopted,
+            "source_servers": list(self.source_servers),
+        }
+
+
+@dataclass(frozen=True)
+class LaunchPatience:
+    """
+    How long a launch waits for what.
+
+    :param slots: For free job slots.
+    :param listing: For a job to be listed after an answer that leaves it open whether the job was accepted.
+    :param starting: For DRS to accept one job, in spite of transient errors.
+    """
+
+    slots: timedelta = timedelta(minutes=30)
+    listing: timedelta = timedelta(seconds=30)
+    starting: timedelta = timedelta(minutes=10)
+
+
+def launch_once(
+    hook: DrsHook,
+    key: LaunchKey,
+    servers: Iterable[str | Mapping[str, Any] | ServerToLaunch],
+    *,
+    is_drill: bool,
+    since: datetime,
+    tags: Mapping[str, str] | None = None,
+    relaunch: Relaunch = "none",
+    quotas: DrsQuotas | None = None,
+    patience: LaunchPatience | None = None,
+    on_job: Callable[[LaunchedJob], None] | None = None,
+    log: logging.Logger | None = None,
+) -> list[LaunchedJob]:
+    """
+    Launch source servers, each in exactly one job, however often this is called with the same key.
+
+    :param hook: The connection to the recovery region.
+    :param key: The identity of the launch. Jobs of the same run, wave and attempt are adopted.
+    :param servers: What to launch; ids, or mappings with ``id`` and ``snapshot``.
+    :param is_drill: A drill, or a recovery in earnest.
+    :param since: No job of this run was created before: bounds the look through DescribeJobs.
+    :param tags: Further tags for the jobs.
+    :param relaunch: What a later generation of the key does about the jobs of the earlier ones: ``none`` adopts them,
+        ``failed`` adopts the servers that launched or are on their way and launches the others again, ``all`` launches
+        every server again but for those that are still on their way.
+    :param quotas: Defaults to what the account has.
+    :param patience: How long to wait for what.
+    :param on_job: Told of each job as soon as it is known.
+    :returns: The jobs, adopted ones first.
+    :raises ForeignJobError: when a server is in a job of someone else; the message names job and server.
+    :raises LaunchError: when DRS refuses, or no slot became free in time; the jobs started so far go on, and the next
+        call adopts them.
+    """
+    wanted: dict[str, ServerToLaunch] = {}
+    for server in servers:
+        one = server if isinstance(server, ServerToLaunch) else ServerToLaunch.of(server)
+        if wanted.setdefault(one.id, one) != one:
+            raise ValueError(f"{one.id} is given with two snapshots: {wanted[one.id].snapshot} and {one.snapshot}")
+    launch = _Launch(hook, key, is_drill, dict(tags or {}), relaunch, patience or LaunchPatience(), log or _log)
+    told = on_job or (lambda job: None)
+    done = launch.adopt(hook.jobs_since(since))
+    for job in done:
+        told(job)
+    pending = _without(wanted.values(), done)
+    if not pending:
+        return done
+    bounds = quotas or hook.quotas()
+    size = max(1, min(bounds.servers_per_job, bounds.servers_in_jobs))
+    while pending:
+        for job in launch.start(pending[:size], bounds):
+            told(job)
+            done.append(job)
+        pending = _without(pending, done)
+    return done
+
+
+_log = logging.getLogger(__name__)
+
+
+def _without(servers: Iterable[ServerToLaunch], jobs: Iterable[LaunchedJob]) -> list[ServerToLaunch]:
+    covered = {server for job in jobs for server in job.source_servers}
+    return sorted(server for server in servers if server.id not in covered)
+
+
+def _servers_of(job: Job, states: frozenset[str] | None = None) -> list[str]:
+    return [
+        server["sourceServerID"]
+        for server in job.get("participatingServers") or ()
+        if states is None or server.get("launchStatus", "PENDING") in states
+    ]
+
+
+@dataclass
+class _Launch:
+    hook: DrsHook
+    key: LaunchKey
+    is_drill: bool
+    tags: dict[str, str]
+    relaunch: Relaunch
+    patience: LaunchPatience
+    log: logging.Logger
+
+    def adopt(self, jobs: Sequence[Job]) -> list[LaunchedJob]:
+        """Return this launch's jobs among ``jobs`` (newest first), each with the servers that count as launched."""
+        adopted: list[LaunchedJob] = []
+        taken: set[str] = set()
+        for job in jobs:
+            theirs = self.key.of_job(job)
+            if theirs is None or theirs.attempt != self.key.attempt:
+                continue
+            servers = [server for server in self._counting(job, theirs) if server not in taken]
+            if not servers:
+                continue
+            taken.update(servers)
+            adopted.append(LaunchedJob(job["jobID"], job["tags"][LAUNCH_TAG], theirs.attempt, True, tuple(servers)))
+            self.log.info("Adopting job %s, which launches %s", job["jobID"], ", ".join(servers))
+        return adopted
+
+    def _counting(self, job: Job, theirs: LaunchKey) -> list[str]:
+        if self.relaunch == "none" or theirs.generation >= self.key.generation:
+            return _servers_of(job)
+        if self.relaunch == "failed":
+            return _servers_of(job, ALIVE if not is_complete(job) else frozenset({"LAUNCHED"}))
+        return [] if is_complete(job) else _servers_of(job)
+
+    def start(self, chunk: Sequence[ServerToLaunch], quotas: DrsQuotas) -> list[LaunchedJob]:
+        """Start one job for the chunk; return it, or the jobs of an earlier try that turn out to hold servers of it."""
+        deadline = time.time() + self.patience.starting.total_seconds()
+        pause, refused = 1.0, 0
+        while True:
+            waited = self._wait_for_slots(len(chunk), quotas)
+            deadline += waited
+            try:
+                return [self._start(chunk)]
+            except Exception as error:
+                fault = classify(error)
+                self.log.warning("StartRecovery of %d servers: %s", len(chunk), error_text(error))
+                if fault is Fault.DEFINITE:
+                    raise self._explained(error, chunk) from error
+                if fault in (Fault.AMBIGUOUS, Fault.CONFLICT):
+                    found = self._look_again(chunk, error)
+                    if found:
+                        return found
+                    if fault is Fault.CONFLICT:
+                        raise self._explained(error, chunk) from error
+                if fault is Fault.QUOTA:
+                    # The slots were free a moment ago: someone else may have been faster, so count again.
+                    refused += 1
+                    if refused >= QUOTA_TRIES:
+                        raise self._explained(error, chunk) from error
+                if fault is Fault.EXPIRED:
+                    self.hook.__dict__.pop("start_client", None)
+                if time.time() + pause > deadline:
+                    raise self._explained(error, chunk) from error
+            time.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(pause * 2, 30.0)
+
+    def _start(self, chunk: Sequence[ServerToLaunch]) -> LaunchedJob:
+        ids = tuple(server.id for server in chunk)
+        tags = {**self.tags, **self.key.tags(ids, is_drill=self.is_drill)}
+        job = self.hook.start_client.start_recovery(
+            sourceServers=[
+                {"sourceServerID": server.id, **({"recoverySnapshotID": server.snapshot} if server.snapshot else {})}
+                for server in chunk
+            ],
+            isDrill=self.is_drill,
+            tags=tags,
+        )["job"]
+        self.log.info("Started job %s, which launches %s", job["jobID"], ", ".join(ids))
+        return LaunchedJob(job["jobID"], tags[LAUNCH_TAG], self.key.attempt, False, ids)
+
+    def _look_again(self, chunk: Sequence[ServerToLaunch], error: Exception) -> list[LaunchedJob]:
+        """Look whether the job was accepted after all, for as long as it may take until it is listed."""
+        ids = {server.id for server in chunk}
+        # Ten minutes before now: more than a signed request's clock may be wrong.
+        since = datetime.now(timezone.utc) - timedelta(minutes=10) - self.patience.starting - self.patience.slots
+        give_up = time.time() + self.patience.listing.total_seconds()
+        pause = 0.5
+        while True:
+            jobs = self.hook.jobs_since(since)
+            found = [job for job in self.adopt(jobs) if ids.intersection(job.source_servers)]
+            if found:
+                return found
+            if classify(error) is Fault.CONFLICT:
+                self._name_foreign_job(jobs, ids, error)
+            if time.time() + pause > give_up:
+                return []
+            time.sleep(pause)
+            pause *= 2
+
+    def _name_foreign_job(self, jobs: Sequence[Job], ids: set[str], error: Exception) -> None:
+        for job in jobs:
+            shared = sorted(ids.intersection(_servers_of(job)))
+            if shared and not is_complete(job):
+                owner = (job.get("tags") or {}).get(LAUNCH_TAG)
+                raise ForeignJobError(
+                    f"{', '.join(shared)}: in job {job['jobID']} ({job.get('type', 'LAUNCH')}, started by "
+                    f"{owner or job.get('initiatedBy', 'someone else')}), which this launch did not start. Nothing was "
+                    f"launched; try again when that job has ended. DRS says: {error_text(error)}"
+                ) from error
+
+    def _wait_for_slots(self, servers: int, quotas: DrsQuotas) -> float:
+        """Wait until a job with so many servers fits the quotas; return the seconds that it took."""
+        started = time.time()
+        pause = 2.0
+        while True:
+            busy = [
+                job for job in self.hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW) if not is_complete(job)
+            ]
+            busy_servers = sum(len(_servers_of(job)) for job in busy)
+            if len(busy) < quotas.jobs and busy_servers + servers <= quotas.servers_in_jobs:
+                return time.time() - started
+            taken = (
+                f"{len(busy)} of {quotas.jobs} jobs and {busy_servers} of {quotas.servers_in_jobs} servers in jobs are "
+                f"in progress, and {servers} servers wait"
+            )
+            if time.time() + pause > started + self.patience.slots.total_seconds():
+                raise LaunchError(
+                    f"No free DRS job slot within {self.patience.slots}: {taken}. Jobs in progress: "
+                    f"{', '.join(str(job['jobID']) for job in busy)}"
+                )
+            self.log.info("Waiting for a free DRS job slot: %s", taken)
+            time.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(pause * 1.5, 20.0)
+
+    def _explained(self, error: Exception, chunk: Sequence[ServerToLaunch]) -> LaunchError:
+        ids = ", ".join(server.id for server in chunk)
+        code = error_text(error).partition(":")[0]
+        more = _EXPLANATIONS.get(code, "")
+        if classify(error) is Fault.QUOTA:
+            more = f"A quota of DRS is reached with {len(chunk)} servers in this job; see Service Quotas for `drs`."
+        if classify(error) is Fault.CONFLICT:
+            more = (
+                "No job in progress holds these servers. A failback in progress, or an instance that runs where a "
+                "launch into an existing instance is configured, gives this answer too."
+            )
+        return LaunchError(f"DRS did not start a job for {ids}. {error_text(error)}{' ' + more if more else ''}")

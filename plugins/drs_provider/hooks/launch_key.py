@@ -1,0 +1,131 @@
+"""The identity of a launch, written on its DRS jobs as tags, so that any later try finds them.
+
+``drs-provider:launch`` tells one job from every other: ``<dag>/<run>/<wave>/g<generation>/a<attempt>/c<chunk>``.
+
+* *generation* counts deliberate clears of the task. Airflow keeps the book: a clear sets the task instance's
+  ``max_tries`` to ``try_number + retries``, an automatic retry leaves it alone, so ``max_tries - retries`` is 0 until
+  the first clear and grows with each. (Clearing a task while it runs only restarts it: that counts as a retry.)
+* *attempt* counts launches of servers that failed before, 1 being the first.
+* *chunk* is a digest of the servers of the job: it depends on neither quotas nor order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+__all__ = [
+    "DAG_TAG",
+    "LAUNCH_TAG",
+    "MODE_TAG",
+    "RUN_TAG",
+    "WAVE_TAG",
+    "LaunchKey",
+    "generation_of",
+    "run_tag_value",
+    "tag_value",
+]
+
+LAUNCH_TAG = "drs-provider:launch"
+RUN_TAG = "drs-provider:run"
+DAG_TAG = "drs-provider:dag"
+WAVE_TAG = "drs-provider:wave"
+MODE_TAG = "drs-provider:mode"
+
+MAX_TAG_VALUE = 256
+_SUFFIX_ROOM = 48
+_NOT_IN_TAGS = re.compile(r"[^\w .:/=+\-@]")
+_SUFFIX = re.compile(r"/g(\d+)/a(\d+)/c([0-9a-f]+)$")
+
+
+def tag_value(text: str, limit: int = MAX_TAG_VALUE) -> str:
+    """
+    Return ``text`` as an AWS tag value of at most ``limit`` characters.
+
+    What AWS does not allow is replaced, what is too long is cut, and then a digest of the whole text is put at the end:
+    two texts never become the same value.
+    """
+    clean = _NOT_IN_TAGS.sub("_", text)
+    if clean == text and len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{clean[: limit - len(digest) - 1]}.{digest}"
+
+
+def run_tag_value(dag_id: str, run_id: str) -> str:
+    """Return the value of the ``drs-provider:run`` tag of everything that a DAG run launches."""
+    return tag_value(f"{dag_id}/{run_id}")
+
+
+def generation_of(context: Mapping[str, Any]) -> int:
+    """Return how a task was last cleared on purpose: 0 if never, otherwise the number of tries before the clear."""
+    task_instance = context["ti"]
+    return max(int(task_instance.max_tries) - int(task_instance.task.retries or 0), 0)
+
+
+@dataclass(frozen=True)
+class LaunchKey:
+    """
+    Which launch of which run this is.
+
+    :param dag_id: The DAG.
+    :param run_id: The DAG run.
+    :param wave: What is launched: the wave's name, or the task's id.
+    :param generation: See the module.
+    :param attempt: See the module.
+    """
+
+    dag_id: str
+    run_id: str
+    wave: str
+    generation: int = 0
+    attempt: int = 1
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any], wave: str | None = None, attempt: int = 1) -> LaunchKey:
+        """
+        Return the key of the task that runs in an Airflow context.
+
+        :param wave: Defaults to the task's id, with its map index where it is mapped.
+        """
+        task_instance = context["ti"]
+        map_index = getattr(task_instance, "map_index", -1)
+        mapped = f"[{map_index}]" if map_index is not None and map_index >= 0 else ""
+        name = f"{wave or task_instance.task_id}{mapped}"
+        return cls(task_instance.dag_id, task_instance.run_id, name, generation_of(context), attempt)
+
+    @property
+    def run(self) -> str:
+        """The value of the ``drs-provider:run`` tag."""
+        return run_tag_value(self.dag_id, self.run_id)
+
+    @property
+    def prefix(self) -> str:
+        """The part of the ``drs-provider:launch`` tag that all generations and attempts of this launch share."""
+        return tag_value(f"{self.dag_id}/{self.run_id}/{self.wave}", MAX_TAG_VALUE - _SUFFIX_ROOM)
+
+    def chunk(self, server_ids: Iterable[str]) -> str:
+        """Return the value of the ``drs-provider:launch`` tag of the job that launches these servers."""
+        digest = hashlib.sha256(",".join(sorted(server_ids)).encode()).hexdigest()[:12]
+        return f"{self.prefix}/g{self.generation}/a{self.attempt}/c{digest}"
+
+    def tags(self, server_ids: Iterable[str], *, is_drill: bool) -> dict[str, str]:
+        """Return the tags of the job that launches these servers."""
+        return {
+            LAUNCH_TAG: self.chunk(server_ids),
+            RUN_TAG: self.run,
+            DAG_TAG: tag_value(self.dag_id),
+            WAVE_TAG: tag_value(self.wave),
+            MODE_TAG: "drill" if is_drill else "recovery",
+        }
+
+    def of_job(self, job: Mapping[str, Any]) -> LaunchKey | None:
+        """Return the key under which a job was launched, if it is a job of this launch in any generation or attempt."""
+        value = (job.get("tags") or {}).get(LAUNCH_TAG, "")
+        match = _SUFFIX.search(value)
+        if match is None or value[: match.start()] != self.prefix:
+            return None
+        return replace(self, generation=int(match.group(1)), attempt=int(match.group(2)))
