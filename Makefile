@@ -17,3 +17,31 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[simulator,dev]'
 	@touch $@
+
+.PHONY: demo up test test-unit test-e2e lint format types
+
+demo: $(VENV)/.ready  ## Drill plans/three-tier-web.yaml on a real Airflow against a simulated AWS, and show it
+	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml --speed 30
+
+up: $(VENV)/.ready  ## The same with Airflow's UI left open until Ctrl-C
+	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml --speed 30 --keep --port 8080
+
+test: lint types test-unit test-e2e  ## Everything that CI runs
+
+test-unit: $(VENV)/.ready  ## Unit tests, and tests over HTTP against the simulator
+	$(BIN)/python -m pytest -m "not e2e" -n 2 -q
+
+test-e2e: $(VENV)/.ready  ## Whole runs on a real Airflow, judged from the simulator's log
+	scripts/system-packages.sh chromium
+	$(BIN)/python -m pytest -m e2e -q
+
+lint: $(VENV)/.ready  ## Format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.ready  ## Put the code into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.ready  ## Check the types
+	$(BIN)/mypy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.exceptions import AirflowFailException, AirflowSkipException
@@ -11,12 +11,38 @@ from airflow.exceptions import AirflowFailException, AirflowSkipException
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 
 if TYPE_CHECKING:
-    from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.plan import LoadedPlan, Target, Wave
+    from drs_provider.readiness import Clients
 
-__all__ = ["PLAN_KEY", "RecoveryTask", "utc_now"]
+__all__ = ["PLAN_KEY", "RecoveryTask", "aws_clients", "jobs_since", "utc_now"]
 
 PLAN_KEY = "plan"
 """XCom key under which the run's first task records the plan that the run is of."""
+
+
+_CLOCK_MARGIN = timedelta(minutes=15)
+
+
+def aws_clients(target: Target) -> Clients:
+    """Return clients of the account and region that a plan recovers into, through its Airflow connection."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    from drs_provider.readiness import Clients
+
+    def make(service: str) -> Any:
+        return AwsBaseHook(aws_conn_id=target.aws_conn_id, region_name=target.region, client_type=service).conn
+
+    return Clients(make)
+
+
+def jobs_since(context: Mapping[str, Any]) -> datetime:
+    """Return a moment before which the run cannot have started a job.
+
+    A clear of the run moves its start date, but not the time after which it might run; clocks may differ a little.
+    """
+    dag_run = context["dag_run"]
+    moments = [moment for moment in (dag_run.run_after, dag_run.start_date) if moment is not None]
+    return min(moments) - _CLOCK_MARGIN
 
 
 def utc_now() -> str:

@@ -1,0 +1,152 @@
+"""The launch of a wave: look once more, then start its DRS jobs, or adopt those that an earlier try started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import BaseOperator
+from drs_provider.links.drs import DrsJobLink
+
+from drs_provider.dag.tasks.base import RecoveryTask, aws_clients, jobs_since, utc_now
+from drs_provider.evidence.events import EVIDENCE_KEY, launch_event
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.dag.run import RecoveryRun
+    from drs_provider.hooks.drs import DrsHook
+    from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.readiness import ResolvedServer
+
+__all__ = ["LaunchWave"]
+
+
+class LaunchWave(RecoveryTask, BaseOperator):
+    """Resolves the wave's servers, checks their lag, and launches each exactly once.
+
+    Clearing the task launches again only the servers whose launch failed; running or launched ones are adopted.
+
+    :param loaded: the plan.
+    :param wave: the wave.
+    """
+
+    template_fields = ()
+    operator_extra_links = (DrsJobLink(),)
+
+    def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded = loaded
+        self.wave = wave
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Launch, and return ``{"region", "mode", "jobs", "servers"}``.
+
+        :raises AirflowFailException: when the servers are not ready, or DRS refuses.
+        """
+        from drs_provider.hooks.drs import DrsHook
+        from drs_provider.hooks.launch import LaunchedJob, LaunchError, launch_once
+        from drs_provider.hooks.launch_key import LaunchKey
+
+        run = self.begin(context)
+        started = utc_now()
+        ti = context["ti"]
+        hook = DrsHook(**self.aws)
+        jobs: list[LaunchedJob] = []
+        servers: list[ResolvedServer] = []
+
+        def record(status: str, reason: str | None = None) -> None:
+            ti.xcom_push(
+                key=EVIDENCE_KEY,
+                value=launch_event(
+                    started=started,
+                    ended=utc_now(),
+                    status=status,
+                    wave=self._wave.name,
+                    jobs=[job.as_dict() for job in jobs],  # type: ignore[misc]
+                    servers={
+                        server.id: {
+                            "hostname": server.hostname,
+                            "critical": server.critical,
+                            "snapshot_id": server.snapshot,
+                            "snapshot_time": None,
+                            "lag_seconds": None,
+                        }
+                        for server in servers
+                    },
+                    reason=reason,
+                ),
+            )
+
+        def on_job(job: LaunchedJob) -> None:
+            jobs.append(job)
+            if len(jobs) == 1:
+                DrsJobLink.persist_job(context, self, job.job_id, self.aws["region_name"])
+
+        try:
+            servers = self._ready_servers(run, self._already_launching(hook, context))
+            launch_once(
+                hook,
+                LaunchKey.of(context, wave=self._wave.name),
+                [{"id": server.id, "snapshot": server.snapshot} for server in servers],
+                is_drill=run.is_drill,
+                since=jobs_since(context),
+                relaunch="failed",
+                on_job=on_job,
+                log=self.log,
+            )
+        except (LaunchError, _NotReady) as error:
+            record("failed", str(error))
+            raise AirflowFailException(str(error)) from error
+        record("success")
+        return {
+            "region": self.aws["region_name"],
+            "mode": run.mode,
+            "jobs": [job.as_dict() for job in jobs],
+            "servers": {
+                server.id: {"hostname": server.hostname, "critical": server.critical, "snapshot": server.snapshot}
+                for server in servers
+            },
+        }
+
+    @property
+    def _wave(self) -> Wave:
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        return self.wave
+
+    def _already_launching(self, hook: DrsHook, context: Context) -> set[str]:
+        """Return the servers that an earlier try of this task launched: what is found of them now cannot stop them."""
+        from drs_provider.hooks.launch_key import LaunchKey
+
+        if context["ti"].try_number == 1:
+            return set()
+        key = LaunchKey.of(context, wave=self._wave.name)
+        jobs = [job for job in hook.jobs_since(jobs_since(context)) if key.of_job(job)]
+        return {server["sourceServerID"] for job in jobs for server in job.get("participatingServers") or ()}
+
+    def _ready_servers(self, run: RecoveryRun, launching: set[str]) -> list[ResolvedServer]:
+        """Resolve the wave's servers once more and look at what may have changed since preflight."""
+        from drs_provider.hooks.launch_key import run_tag_value
+        from drs_provider.readiness import recheck_wave
+
+        result = recheck_wave(
+            self.loaded.plan,
+            self._wave.name,
+            aws_clients(self.loaded.plan.target),
+            mode=run.mode,
+            waves=run.waves,
+            snapshot_time=run.snapshot_time,
+            run_tag=run_tag_value(run.dag_id, run.run_id),
+        )
+        if len(result.findings):
+            self.log.info("Findings right before the launch:\n%s", result.findings.table())
+        if [finding for finding in result.findings.blocking(run.overridden) if finding.server not in launching]:
+            raise _NotReady(
+                f"The wave {self._wave.name} is not ready, and nothing of it was launched.\n"
+                + result.findings.message(run.overridden)
+            )
+        return result.resolved[self._wave.name]
+
+
+class _NotReady(Exception):
+    """A finding blocks the wave."""

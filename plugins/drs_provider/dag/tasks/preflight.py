@@ -1,0 +1,79 @@
+"""The check of everything before anything is launched: one task, all findings at once, closed when in doubt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from drs_provider.dag.tasks.base import RecoveryTask, aws_clients, utc_now
+from drs_provider.evidence.events import EVIDENCE_KEY, preflight_event
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.plan import LoadedPlan
+
+__all__ = ["Preflight"]
+
+
+class Preflight(RecoveryTask, BaseOperator):
+    """Checks servers, replication, snapshots, quotas, launch configuration, documents and rights.
+
+    :param loaded: the plan.
+    """
+
+    template_fields = ()
+
+    def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded = loaded
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Make every check, and go on only when nothing blocks.
+
+        :returns: the findings, and for each wave its servers.
+        :raises AirflowFailException: with every finding, when one blocks that nobody overrode.
+        """
+        from drs_provider.hooks.launch_key import run_tag_value
+        from drs_provider.readiness import override_problems, run_preflight
+
+        run = self.begin(context)
+        started = utc_now()
+        if problems := override_problems(run.overridden):
+            raise AirflowFailException("The parameter override cannot be used: " + "; ".join(problems))
+        result = run_preflight(
+            self.loaded.plan,
+            aws_clients(self.loaded.plan.target),
+            mode=run.mode,
+            waves=run.waves,
+            snapshot_time=run.snapshot_time,
+            run_tag=run_tag_value(run.dag_id, run.run_id),
+            skip_scripts=run.skip_scripts,
+        )
+        findings = result.findings
+        blocking = findings.blocking(run.overridden)
+        overridden = findings.overridden(run.overridden)
+        context["ti"].xcom_push(
+            key=EVIDENCE_KEY,
+            value=preflight_event(
+                started=started,
+                ended=utc_now(),
+                status="failed" if blocking else "success",
+                findings=[finding.as_dict() for finding in findings],
+                overridden=sorted({finding.code for finding in overridden}),
+                override_reason=run.override.reason if run.override else None,
+                override_by=context["dag_run"].triggering_user_name if run.override else None,
+            ),
+        )
+        self.log.info("Findings of preflight:\n%s", findings.table())
+        if blocking:
+            raise AirflowFailException(findings.message(run.overridden))
+        if overridden and run.override:
+            self.log.warning(
+                "Going on in spite of %s, because: %s",
+                ", ".join(sorted({finding.code for finding in overridden})),
+                run.override.reason,
+            )
+        return result.as_dict()

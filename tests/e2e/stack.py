@@ -1,0 +1,149 @@
+"""A real Airflow and a simulator for end-to-end tests, and questions to the simulator's log about one run.
+
+Order, duplicates and latency are judged from the simulator's log, never from what the orchestrator says of itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drs_provider.rehearsal.airflow_api import FINISHED_STATES
+from drs_provider.rehearsal.environment import simulator_credentials
+from drs_provider.rehearsal.private_airflow import PrivateAirflow
+from drs_provider.rehearsal.simulator_process import SimulatorProcess
+
+REGION = "us-west-2"
+
+
+def servers(prefix: str, count: int, **details: Any) -> list[dict[str, Any]]:
+    """Source servers for a scenario, with ids that begin alike: ``servers("db", 2)``."""
+    code = "".join(f"{ord(letter):02x}" for letter in prefix)[:12]
+    return [
+        {"id": f"s-{code:0<12}{number:05x}", "hostname": f"{prefix}{number:02d}", "tags": {"Tier": prefix}, **details}
+        for number in range(1, count + 1)
+    ]
+
+
+@dataclass
+class RunLog:
+    """What the simulator saw of one run.
+
+    :param calls: the StartRecovery calls of the run that were accepted, in order.
+    :param events: the changes of state of the run's jobs, in order.
+    """
+
+    calls: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+
+    def launches(self) -> dict[str, list[str]]:
+        """Source servers of each wave, as often as they were launched."""
+        found: dict[str, list[str]] = {}
+        for call in self.calls:
+            wave = call["params"]["tags"]["drs-provider:wave"]
+            found.setdefault(wave, []).extend(s["sourceServerID"] for s in call["params"]["sourceServers"])
+        return found
+
+    def started(self, wave: str) -> float:
+        """When the wave's first StartRecovery was made, in epoch seconds."""
+        return min(c["t"] for c in self.calls if c["params"]["tags"]["drs-provider:wave"] == wave)
+
+    def ended(self, wave: str) -> float:
+        """When the wave's last job ended, in epoch seconds."""
+        wanted = set(self.launches()[wave])
+        jobs = {e["job"] for e in self.events if e.get("server") in wanted}
+        return max(e["t"] for e in self.events if e["event"] == "JOB_END" and e["job"] in jobs)
+
+
+@dataclass
+class Stack:
+    """One Airflow and one simulator.
+
+    :param folder: a temporary folder.
+    :param scenario: what the simulator serves.
+    :param plans: plan files by name.
+    :param speed: how many times faster than real time AWS is.
+    :param settings: further environment variables for Airflow.
+    """
+
+    folder: Path
+    scenario: Mapping[str, Any]
+    plans: Mapping[str, str] = field(default_factory=dict)
+    speed: float = 60
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.plans_folder = self.folder / "plans"
+        self.plans_folder.mkdir(parents=True)
+        for name, text in self.plans.items():
+            self.write_plan(name, text)
+        self.simulator = SimulatorProcess(self.folder / "simulator", self.scenario, speed=self.speed)
+        self.airflow = PrivateAirflow(
+            self.folder / "airflow",
+            self.plans_folder,
+            {**simulator_credentials(self.simulator.endpoint_url, REGION), **self.settings},
+        )
+        self.api = self.airflow.api
+
+    @contextmanager
+    def running(self) -> Iterator[Stack]:
+        """Start both on entering, stop both on leaving."""
+        try:
+            self.simulator.start()
+            self.airflow.start()
+            yield self
+        finally:
+            self.airflow.stop()
+            self.simulator.stop()
+
+    def write_plan(self, name: str, text: str) -> Path:
+        """Write a plan file as an editor does: whole, in one step."""
+        path = self.plans_folder / f"{name}.yaml"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text)
+        temporary.replace(path)
+        return path
+
+    def start(self, dag_id: str, **conf: Any) -> str:
+        """Start a run through the REST API, as soon as its DAG is there."""
+        self.airflow.wait_for_dag(dag_id)
+        return self.api.trigger(dag_id, conf)
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Airflow's state of each task."""
+        return {task: instance["state"] for task, instance in self.api.task_instances(dag_id, run_id).items()}
+
+    def wait(self, dag_id: str, run_id: str, timeout: float = 180) -> str:
+        """Wait until a run has ended and return its state."""
+        self.until(lambda: self.api.run(dag_id, run_id)["state"] in FINISHED_STATES, f"the end of {run_id}", timeout)
+        return str(self.api.run(dag_id, run_id)["state"])
+
+    def until(self, condition: Callable[[], Any], what: str, timeout: float = 90) -> None:
+        """Wait until a condition holds, with all components alive."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            for component in self.airflow.components.values():
+                component.check()
+            assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
+            time.sleep(0.3)
+
+    def log_of(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """The log of a task's last try."""
+        instance = self.api.task_instances(dag_id, run_id)[task_id]
+        return "\n".join(self.api.task_log(dag_id, run_id, task_id, instance["try_number"]))
+
+    def seen(self, dag_id: str, run_id: str) -> RunLog:
+        """What the simulator saw of a run."""
+        calls = [
+            call
+            for call in self.simulator.log.calls("StartRecovery")
+            if not call.get("error") and call["params"]["tags"]["drs-provider:run"] == f"{dag_id}/{run_id}"
+        ]
+        wanted = {s["sourceServerID"] for call in calls for s in call["params"]["sourceServers"]}
+        jobs = {e["job"] for e in self.simulator.log.read() if e.get("server") in wanted and e.get("job")}
+        events = [e for e in self.simulator.log.read() if e.get("event") and e.get("job") in jobs]
+        return RunLog(calls, events)
