@@ -17,7 +17,7 @@ class _SsmLink(BaseAwsLink):
     id_name: ClassVar[str]
 
     @classmethod
-    @return_on_error("")
+    @return_on_error("")  # type: ignore[untyped-decorator]
     def url(cls, hook: AwsGenericHook[Any], identity: str) -> str:
         """Return the console's URL, or an empty text where there is no console."""
         domain = cls.get_aws_domain(hook.conn_partition)
@@ -25,7 +25,7 @@ class _SsmLink(BaseAwsLink):
         return cls().format_link(aws_domain=domain, region_name=region, **{cls.id_name: identity}) if domain else ""
 
     @classmethod
-    @return_on_error(None)
+    @return_on_error(None)  # type: ignore[untyped-decorator]
     def publish(cls, context: Any, operator: Any, hook: AwsGenericHook[Any], identity: str) -> None:
         """Store the link while the task still runs.
 

@@ -1,4 +1,4 @@
-"""From what a task is given as instances to instance ids: lists, single ids, and the return value of a launch's wait."""
+"""From what a task is given as instances to instance ids: a list, one id, or the return value of a launch's wait."""
 
 from __future__ import annotations
 

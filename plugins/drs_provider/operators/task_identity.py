@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from drs_provider.hooks.launch_key import generation_of
+
 __all__ = ["TaskIdentity"]
 
 _NAMESPACE = uuid.UUID("5f0d5f1e-6f3c-5d0a-9b5e-0c1a5d8f7e21")
@@ -23,10 +25,7 @@ _SKEW_SECONDS = 300
 class TaskIdentity:
     """A task instance and its generation: what its automatic retries have in common, and a clear changes.
 
-    Airflow counts tries on through a clear, and moves ``max_tries`` to "tries so far + retries" then. So
-    ``max_tries - retries`` is 0 until the first clear, stays through retries, and is new after each clear.
-
-    :param generation: ``max_tries - retries``.
+    :param generation: see :func:`drs_provider.hooks.launch_key.generation_of`.
     :param tries: the number of the present try within the generation, from 1.
     :param since: epoch seconds; nothing of this generation started before.
     """
@@ -40,13 +39,10 @@ class TaskIdentity:
     since: float
 
     @classmethod
-    def of(cls, context: Mapping[str, Any], retries: int | None) -> TaskIdentity:
-        """Return the identity of the task instance in an Airflow context.
-
-        :param retries: the task's own ``retries``.
-        """
+    def of(cls, context: Mapping[str, Any]) -> TaskIdentity:
+        """Return the identity of the task instance in an Airflow context."""
         ti = context["ti"]
-        generation = max(int(ti.max_tries) - int(retries or 0), 0)
+        generation = generation_of(context)
         run: Any = context.get("dag_run")
         started = getattr(run, "start_date", None)
         since = started.timestamp() - _SKEW_SECONDS if started else time.time() - _HISTORY_SECONDS

@@ -14,7 +14,7 @@ from drs_provider.hooks.ssm import PAGE, managed_instances
 from drs_provider.hooks.ssm_commands import read_commands, read_results
 from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, Verdict, judge
 from drs_provider.triggers.polling import DeadlinePassed
-from drs_provider.triggers.waiting import Post, WaitFailed, WaitTrigger
+from drs_provider.triggers.posts import Post, WaitFailed, WaitTrigger
 
 __all__ = ["SsmAgentTrigger", "SsmCommandTrigger", "wait_for_agents", "wait_for_commands"]
 
