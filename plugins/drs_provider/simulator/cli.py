@@ -1,0 +1,59 @@
+"""`drs-sim`: a whole AWS recovery region on this machine, behind one endpoint."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=False)
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    scenario: Annotated[Path | None, typer.Option(help="The scenario file; absent: an empty region")] = None,
+    port: Annotated[int, typer.Option(help="0 takes a free port")] = 5555,
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(help="How much faster than AWS phases pass")] = 1.0,
+    log: Annotated[Path | None, typer.Option(help="Append a JSON line for each call and change of state")] = None,
+) -> None:
+    """Serve a simulated DRS recovery region, and print its endpoint."""
+    if context.invoked_subcommand is not None:
+        return
+    from drs_provider.simulator.scenario_file import ScenarioError
+    from drs_provider.simulator.server import SimulatorServer
+    from drs_provider.simulator.simulation import Simulation
+
+    if speed <= 0:
+        raise typer.BadParameter("must be above 0", param_hint="--speed")
+    simulation = Simulation(speed=speed, log=log)
+    server = SimulatorServer(simulation, host=host, port=port)
+    try:
+        simulation.load(scenario if scenario is not None else {})
+    except ScenarioError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    typer.echo(server.endpoint_url)
+    sys.stdout.flush()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        simulation.close()
+
+
+def main() -> None:
+    """The entry point of the `drs-sim` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The errors of DRS, with the codes and statuses of its service model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+
+__all__ = [
+    "AccessDenied",
+    "Conflict",
+    "NotFound",
+    "QuotaExceeded",
+    "Uninitialized",
+    "Validation",
+]
+
+
+class _DrsError(ServiceException):
+    def __init__(self, message: str, **members: Any) -> None:
+        super().__init__(self.code, message)
+        for name, value in members.items():
+            setattr(self, name, value)
+
+
+class NotFound(_DrsError):
+    """404: no such server, job, instance, snapshot or plan."""
+
+    code = "ResourceNotFoundException"
+
+    def __init__(self, kind: str, resource: str) -> None:
+        super().__init__(f"{kind} {resource} was not found", resourceId=resource, resourceType=kind)
+
+
+class Conflict(_DrsError):
+    """409: it is in another job, or in a state that does not allow it."""
+
+    code = "ConflictException"
+
+
+class QuotaExceeded(_DrsError):
+    """402, as DRS answers for its own quotas."""
+
+    code = "ServiceQuotaExceededException"
+
+    def __init__(self, message: str, quota_code: str) -> None:
+        super().__init__(message, serviceCode="drs", quotaCode=quota_code)
+
+
+class Validation(_DrsError):
+    """400: what was sent does not fit the service model, or makes no sense."""
+
+    code = "ValidationException"
+
+    def __init__(self, message: str, reason: str = "fieldValidationFailed") -> None:
+        super().__init__(message, reason=reason)
+
+
+class Uninitialized(_DrsError):
+    """400: InitializeService was never called in this account and region."""
+
+    code = "UninitializedAccountException"
+
+    def __init__(self) -> None:
+        super().__init__("Account not initialized")
+
+
+class AccessDenied(_DrsError):
+    """403: the caller may not do it."""
+
+    code = "AccessDeniedException"

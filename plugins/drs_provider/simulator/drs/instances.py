@@ -1,0 +1,129 @@
+"""The EC2 side of DRS: launch templates, and recovery instances as real instances of moto's EC2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.instances import Instance
+
+from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.drs.source_servers import SourceServer
+
+__all__ = [
+    "RecoveredInstance",
+    "create_launch_template",
+    "launch_instance",
+    "launch_template_lacks",
+    "terminate_instance",
+]
+
+_IMAGE = {"linux": "ami-1e749f67", "windows": "ami-56ec3e2f"}
+
+
+class RecoveredInstance(Instance):
+    """An instance of moto's EC2 whose status checks pass a while after the launch, or never."""
+
+    checks_pass_at: float
+    impaired: bool
+
+    @property
+    def instance_status(self) -> dict[str, Any]:
+        """The instance check, as DescribeInstanceStatus shows it."""
+        simulation = simulations.current()
+        if self.state != "running":
+            return {"Status": "not-applicable"}
+        if simulation is not None and simulation.clock.now() < self.checks_pass_at:
+            return {"Status": "initializing", "Details": [{"Name": "reachability", "Status": "initializing"}]}
+        if self.impaired:
+            return {"Status": "impaired", "Details": [{"Name": "reachability", "Status": "failed"}]}
+        return {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]}
+
+    @property
+    def system_status(self) -> dict[str, Any]:
+        """The system check: AWS's own side is never impaired."""
+        status = self.instance_status
+        return {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]} if self.impaired else status
+
+
+def create_launch_template(server: SourceServer) -> str:
+    """Make the EC2 launch template of a server, as complete as its scenario says; returns its id."""
+    backend = ec2_backends[server.account][server.region]
+    wanted = server.spec.launch_template
+    interface: dict[str, Any] = {"DeviceIndex": 0}
+    if wanted.subnet:
+        interface["SubnetId"] = _default_subnet(backend, server.region).id
+    if wanted.security_group:
+        group: Any = backend.get_security_group_from_name("default")
+        interface["Groups"] = [group.id]
+    data: dict[str, Any] = {
+        "InstanceType": wanted.instance_type,
+        "ImageId": _IMAGE[server.spec.os],
+        "NetworkInterfaces": [interface],
+    }
+    if wanted.instance_profile:
+        data["IamInstanceProfile"] = {
+            "Arn": f"arn:aws:iam::{server.account}:instance-profile/"
+            "service-role/AWSElasticDisasterRecoveryRecoveryInstanceRole"
+        }
+    tags = {"launch-template": {"AWSElasticDisasterRecoverySourceServerID": server.id}}
+    name = f"{server.id}-launch-template"
+    return str(backend.create_launch_template(name, "", data, tags).id)
+
+
+def launch_template_lacks(server: SourceServer) -> list[str]:
+    """What the template's default version lacks, and a launch needs; a repaired template lacks nothing."""
+    data = _template(server)
+    interface = (data.get("NetworkInterfaces") or [{}])[0]
+    needed = {
+        "subnet": interface.get("SubnetId"),
+        "security group": interface.get("Groups") or interface.get("SecurityGroupId") or data.get("SecurityGroupIds"),
+        "instance profile": data.get("IamInstanceProfile"),
+    }
+    return [name for name, value in needed.items() if not value]
+
+
+def launch_instance(server: SourceServer, stopped: bool, tags: dict[str, str]) -> Any:
+    """Launch a recovery instance in EC2; returns moto's instance."""
+    backend = ec2_backends[server.account][server.region]
+    data = _template(server)
+    interface = (data.get("NetworkInterfaces") or [{}])[0]
+    reservation = backend.run_instances(
+        data.get("ImageId") or _IMAGE[server.spec.os],
+        1,
+        None,
+        [],
+        instance_type=data.get("InstanceType") or server.spec.launch_template.instance_type,
+        is_instance_type_default=False,
+        region_name=server.region,
+        subnet_id=interface.get("SubnetId") or _default_subnet(backend, server.region).id,
+        security_group_ids=list(interface.get("Groups") or []),
+        tags={"instance": tags, "volume": tags},
+        nics={},
+    )
+    instance: Any = reservation.instances[0]
+    clock = simulations.require().clock
+    instance.__class__ = RecoveredInstance
+    instance.checks_pass_at = clock.now() + clock.scaled(server.duration("boot"))
+    instance.impaired = server.spec.status_checks == "impaired"
+    if server.spec.os == "windows":
+        instance.platform = "windows"
+    if stopped:
+        backend.stop_instances([instance.id])
+    return instance
+
+
+def terminate_instance(instance: Any) -> None:
+    """Terminate an instance in EC2, where nobody did so before."""
+    if instance.state != "terminated":
+        instance.ec2_backend.terminate_instances([instance.id])
+
+
+def _template(server: SourceServer) -> dict[str, Any]:
+    template = ec2_backends[server.account][server.region].launch_templates.get(server.launch_template_id)
+    return dict(template.default_version().data) if template is not None else {}
+
+
+def _default_subnet(backend: Any, region: str) -> Any:
+    zones = [zone for zone in sorted(backend.subnets) if zone.startswith(region)]
+    return next(iter(backend.subnets[zones[0]].values()))

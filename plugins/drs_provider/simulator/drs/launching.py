@@ -1,0 +1,215 @@
+"""What a LAUNCH or TERMINATE job does, and when: every phase is put down with the clock, and happens at its time.
+
+The times are those of live drills: JOB_START 0.3 s after the call, SNAPSHOT_START 0.8, SNAPSHOT_END 1.0,
+CONVERSION_START 52, then conversion and launch by operating system, and JOB_END some seconds after the last server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.drs.instances import launch_instance, launch_template_lacks, terminate_instance
+from drs_provider.simulator.drs.jobs import Job
+from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
+from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
+
+if TYPE_CHECKING:
+    from drs_provider.simulator.drs.models import DrsBackend
+
+__all__ = ["Launching", "Terminating"]
+
+_JOB_START = 0.3
+_FIRST_PHASE = 0.5
+_TO_LAUNCH_START = 0.5
+_TO_JOB_END = 4.0
+_SILENT_JOB_END = 0.2
+_RAW_ERROR = (
+    "An error occurred (InvalidParameterCombination) when calling the RunInstances operation: "
+    "Could not launch the recovery instance"
+)
+
+
+class _Work:
+    """A job at work: its log goes to the simulator's too."""
+
+    def __init__(self, backend: DrsBackend, job: Job) -> None:
+        self.backend = backend
+        self.job = job
+        self.simulation = simulations.require()
+        self.clock = self.simulation.clock
+
+    def note(self, event: str, server: SourceServer | None = None, **data: Any) -> None:
+        """Put an event into the job's log and into the simulator's, at this moment."""
+        server_id = server.id if server else None
+        self.job.note(self.clock.now(), event, ({"sourceServerID": server_id} if server_id else {}) | data)
+        more = {"instance": data["targetInstanceID"]} if "targetInstanceID" in data else {}
+        self.simulation.record(event, self.job.id, server_id, account=self.job.account, region=self.job.region, **more)
+
+    def begin(self) -> None:
+        """JOB_START."""
+        self.job.status = "STARTED"
+        self.note("JOB_START")
+
+    def end(self) -> None:
+        """JOB_END."""
+        self.job.status = "COMPLETED"
+        self.job.ended_at = self.clock.now()
+        self.backend.job_ended(self.job)
+        self.note("JOB_END")
+
+
+class Launching(_Work):
+    """A LAUNCH job, from its acceptance to its end.
+
+    :param snapshots: the moment that each server is recovered to, by server id; absent: now, by an on-demand snapshot.
+    """
+
+    def __init__(self, backend: DrsBackend, job: Job, snapshots: dict[str, float], allowed: bool = True) -> None:
+        super().__init__(backend, job)
+        self.snapshots = snapshots
+        self.allowed = allowed
+        self.outcomes: dict[str, str] = {}
+        self.servers = [backend.servers[one.source_server_id] for one in job.participants]
+
+    def start(self) -> None:
+        """Put the first phases down with the clock."""
+        now = self.clock.now()
+        for server in self.servers:
+            outcome = server.next_outcome()
+            if not self.allowed or launch_template_lacks(server):
+                outcome = "failed_silently"  # DRS says nothing of missing rights or of an incomplete template.
+            self.outcomes[server.id] = outcome
+            server.last_launch = LastLaunch(self.job.id, now, self.job.is_drill)
+        self.clock.call_in(_JOB_START, self._begin)
+
+    def _begin(self) -> None:
+        self.begin()
+        for server in self.servers:
+            self.clock.call_in(_FIRST_PHASE, lambda server=server: self._clean_up(server))  # type: ignore[misc]
+
+    def _clean_up(self, server: SourceServer) -> None:
+        previous = self.backend.instances.get(server.recovery_instance_id or "")
+        if previous is None or not previous.is_drill:
+            self._snapshot(server)
+            return
+        self.note("CLEANUP_START", server)
+        previous.terminating = True
+
+        def cleaned() -> None:
+            self.backend.remove_instance(previous)
+            self.note("CLEANUP_END", server)
+            self._snapshot(server)
+
+        self.clock.call_in(server.duration("cleanup"), cleaned)
+
+    def _snapshot(self, server: SourceServer) -> None:
+        self.note("SNAPSHOT_START", server)
+        self.clock.call_in(server.duration("snapshot"), lambda: self._snapshot_taken(server))
+
+    def _snapshot_taken(self, server: SourceServer) -> None:
+        if self._fails_at("snapshot", server, "SNAPSHOT_FAIL"):
+            return
+        now = self.clock.now()
+        if server.id not in self.snapshots:
+            self.snapshots[server.id] = server.replication.last_consistent(now)
+            server.snapshots.take(self.snapshots[server.id])
+        self.note("SNAPSHOT_END", server)
+        if self.outcomes[server.id] == "failed_silently":
+            self._ended(server, "FAILED", _SILENT_JOB_END)
+            return
+        self.clock.call_in(server.duration("preparation"), lambda: self._convert(server))
+
+    def _convert(self, server: SourceServer) -> None:
+        converter = "i-" + hashlib.sha256(f"{self.job.id}/converter".encode()).hexdigest()[:17]
+        self.note("CONVERSION_START", server, conversionServerID=converter)
+        if self.outcomes[server.id] == "hangs":
+            return
+
+        def converted() -> None:
+            if self._fails_at("conversion", server, "CONVERSION_FAIL"):
+                return
+            self.note("CONVERSION_END", server, conversionServerID=converter)
+            self.clock.call_in(_TO_LAUNCH_START, lambda: self._launch(server))
+
+        self.clock.call_in(server.duration("conversion"), converted)
+
+    def _launch(self, server: SourceServer) -> None:
+        self._set(server, "IN_PROGRESS")
+        self.note("LAUNCH_START", server)
+        self.clock.call_in(server.duration("launch"), lambda: self._launched(server))
+
+    def _launched(self, server: SourceServer) -> None:
+        if self._fails_at("launch", server, "LAUNCH_FAILED"):
+            return
+        tags = {
+            "Name": server.spec.hostname,
+            "AWSElasticDisasterRecoveryManaged": "drs.amazonaws.com",
+            "AWSElasticDisasterRecoverySourceServerID": server.id,
+            "AWSElasticDisasterRecoveryJobID": self.job.id,
+        }
+        if server.launch_configuration.get("copyTags", True):
+            tags = {**server.tags, **tags}
+        stopped = server.launch_configuration.get("launchDisposition") == "STOPPED"
+        instance = self.backend.add_instance(
+            RecoveryInstance(
+                ec2=launch_instance(server, stopped, tags),
+                server=server,
+                job_id=self.job.id,
+                is_drill=self.job.is_drill,
+                snapshot_at=self.snapshots[server.id],
+                launched_at=self.clock.now(),
+                tags=dict(server.tags),
+            )
+        )
+        self.job.participant(server.id).recovery_instance_id = instance.id
+        self.note("LAUNCH_END", server, targetInstanceID=instance.id)
+        self._ended(server, "LAUNCHED", _TO_JOB_END)
+
+    def _fails_at(self, phase: str, server: SourceServer, event: str) -> bool:
+        if self.outcomes[server.id] != "failed" or server.spec.fail_at != phase:
+            return False
+        self.note(event, server, rawError=server.spec.error or _RAW_ERROR)
+        self._ended(server, "FAILED", _TO_JOB_END)
+        return True
+
+    def _set(self, server: SourceServer, status: str) -> None:
+        self.job.participant(server.id).launch_status = status
+        if server.last_launch is not None and server.last_launch.job_id == self.job.id:
+            server.last_launch.status = status
+
+    def _ended(self, server: SourceServer, status: str, to_job_end: float) -> None:
+        self._set(server, status)
+        if all(participant.ended for participant in self.job.participants):
+            self.clock.call_in(to_job_end, self.end)
+
+
+class Terminating(_Work):
+    """A TERMINATE job: the instances shut down at once, and are gone at its end."""
+
+    def __init__(self, backend: DrsBackend, job: Job, instances: list[RecoveryInstance]) -> None:
+        super().__init__(backend, job)
+        self.instances = instances
+
+    def start(self) -> None:
+        """Put the phases down with the clock."""
+        for instance in self.instances:
+            instance.terminating = True
+        self.clock.call_in(_JOB_START, self._begin)
+
+    def _begin(self) -> None:
+        self.begin()
+        for instance in self.instances:
+            self.note("CLEANUP_START", instance.server)
+        longest = max(instance.server.duration("terminate") for instance in self.instances)
+        self.clock.call_in(longest, self._gone)
+
+    def _gone(self) -> None:
+        for instance in self.instances:
+            terminate_instance(instance.ec2)
+            self.backend.remove_instance(instance)
+            self.note("CLEANUP_END", instance.server)
+        for participant in self.job.participants:
+            participant.launch_status = "TERMINATED"
+        self.end()

@@ -1,0 +1,107 @@
+"""The Describe operations of DRS, and tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drs_provider.simulator.drs.exceptions import NotFound
+from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.timestamps import from_timestamp
+
+__all__ = ["Listings"]
+
+
+class Listings(State):
+    """What DRS tells of its state."""
+
+    def initialize_service(self, request: Request) -> None:
+        """InitializeService."""
+        self.initialized = True
+
+    def describe_source_servers(self, request: Request) -> dict[str, Any]:
+        """DescribeSourceServers: by ids (unknown ones are left out), hardware id or staging account."""
+        filters = request.get("filters") or {}
+        wanted = set(filters.get("sourceServerIDs") or ())
+        staging = set(filters.get("stagingAccountIDs") or ())
+        servers = [
+            server
+            for server in self.servers.values()
+            if (not wanted or server.id in wanted)
+            and (not staging or self.account_id in staging)
+            and filters.get("hardwareId") in (None, "", server.origin_instance)
+        ]
+        now = self.clock.now()
+        return self.paged(request, servers, lambda server: server.id, lambda server: server.describe(now))
+
+    def describe_jobs(self, request: Request) -> dict[str, Any]:
+        """DescribeJobs: by ids and creation time only, newest first."""
+        filters = request.get("filters") or {}
+        wanted = set(filters.get("jobIDs") or ())
+        begin = from_timestamp(filters["fromDate"]) if filters.get("fromDate") else 0.0
+        end = from_timestamp(filters["toDate"]) if filters.get("toDate") else float("inf")
+        jobs = [
+            job
+            for job in reversed(self.jobs.values())
+            if (not wanted or job.id in wanted) and begin <= job.created_at <= end
+        ]
+        return self.paged(request, jobs, lambda job: job.id, lambda job: job.describe())
+
+    def describe_job_log_items(self, request: Request) -> dict[str, Any]:
+        """DescribeJobLogItems, oldest first."""
+        if request["jobID"] not in self.jobs:
+            raise NotFound("Job", request["jobID"])
+        items = list(enumerate(self.jobs[request["jobID"]].log))
+        return self.paged(request, items, lambda item: str(item[0]), lambda item: item[1])
+
+    def describe_recovery_instances(self, request: Request) -> dict[str, Any]:
+        """DescribeRecoveryInstances: by ids or by source servers."""
+        filters = request.get("filters") or {}
+        wanted = set(filters.get("recoveryInstanceIDs") or ())
+        servers = set(filters.get("sourceServerIDs") or ())
+        instances = [
+            instance
+            for instance in self.instances.values()
+            if (not wanted or instance.id in wanted) and (not servers or instance.server.id in servers)
+        ]
+        return self.paged(request, instances, lambda instance: instance.id, lambda instance: instance.describe())
+
+    def describe_recovery_snapshots(self, request: Request) -> dict[str, Any]:
+        """DescribeRecoverySnapshots of one server, oldest first unless `order` is DESC."""
+        server = self.server(request["sourceServerID"])
+        filters = request.get("filters") or {}
+        begin = from_timestamp(filters["fromDateTime"]) if filters.get("fromDateTime") else 0.0
+        end = from_timestamp(filters["toDateTime"]) if filters.get("toDateTime") else float("inf")
+        now = self.clock.now()
+        snapshots = [
+            snapshot
+            for snapshot in server.snapshots.at(now, server.replication.last_consistent(now))
+            if begin <= snapshot.taken_at <= end
+        ]
+        if request.get("order") == "DESC":
+            snapshots.reverse()
+        return self.paged(
+            request, snapshots, lambda snapshot: snapshot.id, lambda snapshot: snapshot.describe(server.id)
+        )
+
+    def list_tags_for_resource(self, request: Request) -> dict[str, Any]:
+        """ListTagsForResource."""
+        return {"tags": dict(self._tags(request["resourceArn"]))}
+
+    def tag_resource(self, request: Request) -> None:
+        """TagResource."""
+        self._tags(request["resourceArn"]).update(request["tags"])
+
+    def untag_resource(self, request: Request) -> None:
+        """UntagResource."""
+        tags = self._tags(request["resourceArn"])
+        for key in request["tagKeys"]:
+            tags.pop(key, None)
+
+    def _tags(self, arn: str) -> dict[str, str]:
+        """The tags of a resource, which the caller may change."""
+        resources: list[Any] = [*self.servers.values(), *self.jobs.values(), *self.instances.values()]
+        for resource in resources:
+            if resource.arn == arn:
+                tags: dict[str, str] = resource.tags
+                return tags
+        raise NotFound("Resource", arn)

@@ -1,0 +1,145 @@
+"""StartRecovery and TerminateRecoveryInstances: what they refuse, and the jobs that they start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.drs.exceptions import Conflict, NotFound, QuotaExceeded, Validation
+from drs_provider.simulator.drs.jobs import Job, Participant
+from drs_provider.simulator.drs.launching import Launching, Terminating
+from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
+from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.servicequotas.quotas import quota_code
+
+if TYPE_CHECKING:
+    from drs_provider.simulator.drs.models import DrsBackend
+
+__all__ = ["Recoveries"]
+
+#: States in which a server has no recovery point that a launch could start from.
+_NOT_LAUNCHABLE = {"STOPPED", "DISCONNECTED", "INITIATING", "INITIAL_SYNC"}
+
+
+class Recoveries(State):
+    """Jobs that launch and terminate."""
+
+    def start_recovery(self, request: Request) -> dict[str, Any]:
+        """StartRecovery: a LAUNCH job over up to 100 servers (200 by the model, 100 by the quota)."""
+        wanted = request["sourceServers"]
+        ids = [entry["sourceServerID"] for entry in wanted]
+        if len(set(ids)) != len(ids):
+            raise Validation("A source server may stand in the request only once")
+        moments = {
+            entry["sourceServerID"]: self._moment(entry["sourceServerID"], entry["recoverySnapshotID"])
+            for entry in wanted
+            if entry.get("recoverySnapshotID")
+        }
+        for server_id in ids:
+            self.launchable(server_id)
+        job = self.launch(
+            ids,
+            initiated_by="START_DRILL" if request.get("isDrill") else "START_RECOVERY",
+            tags=request.get("tags") or {},
+            moments=moments,
+        )
+        return {"job": job.describe()}
+
+    def terminate_recovery_instances(self, request: Request) -> dict[str, Any]:
+        """TerminateRecoveryInstances: a TERMINATE job, after which the instances are gone from EC2 and DRS."""
+        ids = list(dict.fromkeys(request["recoveryInstanceIDs"]))
+        instances = [self.instance(instance_id) for instance_id in ids]
+        for instance in instances:
+            self._terminable(instance)
+        self._within_quotas(len(instances))
+        job = self._add_job(
+            "TERMINATE",
+            "TERMINATE_RECOVERY_INSTANCES",
+            [Participant(instance.server.id, recovery_instance_id=instance.id) for instance in instances],
+            {},
+        )
+        Terminating(cast("DrsBackend", self), job, instances).start()
+        return {"job": job.describe()}
+
+    def launchable(self, server_id: str) -> None:
+        """Refuse to launch a server that does not exist, is in another job, or has no recovery point."""
+        server = self.server(server_id)
+        job = self.busy.get(server_id)
+        if job is not None:
+            raise Conflict(
+                f"Source server {server_id} is already participating in job {job.id}",
+                resourceId=server_id,
+                resourceType="SourceServer",
+            )
+        state = server.replication.state(self.clock.now())
+        if state in _NOT_LAUNCHABLE:
+            raise Conflict(
+                f"Source server {server_id} cannot be launched while its data replication state is {state}",
+                resourceId=server_id,
+                resourceType="SourceServer",
+            )
+
+    def launch(
+        self,
+        server_ids: list[str],
+        initiated_by: str,
+        tags: dict[str, str],
+        moments: dict[str, float],
+    ) -> Job:
+        """Start a LAUNCH job within the quotas."""
+        self._within_quotas(len(server_ids))
+        participants = [Participant(server_id) for server_id in server_ids]
+        job = self._add_job("LAUNCH", initiated_by, participants, tags)
+        Launching(cast("DrsBackend", self), job, dict(moments)).start()
+        return job
+
+    def _add_job(self, kind: str, initiated_by: str, participants: list[Participant], tags: dict[str, str]) -> Job:
+        job = Job(
+            account=self.account_id,
+            region=self.region_name,
+            type=kind,
+            initiated_by=initiated_by,
+            created_at=self.clock.now(),
+            participants=participants,
+            tags=dict(tags),
+            names_instances=simulations.require().scenario.job_recovery_instance_ids,
+        )
+        self.job_began(job)
+        return job
+
+    def _within_quotas(self, servers: int) -> None:
+        for key, used, what in (
+            ("servers_per_job", servers, "source servers in a single job"),
+            ("concurrent_jobs", len(self.running) + 1, "concurrent jobs in progress"),
+            ("servers_in_jobs", len(self.busy) + servers, "source servers in all jobs"),
+        ):
+            if used > self.quotas[key]:
+                raise QuotaExceeded(
+                    f"Maximum number of {what} ({self.quotas[key]:g}) exceeded", quota_code=quota_code(key) or ""
+                )
+
+    def _moment(self, server_id: str, snapshot_id: str) -> float:
+        server = self.server(server_id)
+        now = self.clock.now()
+        for snapshot in server.snapshots.at(now, server.replication.last_consistent(now)):
+            if snapshot.id == snapshot_id:
+                if not snapshot.finished:
+                    raise Conflict(f"Recovery snapshot {snapshot_id} is not finished", resourceId=snapshot_id)
+                return snapshot.taken_at
+        raise NotFound("RecoverySnapshot", snapshot_id)
+
+    def _terminable(self, instance: RecoveryInstance) -> None:
+        job = self.busy.get(instance.server.id)
+        if instance.terminating or job is not None:
+            busy = job.id if job else "another job"
+            raise Conflict(
+                f"Recovery instance {instance.id} is participating in {busy}",
+                resourceId=instance.id,
+                resourceType="RecoveryInstance",
+            )
+        if instance.failback_state in ("FAILBACK_IN_PROGRESS", "FAILBACK_READY_FOR_LAUNCH"):
+            raise Conflict(
+                f"Recovery instance {instance.id} is being failed back",
+                resourceId=instance.id,
+                resourceType="RecoveryInstance",
+            )

@@ -1,0 +1,66 @@
+"""DRS over HTTP: reads a request by the service model, asks the backend, writes its answer.
+
+Every operation of the service model that the backend has a method for is served; the method takes the request as the
+model names it and returns the answer as the model names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.responses import BaseResponse
+from moto.core.utils import camelcase_to_underscores, get_service_model
+
+from drs_provider.simulator.drs.exceptions import Uninitialized
+from drs_provider.simulator.drs.models import DrsBackend, drs_backends
+from drs_provider.simulator.drs.validation import validate
+
+__all__ = ["DrsResponse", "supported_operations"]
+
+#: Tags belong to the resource, and initialising is how an account begins.
+_BEFORE_INITIALISATION = {"InitializeService", "TagResource", "UntagResource", "ListTagsForResource"}
+
+
+class DrsResponse(BaseResponse):
+    """Parses and serialises; the operations are below."""
+
+    def __init__(self) -> None:
+        super().__init__(service_name="drs")
+        self.automated_parameter_parsing = True
+
+    @property
+    def backend(self) -> DrsBackend:
+        """The account and region that the caller means."""
+        backend: DrsBackend = drs_backends[self.current_account][self.region]
+        return backend
+
+
+def supported_operations() -> dict[str, str]:
+    """Operation name to backend method, for all that is served."""
+    names = get_service_model("drs").operation_names
+    return {
+        name: camelcase_to_underscores(name) for name in names if hasattr(DrsBackend, camelcase_to_underscores(name))
+    }
+
+
+def _serve(operation: str, method: str) -> Callable[[DrsResponse], Any]:
+    status = get_service_model("drs").operation_model(operation).http.get("responseCode", 200)
+
+    def serve(response: DrsResponse) -> tuple[int, dict[str, Any], str]:
+        backend = response.backend
+        request = response.params
+        validate(operation, request)
+        if not backend.initialized and operation not in _BEFORE_INITIALISATION:
+            raise Uninitialized
+        answer = getattr(backend, method)(request)
+        # The backend speaks in the model's names, and DRS writes all its times as strings: JSON is the whole protocol.
+        body = "" if answer is None and status == 204 else json.dumps(answer or {})
+        return status, {"status": status, "Content-Type": "application/json"}, body
+
+    return serve
+
+
+for _operation, _method in supported_operations().items():
+    setattr(DrsResponse, _method, _serve(_operation, _method))

@@ -1,0 +1,159 @@
+"""Source servers: what is known of them, how they replicate, and what was last launched of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from drs_provider.simulator.drs.replication import Replication
+from drs_provider.simulator.drs.snapshots import SnapshotSeries
+from drs_provider.simulator.drs.timestamps import timestamp
+from drs_provider.simulator.scenario import Durations, ServerSpec
+
+__all__ = ["LastLaunch", "SourceServer"]
+
+#: What the phases of live drills took, in seconds, where neither scenario nor server says otherwise.
+DEFAULT_DURATIONS = {
+    "linux": {"conversion": 187.0, "launch": 293.0},
+    "windows": {"conversion": 839.0, "launch": 342.0},
+}
+_COMMON_DURATIONS = {"snapshot": 0.2, "preparation": 51.0, "cleanup": 20.0, "terminate": 30.0, "boot": 120.0}
+_OS = {"linux": "Linux version 5.10.0 (Red Hat Enterprise Linux 8.9)", "windows": "Microsoft Windows Server 2022"}
+
+
+@dataclass
+class LastLaunch:
+    """lifeCycle.lastLaunch, and the server's lastLaunchResult."""
+
+    job_id: str
+    at: float
+    is_drill: bool
+    status: str = "PENDING"
+
+    @property
+    def result(self) -> str:
+        """lastLaunchResult of the server."""
+        return {"LAUNCHED": "SUCCEEDED", "FAILED": "FAILED", "TERMINATED": "SUCCEEDED"}.get(self.status, "PENDING")
+
+
+@dataclass
+class SourceServer:
+    """One source server in one account and region."""
+
+    spec: ServerSpec
+    account: str
+    region: str
+    added_at: float
+    defaults: Durations
+    replication: Replication
+    snapshots: SnapshotSeries
+    launch_template_id: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    last_launch: LastLaunch | None = None
+    recovery_instance_id: str | None = None
+    launches: int = 0
+    direction: str = "FAILOVER"
+    reversed_arn: str | None = None
+    launch_configuration: dict[str, Any] = field(default_factory=dict)
+    replication_configuration: dict[str, Any] = field(default_factory=dict)
+    _properties: dict[str, Any] | None = None
+
+    @property
+    def id(self) -> str:
+        """The id, `s-…`."""
+        return self.spec.id
+
+    @property
+    def arn(self) -> str:
+        """The ARN."""
+        return f"arn:aws:drs:{self.region}:{self.account}:source-server/{self.id}"
+
+    @property
+    def origin_instance(self) -> str:
+        """The EC2 instance that it is, where it comes from EC2."""
+        return self.spec.origin_instance or "i-" + hashlib.sha256(self.id.encode()).hexdigest()[:17]
+
+    def duration(self, phase: str) -> float:
+        """How long a phase takes: as the server says, else the scenario, else live drills."""
+        for durations in (self.spec.durations, self.defaults):
+            seconds: float | None = getattr(durations, phase)
+            if seconds is not None:
+                return seconds
+        return DEFAULT_DURATIONS[self.spec.os].get(phase, _COMMON_DURATIONS.get(phase, 0.0))
+
+    def next_outcome(self) -> str:
+        """How the launch that begins now will end; counts launches."""
+        outcome = self.spec.outcome[min(self.launches, len(self.spec.outcome) - 1)]
+        self.launches += 1
+        return outcome
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """As DescribeSourceServers shows it."""
+        life_cycle: dict[str, Any] = {
+            "addedToServiceDateTime": timestamp(self.added_at - 30 * 86400),
+            "firstByteDateTime": timestamp(self.added_at - 30 * 86400 + 600),
+            "elapsedReplicationDuration": "PT2H4M",
+            "lastSeenByServiceDateTime": timestamp(now - 20),
+        }
+        if self.last_launch is not None:
+            life_cycle["lastLaunch"] = {
+                "initiated": {
+                    "apiCallDateTime": timestamp(self.last_launch.at),
+                    "jobID": self.last_launch.job_id,
+                    "type": "DRILL" if self.last_launch.is_drill else "RECOVERY",
+                },
+                "status": self.last_launch.status,
+            }
+        shown: dict[str, Any] = {
+            "sourceServerID": self.id,
+            "arn": self.arn,
+            "tags": dict(self.tags),
+            "lastLaunchResult": self.last_launch.result if self.last_launch else "NOT_STARTED",
+            "dataReplicationInfo": self.replication.describe(now, self.spec.disks),
+            "lifeCycle": life_cycle,
+            "sourceProperties": self._source_properties(),
+            "stagingArea": {"status": "NOT_EXTENDED", "stagingAccountID": self.account},
+            "replicationDirection": self.direction,
+            "agentVersion": "6.4.0",
+        }
+        if self.recovery_instance_id:
+            shown["recoveryInstanceId"] = self.recovery_instance_id
+        if self.reversed_arn:
+            shown["reversedDirectionSourceServerArn"] = self.reversed_arn
+        if self.spec.origin == "aws":
+            shown["sourceCloudProperties"] = {
+                "originAccountID": self.spec.origin_account or self.account,
+                "originRegion": self.spec.origin_region,
+                "originAvailabilityZone": f"{self.spec.origin_region}a",
+            }
+        return shown
+
+    def _source_properties(self) -> dict[str, Any]:
+        if self._properties is None:
+            digest = hashlib.sha256(self.id.encode()).digest()
+            address = self.spec.private_ip or f"10.{digest[0]}.{digest[1]}.{max(4, digest[2])}"
+            hints: dict[str, Any] = {
+                "hostname": self.spec.hostname,
+                "fqdn": self.spec.fqdn or self.spec.hostname,
+            }
+            if self.spec.origin == "aws":
+                hints["awsInstanceID"] = self.origin_instance
+            self._properties = {
+                "lastUpdatedDateTime": timestamp(self.added_at - 300),
+                "recommendedInstanceType": self.spec.launch_template.instance_type,
+                "identificationHints": hints,
+                "networkInterfaces": [
+                    {"macAddress": f"02:{digest[3:8].hex(':')}", "ips": [address], "isPrimary": True}
+                ],
+                "disks": [
+                    {"deviceName": f"/dev/sd{chr(ord('a') + index)}", "bytes": size}
+                    for index, size in enumerate(self.spec.disks)
+                ],
+                "cpus": [{"cores": 2, "modelName": "Intel(R) Xeon(R) Platinum 8175M CPU @ 2.50GHz"}],
+                "ramBytes": 4 * 2**30,
+                "os": {"fullString": _OS[self.spec.os]},
+                "supportsNitroInstances": True,
+                "architecture": "x86_64",
+            }
+        return self._properties

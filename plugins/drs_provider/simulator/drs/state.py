@@ -1,0 +1,83 @@
+"""What the parts of the DRS backend share: the state, the clock, and how to find a thing or say that there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.drs.exceptions import NotFound, Validation
+from drs_provider.simulator.drs.jobs import Job
+from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
+from drs_provider.simulator.drs.source_servers import SourceServer
+from drs_provider.simulator.pagination import InvalidToken, page
+
+if TYPE_CHECKING:
+    from drs_provider.simulator.clock import Clock
+
+__all__ = ["Request", "State"]
+
+Request = dict[str, Any]
+Item = TypeVar("Item")
+
+
+class State:
+    """Base of the parts of the backend."""
+
+    account_id: str
+    region_name: str
+    servers: dict[str, SourceServer]
+    jobs: dict[str, Job]
+    #: Jobs that have not ended, by id, and by the servers that are in them.
+    running: dict[str, Job]
+    busy: dict[str, Job]
+    instances: dict[str, RecoveryInstance]
+    quotas: dict[str, float]
+    initialized: bool
+
+    @property
+    def clock(self) -> Clock:
+        """The simulation's clock."""
+        return simulations.require().clock
+
+    def server(self, server_id: str) -> SourceServer:
+        """A source server, or `NotFound`."""
+        if server_id not in self.servers:
+            raise NotFound("SourceServer", server_id)
+        return self.servers[server_id]
+
+    def instance(self, instance_id: str) -> RecoveryInstance:
+        """A recovery instance, or `NotFound`."""
+        if instance_id not in self.instances:
+            raise NotFound("RecoveryInstance", instance_id)
+        return self.instances[instance_id]
+
+    def job_began(self, job: Job) -> None:
+        """A job was accepted: its servers are in no other one until it ends."""
+        self.jobs[job.id] = self.running[job.id] = job
+        self.busy.update((participant.source_server_id, job) for participant in job.participants)
+
+    def job_ended(self, job: Job) -> None:
+        """A job ended."""
+        self.running.pop(job.id, None)
+        for participant in job.participants:
+            self.busy.pop(participant.source_server_id, None)
+
+    def paged(
+        self,
+        request: Request,
+        items: Sequence[Item],
+        key: Callable[[Item], str],
+        show: Callable[[Item], Any],
+        name: str = "items",
+        longest: int = 1000,
+    ) -> dict[str, Any]:
+        """An answer with one page of a list."""
+        try:
+            shown, token = page(items, key, request.get("nextToken"), request.get("maxResults"), longest)
+        except InvalidToken as error:
+            raise Validation("Invalid nextToken", reason="other") from error
+        answer: dict[str, Any] = {name: [show(item) for item in shown]}
+        if token:
+            answer["nextToken"] = token
+        return answer

@@ -1,0 +1,17 @@
+"""Times as live DRS writes them: UTC with microseconds and `+00:00`, where the service model's pattern wants `Z`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+__all__ = ["from_timestamp", "timestamp"]
+
+
+def timestamp(t: float) -> str:
+    """Epoch seconds, as DRS writes them."""
+    return datetime.fromtimestamp(t, timezone.utc).isoformat(timespec="microseconds")
+
+
+def from_timestamp(text: str) -> float:
+    """The epoch seconds of a time that a caller sent (which ends in `Z`)."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
