@@ -20,7 +20,7 @@ from drs_provider.hooks.faults import Fault, classify
 from drs_provider.hooks.ssm import PAGE
 from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, tail
 
-__all__ = ["find_commands", "read_commands", "read_results", "redact", "send_once"]
+__all__ = ["find_commands", "read_commands", "read_results", "redact", "send_once", "without_values"]
 
 #: The `Comment` of a command begins with this: the key of the task and the number of the attempt.
 _COMMENT = re.compile(r"^drs-provider (?P<key>[0-9a-f]{32})/(?P<attempt>\d+)\b")
@@ -181,7 +181,7 @@ async def send_once(
             answer = await once.call("send_command", Comment=comment_of(key, attempt, label), **request)
             return _sent(answer["Command"])
         except Exception as error:
-            fault, failure = classify(error), _without_values(error, request.get("Parameters"))
+            fault, failure = classify(error), without_values(error, request.get("Parameters"))
         if fault is Fault.THROTTLED and time.time() + pause < give_up:
             once.log.warning("SendCommand was throttled; sending again in %.0f s", pause)
             await once.sleep(pause)
@@ -212,7 +212,8 @@ def redact(message: str, parameters: Mapping[str, Sequence[str] | str] | None) -
     return message
 
 
-def _without_values(error: Exception, parameters: Mapping[str, Sequence[str] | str] | None) -> Exception:
+def without_values(error: Exception, parameters: Mapping[str, Sequence[str] | str] | None) -> Exception:
+    """Return the error of a call with the values of its parameters blanked out."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
         message = redact(str(details.get("Message", "")), parameters)
