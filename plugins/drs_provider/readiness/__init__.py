@@ -1,0 +1,46 @@
+"""Is a plan ready to run: the checks that preflight, the launch of a wave and ``drs-plan check`` share.
+
+The names below are imported when first used: the small modules of this package, such as ``timestamps``, are also used
+where botocore and the checks have no business, in the parsing of DAG files.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drs_provider.readiness.clients import Clients
+    from drs_provider.readiness.findings import CODES, Finding, FindingsReport, override_problems
+    from drs_provider.readiness.preflight import PreflightResult, recheck_wave, run_preflight
+    from drs_provider.readiness.resolution import ResolvedServer
+
+__all__ = [
+    "CODES",
+    "Clients",
+    "Finding",
+    "FindingsReport",
+    "PreflightResult",
+    "ResolvedServer",
+    "override_problems",
+    "recheck_wave",
+    "run_preflight",
+]
+
+_HOMES = {
+    "CODES": "findings",
+    "Clients": "clients",
+    "Finding": "findings",
+    "FindingsReport": "findings",
+    "PreflightResult": "preflight",
+    "ResolvedServer": "resolution",
+    "override_problems": "findings",
+    "recheck_wave": "preflight",
+    "run_preflight": "preflight",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

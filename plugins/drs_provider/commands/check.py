@@ -1,0 +1,79 @@
+"""``drs-plan check``: the preflight of a plan, from a terminal, against AWS or the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["check"]
+
+
+def check(
+    plan: Annotated[Path, typer.Argument(help="The plan file.", show_default=False)],
+    mode: Annotated[str, typer.Option(help="What to be ready for: drill or recovery.")] = "drill",
+    waves: Annotated[str, typer.Option(help="Names of waves, separated by commas. Default: all.")] = "",
+    snapshot_time: Annotated[
+        str, typer.Option(help="Each server's last snapshot at or before this time, e.g. 2026-03-01T10:00:00Z.")
+    ] = "",
+    skip_scripts: Annotated[bool, typer.Option("--skip-scripts", help="As the run parameter: no scripts.")] = False,
+    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
+    aws_conn_id: Annotated[
+        str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
+    ] = None,
+) -> None:
+    """Check whether a plan is ready to run, now, and change nothing.
+
+    Speaks to AWS with the environment's credentials in the plan's region (AWS_ENDPOINT_URL points it at a simulator).
+    Exit status: 0 ready (there may be warnings), 1 not ready, 2 the checks could not be run.
+    """
+    import json
+
+    from drs_provider.commands.connecting import connect
+    from drs_provider.plan import PlanError, load_plan
+    from drs_provider.readiness.preflight import run_preflight
+    from drs_provider.readiness.timestamps import parse_timestamp
+
+    if mode not in ("drill", "recovery"):
+        raise _cannot_run(f"--mode is {mode!r}; expected drill or recovery")
+    if output not in ("text", "json"):
+        raise _cannot_run(f"--format is {output!r}; expected text or json")
+    try:
+        loaded = load_plan(plan)
+        moment = parse_timestamp(snapshot_time) if snapshot_time else None
+    except (PlanError, OSError, ValueError) as error:
+        raise _cannot_run(str(error)) from error
+    target = loaded.plan.target
+    names = [wave.name for wave in loaded.plan.waves]
+    chosen = [name.strip() for name in waves.split(",") if name.strip()]
+    if unknown := [name for name in chosen if name not in names]:
+        raise _cannot_run(f"no such wave: {', '.join(unknown)}; the plan's waves are {', '.join(names)}")
+    connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
+    clients = connect(target.region, profile=profile, aws_conn_id=connection)
+
+    result = run_preflight(
+        loaded.plan,
+        clients,
+        mode="recovery" if mode == "recovery" else "drill",
+        waves=chosen or None,
+        snapshot_time=moment,
+        skip_scripts=skip_scripts,
+    )
+    report = result.findings
+    if output == "json":
+        typer.echo(json.dumps({"plan": loaded.plan.name, "region": target.region, **result.as_dict()}, indent=2))
+    else:
+        for wave, servers in result.resolved.items():
+            listed = ", ".join(server.hostname or server.id for server in servers)
+            typer.echo(f"{wave}: {len(servers)} server{'' if len(servers) == 1 else 's'} ({listed or 'none'})")
+        if report.findings:
+            typer.echo(f"\n{report.table()}\n")
+        typer.echo(report.message().splitlines()[0])
+    raise typer.Exit(1 if report.errors else 0)
+
+
+def _cannot_run(why: str) -> typer.Exit:
+    typer.echo(why, err=True)
+    return typer.Exit(2)

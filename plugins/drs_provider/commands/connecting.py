@@ -1,0 +1,46 @@
+"""How the commands that speak to AWS get their clients: the environment, a profile, or an Airflow connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from drs_provider.readiness.clients import Clients
+
+__all__ = ["connect"]
+
+
+def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str | None = None) -> Clients:
+    """Clients for a region; ends the command with status 2 and a message where there are no credentials.
+
+    :param region: the region; None means the environment's or the profile's.
+    :param profile: a profile of the AWS configuration.
+    :param aws_conn_id: an Airflow connection, which then wins over the environment.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    from drs_provider.readiness.clients import Clients
+
+    try:
+        if aws_conn_id is not None:
+            from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+            hook = AwsBaseHook(aws_conn_id=aws_conn_id, client_type="drs", region_name=region)
+            session = hook.get_session(region_name=region)
+        else:
+            session = boto3.session.Session(profile_name=profile, region_name=region)
+        if session.region_name is None:
+            raise _no("no region: give --region or set AWS_DEFAULT_REGION")
+        if session.get_credentials() is None:
+            raise _no("no AWS credentials: set them in the environment, or give --profile or --aws-conn-id")
+    except BotoCoreError as error:
+        raise _no(str(error)) from error
+    return Clients.from_session(session, session.region_name)
+
+
+def _no(why: str) -> typer.Exit:
+    typer.echo(why, err=True)
+    return typer.Exit(2)

@@ -1,0 +1,76 @@
+"""``drs-plan orphans``: drill instances that nobody is going to end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["orphans"]
+
+
+def orphans(
+    region: Annotated[str | None, typer.Option(help="The recovery region. Default: the environment's.")] = None,
+    older_than: Annotated[
+        str, typer.Option(help="Leave out what was launched later than this ago, e.g. 90m or 2d.")
+    ] = "24h",
+    airflow: Annotated[
+        bool, typer.Option("--airflow", help="Ask this machine's Airflow which runs are still going.")
+    ] = False,
+    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
+    aws_conn_id: Annotated[str | None, typer.Option(help="An Airflow connection instead.")] = None,
+) -> None:
+    """List drill instances that recovery plans launched and that no run owns any more.
+
+    Runs are known by the tags of their jobs, and DRS keeps jobs for a limited time: an older drill instance is listed
+    as unknown. Without --airflow, a run that keeps its instances up looks like a dead one, hence --older-than.
+    Exit status: 0 no orphans, 1 some, 2 could not look. Nothing is ended: check each, then end it in the DRS console
+    or with TerminateRecoveryInstances.
+    """
+    import json
+    from datetime import datetime, timezone
+
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from drs_provider.commands.connecting import connect
+    from drs_provider.plan.durations import parse_duration
+    from drs_provider.readiness.orphans import find_drill_instances
+
+    if output not in ("text", "json"):
+        typer.echo(f"--format is {output!r}; expected text or json", err=True)
+        raise typer.Exit(2)
+    try:
+        age = parse_duration(older_than)
+        clients = connect(region, profile=profile, aws_conn_id=aws_conn_id)
+        found = find_drill_instances(
+            clients,
+            now=datetime.now(timezone.utc),
+            older_than=age,
+            is_alive=_is_alive if airflow else None,
+        )
+    except (BotoCoreError, ClientError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    lost = [instance for instance in found if instance.verdict == "orphan"]
+    listed = [instance for instance in found if instance.verdict != "owned"]
+    if output == "json":
+        typer.echo(json.dumps({"orphans": len(lost), "instances": [one.as_dict() for one in listed]}, indent=2))
+    else:
+        for one in listed:
+            run = one.run or "unknown run"
+            what = f"{one.ec2_instance_id or one.recovery_instance_id} ({one.state}) of {one.source_server_id}"
+            typer.echo(f"{one.verdict:<8} {what}  {run}  {one.job_id}  {one.launched or ''}  {one.reason}")
+        owned = len(found) - len(listed)
+        typer.echo(f"{len(lost)} orphans, {len(listed) - len(lost)} unknown, {owned} owned.")
+    raise typer.Exit(1 if lost else 0)
+
+
+def _is_alive(run: str) -> bool | None:
+    """Whether Airflow's metadata database knows the run as queued or running; None where it has no such run."""
+    from airflow.models.dagrun import DagRun
+
+    dag_id, _, run_id = run.partition("/")
+    for dag_run in DagRun.find(dag_id=dag_id, run_id=run_id):
+        return str(dag_run.state) in ("queued", "running")
+    return None

@@ -1,0 +1,106 @@
+"""IAM policy documents for the roles that recovery plans run with, made from the table of grants.
+
+Two set-ups. In one account, Airflow's execution role gets ``orchestration.json``, ``drs-on-behalf.json`` and
+``reports.json``. With a target account, a role there gets the first two, and ``target-trust.json`` as its trust
+policy; the execution role gets ``assume-target.json`` and ``reports.json``. Where volumes are encrypted with a
+customer-managed key, the role that launches gets ``customer-keys.json`` too. Names in capitals, and the account
+111122223333, are to be replaced.
+
+``python -m drs_provider.deploy.iam`` writes the files again after a change of the table.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from drs_provider.readiness.grants import GRANTS, Grant, policy
+
+__all__ = ["FOLDER", "documents", "render"]
+
+FOLDER = Path(__file__).parent
+
+REPORTS = (
+    Grant(
+        "ListReports",
+        "reports",
+        ("s3:ListBucket",),
+        "Reports of earlier drills, for the trend.",
+        ("arn:aws:s3:::REPORTS_BUCKET",),
+    ),
+    Grant(
+        "WriteReports",
+        "reports",
+        ("s3:GetObject", "s3:PutObject"),
+        "The evidence of a run; nothing here deletes it.",
+        ("arn:aws:s3:::REPORTS_BUCKET/*",),
+    ),
+)
+ASSUME = (
+    Grant(
+        "AssumeTargetRoles",
+        "target",
+        ("sts:AssumeRole",),
+        "The aws connection of a plan names such a role as role_arn.",
+        ("arn:aws:iam::*:role/drs-plan/*",),
+    ),
+)
+KEYS = (
+    Grant(
+        "UseKeysThroughEc2",
+        "keys",
+        (
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+        ),
+        "EC2 creates volumes from encrypted snapshots with the caller's rights on the key.",
+        ("arn:aws:kms:*:111122223333:key/KEY_ID",),
+        {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}},
+    ),
+    Grant(
+        "GrantKeysToEc2",
+        "keys",
+        ("kms:CreateGrant",),
+        "EC2 keeps a grant for as long as the volume is attached.",
+        ("arn:aws:kms:*:111122223333:key/KEY_ID",),
+        {
+            "StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"},
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+        },
+    ),
+)
+TRUST: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "AirflowRunsRecoveryPlans",
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::111122223333:role/AIRFLOW_EXECUTION_ROLE"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"sts:ExternalId": "EXTERNAL_ID"}},
+        }
+    ],
+}
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """Every policy document: file name -> document."""
+    own = [grant for grant in GRANTS if not grant.sid.startswith("Drs")]
+    on_behalf = [grant for grant in GRANTS if grant.sid.startswith("Drs")]
+    return {
+        "orchestration.json": policy(own),
+        "drs-on-behalf.json": policy(on_behalf),
+        "target-trust.json": TRUST,
+        "assume-target.json": policy(ASSUME),
+        "reports.json": policy(REPORTS),
+        "customer-keys.json": policy(KEYS),
+    }
+
+
+def render(document: dict[str, Any]) -> str:
+    """A policy document as the text of its file."""
+    return json.dumps(document, indent=2) + "\n"

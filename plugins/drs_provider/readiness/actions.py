@@ -1,0 +1,68 @@
+"""Which AWS actions one plan needs, in one mode: the part of the grants that preflight simulates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from drs_provider.readiness.findings import Mode
+from drs_provider.readiness.grants import GRANTS, Grant
+
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan, Script, Wave
+
+__all__ = ["needs_of", "required_actions", "required_grants", "scripts_of"]
+
+
+def scripts_of(wave: Wave, mode: Mode) -> list[Script]:
+    """The scripts that a wave may run in a mode, in the order of the plan.
+
+    :param wave: the wave.
+    :param mode: ``drill`` or ``recovery``.
+    """
+    rollback = wave.rollback if wave.on_failure == "rollback" else ()
+    return [script for script in (*wave.pre_launch, *wave.post_launch, *rollback) if mode in script.modes]
+
+
+def needs_of(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None) -> set[str]:
+    """What a plan needs rights for: the values of :attr:`Grant.need`."""
+    chosen = [wave for wave in plan.waves if waves is None or wave.name in set(waves)]
+    needs = {"launch"} if chosen else set()
+    unwinds = plan.recovery.on_failure == "rollback" or any(wave.on_failure == "rollback" for wave in chosen)
+    if unwinds or (mode == "drill" and plan.drill.terminate != "never"):
+        needs.add("terminate")
+    for wave in chosen:
+        for script in scripts_of(wave, mode):
+            needs |= {"scripts", "automation" if script.automation else "run_command"}
+            if script.parameters.get("AutomationAssumeRole"):
+                needs.add("automation_role")
+        if any(getattr(check, "via", None) == "ssm" or check.type == "ssm_online" for check in wave.health_checks):
+            needs.add("run_command")
+    if any(getattr(target, "sns", None) for target in plan.notify):
+        needs.add("notify")
+    return needs
+
+
+def required_grants(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None) -> list[Grant]:
+    """The grants that a run of this plan needs, without the optional ones.
+
+    :param plan: the plan.
+    :param mode: ``drill`` or ``recovery``.
+    :param waves: names of the waves that run; None means all.
+    """
+    needs = needs_of(plan, mode, list(waves) if waves is not None else None)
+    return [grant for grant in GRANTS if grant.need in needs and not grant.optional]
+
+
+def required_actions(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None) -> dict[str, str]:
+    """The IAM actions that a run of this plan needs, and why: action -> reason of the first grant that has it.
+
+    :param plan: the plan.
+    :param mode: ``drill`` or ``recovery``.
+    :param waves: names of the waves that run; None means all.
+    """
+    actions: dict[str, str] = {}
+    for grant in required_grants(plan, mode, waves):
+        for action in grant.actions:
+            actions.setdefault(action, grant.reason)
+    return actions

@@ -1,0 +1,109 @@
+"""Can each server be launched into something usable: its DRS launch configuration and EC2 launch template.
+
+DRS launches from the template's default version. A template without a subnet or a security group launches into the
+default VPC, where there is one, or fails without saying why; an instance without a profile may never come online in
+Systems Manager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from drs_provider.readiness.actions import scripts_of
+from drs_provider.readiness.clients import Clients
+from drs_provider.readiness.findings import Finding, Mode, Severity
+from drs_provider.readiness.resolution import ResolvedServer
+
+if TYPE_CHECKING:
+    from drs_provider.plan import Wave
+
+__all__ = ["check_launch_configuration", "needs_agent", "needs_running"]
+
+
+def needs_agent(wave: Wave, mode: Mode, *, scripts: bool = True) -> bool:
+    """Whether the wave needs the SSM agent on what it launches, for a script or for a health check.
+
+    :param wave: the wave.
+    :param mode: ``drill`` or ``recovery``.
+    :param scripts: whether scripts run at all in this run.
+    """
+    after = [script for script in wave.post_launch if script in scripts_of(wave, mode)] if scripts else []
+    on_instances = any(script.run_command and script.targets == "recovery_instances" for script in after)
+    return on_instances or any(
+        check.type == "ssm_online" or getattr(check, "via", None) == "ssm" for check in wave.health_checks
+    )
+
+
+def needs_running(wave: Wave, mode: Mode, *, scripts: bool = True) -> bool:
+    """Whether the wave needs its instances started: any health check, or a script on them.
+
+    :param wave: the wave.
+    :param mode: ``drill`` or ``recovery``.
+    :param scripts: whether scripts run at all in this run.
+    """
+    return bool(wave.health_checks) or needs_agent(wave, mode, scripts=scripts)
+
+
+def check_launch_configuration(
+    clients: Clients, server: ResolvedServer, *, agent: bool, running: bool
+) -> list[Finding]:
+    """The findings on one server's launch settings (GetLaunchConfiguration, DescribeLaunchTemplateVersions).
+
+    :param clients: the clients.
+    :param server: the server.
+    :param agent: whether its wave needs the SSM agent, see :func:`needs_agent`.
+    :param running: whether its wave needs the instance started, see :func:`needs_running`.
+    :raises botocore.exceptions.ClientError: if a call fails, except where the template does not exist.
+    """
+    name = server.hostname or server.id
+    configuration = clients.drs.get_launch_configuration(sourceServerID=server.id)
+    findings = []
+    if running and configuration.get("launchDisposition") == "STOPPED":
+        message = f"{name} is launched stopped (launchDisposition), but its wave checks it or runs scripts on it."
+        remedy = "Set the launch disposition to STARTED, or take scripts and health checks out of the wave."
+        findings.append(server.finding("launches-stopped", message, remedy))
+    if (configuration.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID"):
+        return findings  # It takes the network and the profile of the instance that it is launched into.
+
+    template_id = configuration.get("ec2LaunchTemplateID")
+    template = _default_version(clients, template_id) if template_id else None
+    if template is None:
+        message = f"{name} has no EC2 launch template{f' ({template_id} does not exist)' if template_id else ''}."
+        remedy = "Open the server's launch settings in DRS, which creates it again."
+        return [*findings, server.finding("launch-template-incomplete", message, remedy)]
+    interfaces = template.get("NetworkInterfaces") or []
+    own = any(interface.get("NetworkInterfaceId") for interface in interfaces)
+    subnet = own or any(interface.get("SubnetId") for interface in interfaces)
+    group = own or any(interface.get("Groups") for interface in interfaces)
+    group = group or bool(template.get("SecurityGroupIds") or template.get("SecurityGroups"))
+    lacking = [what for what, there in (("a subnet", subnet), ("a security group", group)) if not there]
+    if lacking:
+        message = f"The default version of {template_id} of {name} lacks {' and '.join(lacking)}."
+        remedy = "Set it in the template and make that version the default."
+        findings.append(server.finding("launch-template-incomplete", message, remedy))
+    # With post-launch actions enabled, DRS attaches a profile of its own.
+    if not _profile(template) and not configuration.get("postLaunchEnabled"):
+        message = f"The default version of {template_id} of {name} has no instance profile."
+        remedy = "Set one with AmazonSSMManagedInstanceCore, unless the account's default host management serves."
+        severity: Severity = "error" if agent else "warning"
+        findings.append(server.finding("instance-profile-missing", message, remedy, severity))
+    return findings
+
+
+def _default_version(clients: Clients, template_id: str) -> Mapping[str, Any] | None:
+    try:
+        versions = clients.ec2.describe_launch_template_versions(LaunchTemplateId=template_id, Versions=["$Default"])
+    except ClientError as error:
+        if error.response["Error"]["Code"].startswith("InvalidLaunchTemplateId"):
+            return None
+        raise
+    found: list[dict[str, Any]] = versions.get("LaunchTemplateVersions") or []
+    return found[0].get("LaunchTemplateData") or {} if found else None
+
+
+def _profile(template: Mapping[str, Any]) -> bool:
+    profile = template.get("IamInstanceProfile") or {}
+    return bool(profile.get("Arn") or profile.get("Name"))

@@ -1,0 +1,321 @@
+"""Is this plan ready to run, now? Every check, all findings at once.
+
+First the source servers are described and the waves resolved, since every other check is about those servers; then
+the rest runs concurrently. A check that cannot be made is a finding, never a pass: what is not known to be good is
+not good.
+
+No Airflow here: a task wraps :func:`run_preflight`, the launch of a wave :func:`recheck_wave`, and ``drs-plan
+check`` is the same from a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from drs_provider.readiness import jobs as job_checks
+from drs_provider.readiness.actions import required_grants
+from drs_provider.readiness.clients import Clients
+from drs_provider.readiness.documents import check_document, documents_of
+from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
+from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
+from drs_provider.readiness.permissions import DENIED, caller, check_grant, not_checked
+from drs_provider.readiness.quotas import check_quotas, read_quotas
+from drs_provider.readiness.replication import check_replication, has_recovery_point
+from drs_provider.readiness.resolution import (
+    ResolvedServer,
+    choose_snapshot,
+    describe_servers,
+    describe_snapshots,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
+
+MAX_WORKERS = 16
+# How far back a wave's second look searches for jobs that hold its servers; preflight looks at all that DRS keeps.
+RECENT_JOBS = timedelta(days=3)
+
+
+class Check(NamedTuple):
+    """One check that can be made on its own.
+
+    :param name: what it looks at, for the finding that says it could not be made.
+    :param make: makes it.
+    """
+
+    name: str
+    make: Callable[[], list[Finding]]
+
+
+@dataclass(frozen=True)
+class PreflightResult:
+    """What preflight found.
+
+    :param findings: the report; ``findings.blocking(overrides)`` decides.
+    :param resolved: wave name -> its servers in launch order, each with the snapshot to launch from.
+    """
+
+    findings: FindingsReport
+    resolved: dict[str, list[ResolvedServer]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON-serialisable data, for XCom and for ``drs-plan check --format json``."""
+        waves = {wave: [server.as_dict() for server in servers] for wave, servers in self.resolved.items()}
+        return {**self.findings.as_dict(), "waves": waves}
+
+
+def run_preflight(
+    plan: RecoveryPlan,
+    clients: Clients,
+    *,
+    mode: Mode,
+    waves: Collection[str] | None = None,
+    snapshot_time: datetime | None = None,
+    run_tag: str | None = None,
+    skip_scripts: bool = False,
+) -> PreflightResult:
+    """Make every check and return all findings. It changes nothing in AWS, and raises nothing that AWS answers.
+
+    :param plan: the plan.
+    :param clients: clients of the target account, in the plan's region.
+    :param mode: ``drill`` or ``recovery``.
+    :param waves: names of the waves that run; None or empty means all.
+    :param snapshot_time: recover each server to its last completed snapshot at or before it; None means the latest.
+    :param run_tag: the value of the tag ``drs-provider:run`` on this run's own jobs, which do not count as others'.
+    :param skip_scripts: whether this run leaves the scripts out.
+    """
+    chosen = [wave.name for wave in plan.waves if not waves or wave.name in waves]
+    described: list[dict[str, Any]] = []
+    findings = _concurrently([Check("source servers", _into(described, partial(describe_servers, clients)))])
+    resolved: dict[str, list[ResolvedServer]] = {name: [] for name in chosen}
+    if not findings:
+        resolved, findings = resolve(plan, chosen, described)
+        findings += _check_wave_sizes(plan, resolved)
+    by_id = {server["sourceServerID"]: server for server in described}
+    servers = [server for name in chosen for server in resolved[name]]
+    findings += _check_replication(plan, servers, by_id)
+
+    snapshots: dict[str, ResolvedServer] = {}
+    checks = [
+        Check(f"snapshots of {server.id}", partial(_check_snapshot, clients, server, snapshot_time, snapshots))
+        for server in servers
+        if has_recovery_point(by_id[server.id])
+    ]
+    checks.append(Check("jobs and quotas", partial(_check_jobs, plan, clients, resolved, run_tag)))
+    for wave in plan.waves:
+        agent = needs_agent(wave, mode, scripts=not skip_scripts)
+        running = needs_running(wave, mode, scripts=not skip_scripts)
+        checks += [
+            Check(
+                f"launch configuration of {server.id}",
+                partial(check_launch_configuration, clients, server, agent=agent, running=running),
+            )
+            for server in resolved.get(wave.name, ())
+        ]
+    if not skip_scripts:
+        for name, uses in documents_of(plan, mode, chosen).items():
+            checks.append(Check(f"document {name}", partial(check_document, clients, name, uses)))
+    checks.append(Check("permissions", partial(_check_permissions, plan, clients, mode, chosen)))
+    findings += _concurrently(checks)
+
+    resolved = {name: [snapshots.get(server.id, server) for server in found] for name, found in resolved.items()}
+    return PreflightResult(FindingsReport(mode, _ordered(plan, findings)), resolved)
+
+
+def recheck_wave(
+    plan: RecoveryPlan,
+    wave: str,
+    clients: Clients,
+    *,
+    mode: Mode,
+    waves: Collection[str] | None = None,
+    snapshot_time: datetime | None = None,
+    run_tag: str | None = None,
+) -> PreflightResult:
+    """Right before a wave's launch: resolve it again, and look again at what changes by itself: state, lag, other jobs.
+
+    Two operations, DescribeSourceServers and DescribeJobs; with a snapshot to choose, DescribeRecoverySnapshots
+    for each server that needs one.
+
+    :param plan: the plan.
+    :param wave: the wave's name.
+    :param clients: clients of the target account, in the plan's region.
+    :param mode: ``drill`` or ``recovery``.
+    :param waves: names of the waves that this run launches, to notice a server that two of them select; None: all.
+    :param snapshot_time: as in :func:`run_preflight`.
+    :param run_tag: as in :func:`run_preflight`.
+    :return: findings and servers of this wave only.
+    """
+    chosen = [one.name for one in plan.waves if not waves or one.name in waves or one.name == wave]
+    selectors = [selector for one in plan.waves if one.name in chosen for selector in plan.selectors(one)]
+    ids = [selector.id for selector in selectors if selector.id is not None]
+    only = ids if len(ids) == len(selectors) else None
+    described: list[dict[str, Any]] = []
+    known: list[dict[str, Any]] = []
+    since = datetime.now(timezone.utc) - RECENT_JOBS
+    reached: list[bool] = []
+    findings = _concurrently(
+        [
+            Check("source servers", _into(described, partial(describe_servers, clients, only), reached)),
+            Check("jobs", _into(known, partial(job_checks.describe_jobs, clients, since))),
+        ]
+    )
+    resolved, found = resolve(plan, chosen, described)
+    servers = resolved[wave]
+    if reached:
+        findings += [finding for finding in found if finding.wave == wave]
+        findings += _check_wave_sizes(plan, {wave: servers})
+    by_id = {server["sourceServerID"]: server for server in described}
+    findings += _check_replication(plan, servers, by_id)
+    findings += job_checks.check_busy(job_checks.active_jobs(known, run_tag), servers)
+    snapshots: dict[str, ResolvedServer] = {}
+    findings += _concurrently(
+        [
+            Check(f"snapshots of {server.id}", partial(_check_snapshot, clients, server, snapshot_time, snapshots))
+            for server in servers
+            if snapshot_time is not None or server.snapshot is not None
+        ]
+    )
+    final = [snapshots.get(server.id, server) for server in servers]
+    return PreflightResult(FindingsReport(mode, _ordered(plan, findings)), {wave: final})
+
+
+def _into(
+    items: list[dict[str, Any]], describe: Callable[[], list[dict[str, Any]]], reached: list[bool] | None = None
+) -> Callable[[], list[Finding]]:
+    """A check that only collects: its items are used by the checks after it, its failure is a finding."""
+
+    def collect() -> list[Finding]:
+        items.extend(describe())
+        if reached is not None:
+            reached.append(True)
+        return []
+
+    return collect
+
+
+def _check_wave_sizes(plan: RecoveryPlan, resolved: Mapping[str, Sequence[ResolvedServer]]) -> list[Finding]:
+    findings = []
+    for wave in plan.waves:
+        found = len(resolved.get(wave.name, ()))
+        wanted = wave.required_launched(found)
+        if found and wanted is not None and wanted > found:
+            message = f"min_launched is {wave.min_launched}, but the wave selects {found} servers."
+            remedy = "Lower min_launched, or correct the selection."
+            findings.append(Finding.of("min-launched-unreachable", message, remedy, wave=wave.name))
+    return findings
+
+
+def _check_replication(
+    plan: RecoveryPlan, servers: Iterable[ResolvedServer], by_id: Mapping[str, Mapping[str, Any]]
+) -> list[Finding]:
+    max_lag = {wave.name: wave.max_replication_lag for wave in plan.waves}
+    return [
+        finding for server in servers for finding in check_replication(by_id[server.id], server, max_lag[server.wave])
+    ]
+
+
+def _check_snapshot(
+    clients: Clients, server: ResolvedServer, snapshot_time: datetime | None, chosen: dict[str, ResolvedServer]
+) -> list[Finding]:
+    chosen[server.id], findings = choose_snapshot(server, describe_snapshots(clients, server.id), snapshot_time)
+    return findings
+
+
+def _check_jobs(
+    plan: RecoveryPlan, clients: Clients, resolved: Mapping[str, Sequence[ResolvedServer]], run_tag: str | None
+) -> list[Finding]:
+    servers = [server for found in resolved.values() for server in found]
+    known = job_checks.describe_jobs(clients)
+    active = job_checks.active_jobs(known, run_tag)
+    findings = job_checks.check_busy(active, servers)
+    live = job_checks.live_recovery_instances(clients, [server.id for server in servers])
+    findings += job_checks.check_recovered(live, known, servers, run_tag)
+    quotas, assumed = read_quotas(clients)
+    depends_on = {wave.name: tuple(wave.depends_on) for wave in plan.waves}
+    sizes = {name: len(found) for name, found in resolved.items()}
+    return findings + assumed + check_quotas(depends_on, sizes, quotas, active)
+
+
+def _check_permissions(plan: RecoveryPlan, clients: Clients, mode: Mode, waves: Sequence[str]) -> list[Finding]:
+    principal = caller(clients)
+    if principal.arn.endswith(":root"):
+        return []  # The root user may do everything and cannot be simulated.
+    if ":federated-user/" in principal.arn:
+        return [not_checked(f"{principal.arn} is a federated user")]
+    simulate = partial(check_grant, clients, principal, plan=plan, mode=mode)
+    grants = required_grants(plan, mode, waves)
+    try:
+        # The first one alone: where simulating is denied, one call is enough to know.
+        findings = simulate(grants[0]) if grants else []
+        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="permissions") as pool:
+            findings += [finding for found in pool.map(simulate, grants[1:]) for finding in found]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in (*DENIED, "NoSuchEntity"):
+            raise
+        return [not_checked(_cause(error))]
+    return findings
+
+
+def _concurrently(checks: Sequence[Check]) -> list[Finding]:
+    """Make independent checks at the same time; findings come in the order of the checks, those that failed last."""
+    if not checks:
+        return []
+    findings: list[Finding] = []
+    failed: dict[str, list[str]] = {}
+    with ThreadPoolExecutor(max_workers=min(MAX_WORKERS, len(checks)), thread_name_prefix="readiness") as pool:
+        for check, outcome in zip(checks, pool.map(_made, checks), strict=True):
+            if isinstance(outcome, Exception):
+                failed.setdefault(_cause(outcome), []).append(check.name)
+            else:
+                findings += outcome
+    return findings + [_failed(names, cause) for cause, names in failed.items()]
+
+
+def _made(check: Check) -> list[Finding] | Exception:
+    """Make one check. Whatever goes wrong in it is returned, to become a finding."""
+    try:
+        return check.make()
+    except Exception as error:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "UninitializedAccountException":
+            message = "Elastic Disaster Recovery is not initialised in this account and region."
+            remedy = "Check the plan's region and connection, or initialise the service in the DRS console."
+            return [Finding.of("service-not-initialised", message, remedy)]
+        return error
+
+
+def _failed(names: Sequence[str], cause: str) -> Finding:
+    """One finding for all the checks that failed of one cause, so that an outage is one line and not one a server."""
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    message = f"Could not check {shown}: {cause}."
+    return Finding.of("check-failed", message, "Mend the cause and run preflight again: an unknown is not a pass.")
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        answer = error.response["Error"]
+        return f"{error.operation_name} answered {answer.get('Code')}: {answer.get('Message', '').rstrip('.')}"
+    return f"{type(error).__name__}: {str(error).rstrip('.')}"
+
+
+def _ordered(plan: RecoveryPlan, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first; then by wave in the order of the plan, by code as documented, by server. Without repetitions."""
+    waves: dict[str | None, int] = {wave.name: i for i, wave in enumerate(plan.waves, start=1)}
+    codes = {code: i for i, code in enumerate(CODES)}
+    unique = dict.fromkeys(findings)
+    return tuple(
+        sorted(
+            unique,
+            key=lambda f: (f.severity != "error", waves.get(f.wave, 0), codes[f.code], f.server or "", f.message),
+        )
+    )
