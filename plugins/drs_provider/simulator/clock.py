@@ -42,9 +42,7 @@ class Clock:
     """
 
     def __init__(self, speed: float = 1.0) -> None:
-        if speed <= 0:
-            raise ValueError(f"speed must be above 0, not {speed}")
-        self.speed = speed
+        self.set_speed(speed)
         #: The one lock of the simulation: callbacks and API calls run under it.
         self.lock = threading.RLock()
         self._offset = 0.0
@@ -60,6 +58,12 @@ class Clock:
         """The time in epoch seconds; inside a callback, the moment at which that callback was due."""
         at: float | None = getattr(self._local, "at", None)
         return self._outside() if at is None else at
+
+    def set_speed(self, speed: float) -> None:
+        """Let what begins from now on pass at another speed."""
+        if speed <= 0:
+            raise ValueError(f"speed must be above 0, not {speed}")
+        self.speed = speed
 
     def scaled(self, seconds: float) -> float:
         """A duration of AWS, in seconds, as the seconds that it takes here."""

@@ -2,7 +2,7 @@
 
 | call | body or query | answer |
 | --- | --- | --- |
-| `POST scenario` | a scenario as JSON, or `{"path": FILE}` | `{"servers": n}` |
+| `POST scenario` | a scenario as JSON, or `{"path": FILE}`; `?speed=` | `{"servers": n}` |
 | `POST reset` | | begins again with the scenario that was loaded last |
 | `GET faults` | | the faults in force, with id and how often each struck |
 | `POST faults` | a fault as JSON | the fault, with its `id` |
@@ -11,6 +11,7 @@
 | `POST freeze`, `POST resume` | | `{"now": …, "frozen": …}` |
 | `POST advance` | `{"seconds": n}` | the same |
 | `GET clock` | | the same, and `speed` |
+| `DELETE log` | | empties the log, its file too |
 | `GET log` | `?since=n` | the log's entries, `n` and later |
 
 What is wrong with a request is answered with 400 and `{"error": …}`.
@@ -52,6 +53,7 @@ class ControlPages:
             ("POST", "advance"): self._advance,
             ("GET", "clock"): lambda request: self._clock(),
             ("GET", "log"): self._log,
+            ("DELETE", "log"): self._clear_log,
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -73,7 +75,7 @@ class ControlPages:
     def _load(self, request: Request) -> Any:
         body = _body(request)
         source: Any = Path(body["path"]) if set(body) == {"path"} else body
-        return {"servers": len(self.simulation.load(source).servers)}
+        return {"servers": len(self.simulation.load(source, request.args.get("speed", type=float)).servers)}
 
     def _reset(self, request: Request) -> Any:
         self.simulation.reset()
@@ -108,6 +110,10 @@ class ControlPages:
     def _clock(self) -> Any:
         clock = self.simulation.clock
         return {"now": clock.now(), "frozen": clock.frozen, "speed": clock.speed}
+
+    def _clear_log(self, request: Request) -> Any:
+        self.simulation.events.truncate()
+        return []
 
     def _log(self, request: Request) -> Any:
         return self.simulation.log[request.args.get("since", 0, type=int) :]

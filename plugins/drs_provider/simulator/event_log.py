@@ -56,6 +56,13 @@ class EventLog:
         with self._lock:
             self._entries.clear()
 
+    def truncate(self) -> None:
+        """Forget everything, in the file too."""
+        with self._lock:
+            self._entries.clear()
+            if self._file is not None:
+                self._file.truncate(0)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

@@ -22,7 +22,7 @@ from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.responses import BaseResponse
 
-from drs_provider.simulator import entry
+from drs_provider.simulator import entry, policy_simulation
 
 if TYPE_CHECKING:
     from drs_provider.simulator.scenario import AccountSpec
@@ -97,6 +97,7 @@ def install() -> None:
         moto_backends.get_backend = get_backend
         for name in ("urls", "flask_paths"):
             setattr(BaseBackend, name, property(_through_entry(vars(BaseBackend)[name].fget)))
+        policy_simulation.install()
         base_response.get_current_account = entry.account_of_response(BaseResponse.get_current_account)
         _installed = True
 

@@ -38,8 +38,8 @@ class Simulation:
         self.clock.run_due()
         return self.events.entries()
 
-    def load(self, source: Path | str | Mapping[str, Any] | Scenario) -> Scenario:
-        """Forget everything, and begin with a scenario.
+    def load(self, source: Path | str | Mapping[str, Any] | Scenario, speed: float | None = None) -> Scenario:
+        """Forget everything, and begin with a scenario; `speed` stays as it is where it is absent.
 
         :raises ScenarioError: the scenario is not valid; what ran before goes on.
         """
@@ -48,6 +48,8 @@ class Simulation:
         scenario = load_scenario(source)
         with self.clock.lock:
             self.clock.clear()
+            if speed is not None:
+                self.clock.set_speed(speed)
             self.faults.clear()
             registration.reset_backends()
             self.scenario = scenario

@@ -13,5 +13,6 @@ def timestamp(t: float) -> str:
 
 
 def from_timestamp(text: str) -> float:
-    """The epoch seconds of a time that a caller sent (which ends in `Z`)."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    """The epoch seconds of a time that a caller sent, which ends in `Z` and may have any number of decimals."""
+    whole, _, decimals = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{decimals or 0}")

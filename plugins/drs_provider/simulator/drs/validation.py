@@ -14,7 +14,7 @@ from moto.core.utils import get_service_model
 
 from drs_provider.simulator.drs.exceptions import Validation
 
-__all__ = ["validate"]
+__all__ = ["validate", "violations"]
 
 
 def validate(operation: str, request: Any) -> None:
@@ -22,11 +22,19 @@ def validate(operation: str, request: Any) -> None:
 
     :raises Validation: with every violation in one message, in the words that AWS uses.
     """
-    shape = get_service_model("drs").operation_model(operation).input_shape
+    problem = violations("drs", operation, request)
+    if problem is not None:
+        raise Validation(problem)
+
+
+def violations(service: str, operation: str, request: Any) -> str | None:
+    """What the input shape of an operation does not allow in a request, in one message; None where all is well."""
+    shape = get_service_model(service).operation_model(operation).input_shape
     problems = list(_problems(shape, request, "")) if shape is not None else []
-    if problems:
-        plural = "s" if len(problems) > 1 else ""
-        raise Validation(f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}")
+    if not problems:
+        return None
+    plural = "s" if len(problems) > 1 else ""
+    return f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}"
 
 
 def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
@@ -78,7 +86,8 @@ def _string(shape: Any, value: Any, path: str) -> Iterator[str]:
     if shape.enum and value not in shape.enum:
         yield _says(path, value, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
     pattern = shape.metadata.get("pattern")
-    if pattern and not _compiled(pattern).fullmatch(value):
+    # Python knows no Unicode classes such as \p{L}; SSM has them for the keys of tags and targets.
+    if pattern and "\\p{" not in pattern and not _compiled(pattern).fullmatch(value):
         yield _says(path, value, f"Member must satisfy regular expression pattern: {pattern}")
 
 
