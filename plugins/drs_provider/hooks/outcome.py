@@ -29,7 +29,7 @@ Outcome = dict[str, Any]
 
 SILENT_FAILURE = (
     "the job log gives no reason. Known causes: the caller of StartRecovery lacks EC2 rights or iam:PassRole (DRS acts "
-    "with the caller's credentials), or the server's EC2 launch template has no subnet, security group or instance profile"
+    "with the caller's credentials), or the EC2 launch template has no subnet, security group or instance profile"
 )
 MAX_REASON = 1000
 INSTANCE_TRIES = 3

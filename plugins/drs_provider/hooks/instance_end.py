@@ -1,0 +1,35 @@
+"""Whether EC2 instances are gone: what counts at the end of a drill is EC2's word, not that of the DRS job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from drs_provider.hooks.calls import Calls, chunks
+
+__all__ = ["instance_states", "not_gone"]
+
+
+async def instance_states(calls: Calls, instance_ids: Sequence[str]) -> dict[str, str]:
+    """
+    Return the state of each EC2 instance that still exists (DescribeInstances).
+
+    Asked by filter: by id, one instance that is gone already would fail the whole call.
+    """
+    states: dict[str, str] = {}
+    for some in chunks(instance_ids, 200):
+        token: dict[str, Any] = {}
+        while True:
+            page = await calls.read("describe_instances", Filters=[{"Name": "instance-id", "Values": some}], **token)
+            for reservation in page.get("Reservations") or ():
+                for instance in reservation.get("Instances") or ():
+                    states[str(instance["InstanceId"])] = str(instance["State"]["Name"])
+            if not page.get("NextToken"):
+                break
+            token = {"NextToken": page["NextToken"]}
+    return states
+
+
+def not_gone(instance_ids: Iterable[str], states: Mapping[str, str]) -> list[str]:
+    """Return ``<id> is <state>`` for each instance that is not terminated; one that EC2 does not know is gone."""
+    return [f"{one} is {states[one]}" for one in instance_ids if states.get(one, "terminated") != "terminated"]

@@ -1,0 +1,121 @@
+"""What waiting for DRS jobs means, the same in a worker and in the triggerer: deadline, progress, end, result."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.outcome import describe_event, failure_table, judge
+from drs_provider.readiness.timestamps import parse_timestamp
+
+__all__ = ["JobLogTail", "JobWait", "LaunchFailed", "job_ids_of"]
+
+Item = Mapping[str, Any]
+
+UNSEEN_SECONDS = 300.0
+"""How long a job may be missing from DescribeJobs before it counts as deleted."""
+
+
+class LaunchFailed(AirflowException):
+    """
+    Too few servers launched.
+
+    :param message: What a person reads, with a line for each server that did not launch.
+    :param servers: The outcomes by source server id.
+    :param failed: Ids of the servers that did not launch.
+    """
+
+    def __init__(self, message: str, servers: Mapping[str, Any] | None = None, failed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.servers = dict(servers or {})
+        self.failed = list(failed)
+
+
+@dataclass(frozen=True)
+class JobWait:
+    """
+    A wait for jobs and the terms of its success.
+
+    :param job_ids: The jobs.
+    :param required: Servers that must launch; None means all but the optional ones.
+    :param optional: Servers that may fail.
+    :param min_launched: How many must launch at least; see :func:`drs_provider.hooks.outcome.judge`.
+    :param timeout: Seconds from the creation of the newest job.
+    :param first_look: When the wait began, in epoch seconds: stands in for jobs that are not listed yet.
+    """
+
+    job_ids: Sequence[str]
+    required: Sequence[str] | None
+    optional: Sequence[str] | None
+    min_launched: int | None
+    timeout: float
+    first_look: float
+
+    def deadline(self, jobs: Iterable[Item]) -> float:
+        """Return the moment, in epoch seconds, at which the wait ends; it depends on DRS's clock, not on retries."""
+        created = [
+            parse_timestamp(str(job["creationDateTime"])).timestamp() for job in jobs if "creationDateTime" in job
+        ]
+        start = max(created) if len(created) == len(self.job_ids) else max([*created, self.first_look])
+        return start + self.timeout
+
+    def unseen(self, jobs: Iterable[Item]) -> list[str]:
+        """Return the ids of the jobs that are not listed."""
+        seen = {job["jobID"] for job in jobs}
+        return [job_id for job_id in self.job_ids if job_id not in seen]
+
+    def ended(self, jobs: Collection[Item]) -> bool:
+        """Return whether all the jobs have ended."""
+        return not self.unseen(jobs) and all(is_complete(job) for job in jobs)
+
+    def result(self, servers: Mapping[str, Any], trouble: str = "") -> dict[str, Any]:
+        """
+        Return the wait's XCom, ``{"servers": ..., "launched": int, "failed": [ids]}``.
+
+        :param servers: The outcomes of :func:`drs_provider.hooks.outcome.collect_outcomes`.
+        :param trouble: Why the wait ended before its jobs, if it did.
+        :raises LaunchFailed: when too few servers launched, or the wait ended early.
+        """
+        verdict = judge(servers, self.required, self.optional, self.min_launched)
+        if verdict.ok and not trouble:
+            return {"servers": dict(servers), "launched": verdict.launched, "failed": verdict.failed}
+        table = failure_table(servers, [server for server in verdict.failed if server not in servers])
+        message = f"{trouble + ': ' if trouble else ''}{verdict.message}"
+        raise LaunchFailed(f"{message}\n{table}" if table else message, servers, verdict.failed)
+
+
+@dataclass
+class JobLogTail:
+    """Writes each line of the jobs' logs into the task's log once."""
+
+    log: Any
+    shown: dict[str, int] = field(default_factory=dict)
+
+    def show(self, job_id: str, items: Sequence[Item]) -> None:
+        """Log the lines that are new."""
+        for item in items[self.shown.get(job_id, 0) :]:
+            self.log.info("%s: %s", job_id, describe_event(item))
+        self.shown[job_id] = max(self.shown.get(job_id, 0), len(items))
+
+
+def job_ids_of(jobs: Any) -> list[str]:
+    """
+    Return the job ids in what a task was given: an id, a launch task's return value, or a list of either.
+
+    :raises ValueError: when there is none.
+    """
+    found: list[str] = []
+    for one in [jobs] if isinstance(jobs, (str, Mapping)) else list(jobs or ()):
+        if isinstance(one, str):
+            found.append(one)
+        elif "jobs" in one:
+            found += [str(job["job_id"]) for job in one["jobs"]]
+        else:
+            found.append(str(one["job_id"]))
+    if not found:
+        raise ValueError(f"no DRS job to wait for in {jobs!r}")
+    return list(dict.fromkeys(found))

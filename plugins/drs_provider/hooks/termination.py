@@ -1,0 +1,131 @@
+"""Ending recovery instances so that doing it twice does no harm."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from drs_provider.hooks.calls import BlockingCalls, chunks, run_blocking
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.instance_end import instance_states, not_gone
+
+__all__ = ["Termination", "instances_to_end", "wait_until_gone"]
+
+Item = Mapping[str, Any]
+
+MAX_INSTANCES = 200
+"""The most instances that TerminateRecoveryInstances takes."""
+GONE = frozenset({"TERMINATED", "NOT_FOUND"})
+
+
+def instances_to_end(hook: DrsHook, instance_ids: Sequence[str], job_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the recovery instances that are named, and those that the jobs launched, as far as they still exist."""
+    found = {one["recoveryInstanceID"]: one for one in hook.recovery_instances(instance_ids=instance_ids)}
+    jobs = hook.jobs(job_ids) if job_ids else []
+    servers = {server["sourceServerID"] for job in jobs for server in job.get("participatingServers") or ()}
+    for instance in hook.recovery_instances(server_ids=sorted(servers)) if servers else ():
+        if instance.get("jobID") in job_ids:
+            found[instance["recoveryInstanceID"]] = instance
+    return [one for one in found.values() if one.get("ec2InstanceState") not in GONE]
+
+
+class Termination:
+    """
+    Sees that DRS ends recovery instances.
+
+    :param hook: The connection to the recovery region.
+    :param log: Where to tell what happens.
+    """
+
+    def __init__(self, hook: DrsHook, log: Any) -> None:
+        self.hook = hook
+        self.log = log
+        self.job_ids: list[str] = []
+
+    def end(self, instances: Sequence[Item], deadline: float) -> list[str]:
+        """
+        Start the end of the instances and return their EC2 ids.
+
+        One instance that DRS refuses fails the call for all, so a refused group is halved until it stands alone. A
+        conflict means that a job holds an instance, often the TERMINATE job of an earlier try: what is still there and
+        in no such job is asked for again.
+
+        :param deadline: When to give up, in epoch seconds.
+        :raises AirflowException: when DRS refuses instances for good, or until the deadline; the others are ended.
+        """
+        groups = list(chunks([str(one["recoveryInstanceID"]) for one in instances], MAX_INSTANCES))
+        refused: dict[str, str] = {}
+        pause = 1.0
+        while groups:
+            again: list[list[str]] = []
+            for group in groups:
+                error = self._ask(group)
+                left = self._still_there(group) if error else []
+                if error is None or not left:
+                    continue
+                fault = classify(error)
+                if time.time() + pause > deadline or (fault is Fault.DEFINITE and len(left) == 1):
+                    refused.update(dict.fromkeys(left, error_text(error)))
+                elif fault in (Fault.DEFINITE, Fault.CONFLICT) and len(left) > 1:
+                    again += [left[: len(left) // 2], left[len(left) // 2 :]]
+                else:
+                    again.append(left)
+            groups = again
+            if groups:
+                time.sleep(pause * random.uniform(0.8, 1.2))
+                pause = min(pause * 2, 20.0)
+        if refused:
+            reasons = "; ".join(f"{one}: {reason}" for one, reason in sorted(refused.items()))
+            raise AirflowException(f"DRS does not end {len(refused)} of {len(instances)} recovery instances: {reasons}")
+        return [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances]
+
+    def _ask(self, instance_ids: Sequence[str]) -> Exception | None:
+        client: Any = self.hook.conn
+        try:
+            job = client.terminate_recovery_instances(recoveryInstanceIDs=sorted(instance_ids))["job"]
+        except Exception as error:
+            self.log.warning("TerminateRecoveryInstances: %s", error_text(error))
+            return error
+        self.job_ids.append(str(job["jobID"]))
+        self.log.info("Job %s ends %s", job["jobID"], ", ".join(sorted(instance_ids)))
+        return None
+
+    def _still_there(self, instance_ids: Sequence[str]) -> list[str]:
+        """Return the instances that exist and that no TERMINATE job in progress holds."""
+        alive = {one["recoveryInstanceID"] for one in instances_to_end(self.hook, instance_ids, [])}
+        ending: set[str] = set()
+        for job in self.hook.jobs_since(datetime.now(timezone.utc) - timedelta(hours=2)):
+            held = {str(server.get("recoveryInstanceID")) for server in job.get("participatingServers") or ()}
+            if job.get("type") != "TERMINATE" or is_complete(job) or held.isdisjoint(instance_ids):
+                continue
+            ending |= held
+            if job["jobID"] not in self.job_ids:
+                self.job_ids.append(str(job["jobID"]))
+                self.log.info("Job %s is ending %s", job["jobID"], ", ".join(sorted(held.intersection(instance_ids))))
+        return [one for one in instance_ids if one in alive and one not in ending]
+
+
+def wait_until_gone(hook: DrsHook, instance_ids: Sequence[str], deadline: float, interval: float, log: Any) -> None:
+    """
+    Block until EC2 says that every instance is terminated.
+
+    :param deadline: When to give up, in epoch seconds.
+    :param interval: Seconds between two looks.
+    :raises AirflowException: when instances are left at the deadline.
+    """
+    calls = BlockingCalls(hook.client("ec2"))
+    while True:
+        left = not_gone(instance_ids, run_blocking(instance_states(calls, instance_ids)))
+        if not left:
+            return
+        if time.time() + interval > deadline:
+            raise AirflowException(f"Not terminated in time: {', '.join(left)}")
+        log.info("Waiting until terminated: %s", ", ".join(left))
+        time.sleep(interval)

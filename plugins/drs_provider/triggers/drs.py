@@ -1,0 +1,305 @@
+"""Waiting for DRS in the triggerer: for jobs, for replication, and for instances to be gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.triggers.base import TriggerEvent
+
+from drs_provider.hooks.calls import Calls
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs_reads import DrsReads, is_complete
+from drs_provider.hooks.instance_end import instance_states, not_gone
+from drs_provider.hooks.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
+from drs_provider.hooks.outcome import collect_outcomes
+from drs_provider.hooks.replication import not_ready, replication_of
+from drs_provider.readiness.timestamps import parse_timestamp
+from drs_provider.triggers.polling import DeadlinePassed
+from drs_provider.triggers.waiting import SharedPollTrigger, error_event, success_event
+
+__all__ = ["DrsInstancesGoneTrigger", "DrsJobTrigger", "DrsReplicationTrigger", "JobFetch", "JobSnapshot"]
+
+Item = dict[str, Any]
+
+FAST_SECONDS = 2.0
+SLOWEST_SECONDS = 15.0
+HANGING_SECONDS = 3600.0
+LOGS_A_TICK = 5
+"""How many job logs are read in one tick at most: hundreds of jobs mean rarer progress, not more calls."""
+COLLECT_SECONDS = 600.0
+"""How long the look-ups after the end of the jobs may take."""
+
+
+@dataclass
+class JobSnapshot:
+    """A job and what was read of its log so far."""
+
+    job: Item
+    log: list[Item]
+
+
+@dataclass
+class _JobLog:
+    items: list[Item] = field(default_factory=list)
+    state: tuple[Any, ...] = ()
+    read_at: float = 0.0
+    asked_at: float = 0.0
+
+
+class JobFetch:
+    """
+    Fetches jobs for the shared poller: one DescribeJobs for all, and the logs of a few.
+
+    A job's log is read when the state of the job or of a server has changed, and now and then in between. An error
+    there costs progress lines, never the wait.
+    """
+
+    def __init__(self) -> None:
+        self._logs: dict[str, _JobLog] = {}
+        self._logs_from = 0.0
+
+    async def __call__(self, client: Any, ids: Sequence[str]) -> dict[str, JobSnapshot]:
+        """Return the snapshots of the jobs that exist."""
+        reads = DrsReads(Calls(client, patience=0.0))
+        jobs = {str(job["jobID"]): job for job in await reads.jobs(ids)}
+        now = time.monotonic()
+        for job_id in jobs:
+            self._logs.setdefault(job_id, _JobLog()).asked_at = now
+        self._logs = {key: entry for key, entry in self._logs.items() if now - entry.asked_at < 600}
+        if now >= self._logs_from:
+            try:
+                await asyncio.gather(*(self._read(reads, jobs[job_id]) for job_id in self._due(jobs, now)))
+            except Exception:
+                self._logs_from = now + 30.0
+        return {job_id: JobSnapshot(job, self._logs[job_id].items) for job_id, job in jobs.items()}
+
+    def _due(self, jobs: Mapping[str, Item], now: float) -> list[str]:
+        due = []
+        for job_id, job in jobs.items():
+            entry = self._logs[job_id]
+            changed = entry.state != _state(job)
+            if changed or (not is_complete(job) and now - entry.read_at > min(max(_age(job) / 10, 5.0), 60.0)):
+                due.append((not changed, entry.read_at, job_id))
+        return [job_id for _, _, job_id in sorted(due)[:LOGS_A_TICK]]
+
+    async def _read(self, reads: DrsReads, job: Item) -> None:
+        items = await reads.job_log(str(job["jobID"]))
+        entry = self._logs[str(job["jobID"])]
+        entry.items, entry.state, entry.read_at = items, _state(job), time.monotonic()
+
+
+def _state(job: Item) -> tuple[Any, ...]:
+    servers = job.get("participatingServers") or ()
+    return (job.get("status"), *(server.get("launchStatus") for server in servers))
+
+
+def _age(job: Item) -> float:
+    return max(time.time() - parse_timestamp(str(job["creationDateTime"])).timestamp(), 0.0)
+
+
+def job_poll_seconds(snapshots: Mapping[str, JobSnapshot]) -> float:
+    """
+    Return how soon jobs should be polled again.
+
+    Snapshot and conversion take minutes, so the interval grows with the job's age, to 15 s. Once a server is launching
+    the end is near: 2 s. A job that has been launching for an hour hangs, and has time.
+    """
+    wanted = [FAST_SECONDS if not snapshots else SLOWEST_SECONDS]
+    for snapshot in snapshots.values():
+        if is_complete(snapshot.job):
+            continue
+        age = _age(snapshot.job)
+        launching = any(
+            server.get("launchStatus") == "IN_PROGRESS" for server in snapshot.job.get("participatingServers") or ()
+        )
+        if launching and age < HANGING_SECONDS:
+            return FAST_SECONDS
+        wanted.append(min(max(age / 20, FAST_SECONDS), SLOWEST_SECONDS))
+    return min(wanted)
+
+
+class DrsJobTrigger(SharedPollTrigger):
+    """
+    Waits until DRS jobs have ended and judges their servers.
+
+    Success ends the task from the triggerer; a failure goes to the worker with the outcomes.
+
+    :param job_ids: The jobs.
+    :param required: Servers that must launch; None means all but the optional ones.
+    :param optional: Servers that may fail.
+    :param min_launched: How many must launch at least.
+    :param timeout: Seconds from the creation of the newest job.
+    """
+
+    kind: ClassVar[str] = "drs-job"
+    hook_class: ClassVar[type[AwsBaseHook]] = DrsHook
+    fields: ClassVar[tuple[str, ...]] = ("job_ids", "required", "optional", "min_launched", "timeout")
+    batch: ClassVar[int] = 1000
+
+    def __init__(
+        self,
+        *,
+        job_ids: Sequence[str],
+        timeout: float,
+        required: Sequence[str] | None = None,
+        optional: Sequence[str] | None = None,
+        min_launched: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_ids = list(job_ids)
+        self.timeout = timeout
+        self.required = required
+        self.optional = optional
+        self.min_launched = min_launched
+
+    @classmethod
+    def make_fetch(cls) -> JobFetch:
+        """Return the fetch of jobs with their logs."""
+        return JobFetch()
+
+    async def wait(self) -> TriggerEvent:
+        """Wait for the jobs' end or the deadline, then collect and judge."""
+        wait = JobWait(self.job_ids, self.required, self.optional, self.min_launched, self.timeout, self.deferred_at)
+        poller = self.poller()
+        tail = JobLogTail(self.log)
+        trouble = ""
+        jobs: list[Item] = []
+        async with poller.watch(self.job_ids, job_poll_seconds) as watch:
+            while not wait.ended(jobs):
+                try:
+                    seen = await watch.next(wait.deadline(jobs))
+                except DeadlinePassed as error:
+                    more = f" ({error})" if str(error) else ""
+                    trouble = f"Not ended within {self.timeout:.0f} s of the job's creation{more}"
+                    break
+                jobs = [snapshot.job for snapshot in seen.values()]
+                for job_id, snapshot in seen.items():
+                    tail.show(job_id, snapshot.log)
+                unseen = wait.unseen(jobs)
+                if unseen and time.time() > self.deferred_at + UNSEEN_SECONDS:
+                    trouble = f"DRS has no job {', '.join(unseen)}: it may have been deleted"
+                    break
+            servers = await poller.call(
+                lambda client: collect_outcomes(
+                    DrsReads(Calls(client, patience=0.0)), jobs, self.required, self.optional
+                ),
+                time.time() + COLLECT_SECONDS,
+            )
+        try:
+            return success_event(wait.result(servers, trouble), end_task=self.end_task)
+        except LaunchFailed as failure:
+            return error_event(str(failure), servers=failure.servers, failed=failure.failed)
+
+    async def on_kill(self) -> None:
+        """Say that the jobs go on; DRS has no call that ends one, and a real recovery must not be undone by a click."""
+        self.log.warning("The wait was ended by a person; jobs go on in DRS: %s", ", ".join(self.job_ids))
+
+
+class DrsReplicationTrigger(SharedPollTrigger):
+    """
+    Waits until source servers replicate as wanted.
+
+    :param source_server_ids: The servers.
+    :param states: Acceptable values of ``dataReplicationState``.
+    :param max_lag: The longest acceptable lag in seconds; None accepts any.
+    :param deadline: When to give up, in epoch seconds.
+    :param poke_interval: Seconds between two looks.
+    """
+
+    kind: ClassVar[str] = "drs-source-server"
+    hook_class: ClassVar[type[AwsBaseHook]] = DrsHook
+    fields: ClassVar[tuple[str, ...]] = ("source_server_ids", "states", "max_lag", "deadline", "poke_interval")
+
+    def __init__(
+        self,
+        *,
+        source_server_ids: Sequence[str],
+        states: Sequence[str],
+        max_lag: float | None,
+        deadline: float,
+        poke_interval: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_server_ids = list(source_server_ids)
+        self.states = list(states)
+        self.max_lag = max_lag
+        self.deadline = deadline
+        self.poke_interval = poke_interval
+
+    @classmethod
+    def make_fetch(cls) -> Any:
+        """Return the fetch of source servers."""
+
+        async def fetch(client: Any, ids: Sequence[str]) -> dict[str, Item]:
+            servers = await DrsReads(Calls(client, patience=0.0)).source_servers(ids)
+            return {str(server["sourceServerID"]): server for server in servers}
+
+        return fetch
+
+    async def wait(self) -> TriggerEvent:
+        """Wait until every server is ready or the deadline passes."""
+        problems = ["not looked at yet"]
+        async with self.poller().watch(self.source_server_ids, lambda _: self.poke_interval) as watch:
+            while True:
+                try:
+                    seen = await watch.next(self.deadline)
+                except DeadlinePassed as error:
+                    return error_event(
+                        "; ".join(filter(None, ["Replication is not ready in time", *problems, str(error)]))
+                    )
+                problems = not_ready(self.source_server_ids, seen, self.states, self.max_lag)
+                if not problems:
+                    return success_event(replication_of(seen), end_task=self.end_task)
+                self.log.info("Waiting for replication: %s", "; ".join(problems))
+
+
+class DrsInstancesGoneTrigger(SharedPollTrigger):
+    """
+    Waits until EC2 says that instances are terminated.
+
+    :param instance_ids: The EC2 instances.
+    :param value: The task's return value.
+    :param deadline: When to give up, in epoch seconds.
+    """
+
+    kind: ClassVar[str] = "ec2-instance-state"
+    hook_class: ClassVar[type[AwsBaseHook]] = AwsBaseHook
+    hook_arguments: ClassVar[Mapping[str, Any]] = {"client_type": "ec2"}
+    fields: ClassVar[tuple[str, ...]] = ("instance_ids", "value", "deadline")
+
+    def __init__(self, *, instance_ids: Sequence[str], value: Any, deadline: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.instance_ids = list(instance_ids)
+        self.value = value
+        self.deadline = deadline
+
+    @classmethod
+    def make_fetch(cls) -> Any:
+        """Return the fetch of instance states."""
+
+        async def fetch(client: Any, ids: Sequence[str]) -> dict[str, str]:
+            return await instance_states(Calls(client, patience=0.0), ids)
+
+        return fetch
+
+    async def wait(self) -> TriggerEvent:
+        """Wait until no instance is left or the deadline passes."""
+        left = list(self.instance_ids)
+        async with self.poller().watch(self.instance_ids, lambda _: 5.0) as watch:
+            while left:
+                try:
+                    states = await watch.next(self.deadline)
+                except DeadlinePassed as error:
+                    trouble = f" ({error})" if str(error) else ""
+                    return error_event(f"Not terminated in time: {', '.join(left)}{trouble}")
+                left = not_gone(self.instance_ids, states)
+                if left:
+                    self.log.info("Waiting until %s", ", ".join(left))
+        return success_event(self.value, end_task=self.end_task)
