@@ -56,14 +56,15 @@ def _invoked_after(moment: float) -> dict[str, str]:
     return {"key": "InvokedAfter", "value": stamp}
 
 
-async def find_commands(calls: Calls, key: str, *, since: float, document_name: str) -> list[SentCommand]:
+async def find_commands(calls: Calls, key: str, *, since: float, document_name: str | None = None) -> list[SentCommand]:
     """Return the commands that carry the key of a task, the oldest first (ListCommands).
 
     :param since: epoch seconds; no command of the task is older.
+    :param document_name: what all commands of the task run, if that is one document: less to look through.
     """
     filters = [_invoked_after(since)]
     # A document shared by another account is named by its ARN, and what the filter makes of that is not documented.
-    if re.fullmatch(r"[\w.-]+", document_name):
+    if document_name and re.fullmatch(r"[\w.-]+", document_name):
         filters.append({"key": "DocumentName", "value": document_name})
     listed = await calls.read_all("list_commands", "Commands", Filters=filters, MaxResults=PAGE)
     ours = [c for c in listed if (match := _COMMENT.match(c.get("Comment") or "")) and match["key"] == key]

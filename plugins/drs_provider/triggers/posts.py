@@ -13,6 +13,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -33,6 +34,7 @@ T = TypeVar("T")
 TRIGGERER_GRACE = 900.0
 _SLOWEST_RETRY = 30.0
 _DEFINITE_TRIES = 3
+_PROBES_AT_A_TIME = 50
 
 
 class WaitFailed(Exception):
@@ -83,6 +85,10 @@ class Post(ABC):
     async def sleep(self, seconds: float) -> None:
         """Pause."""
 
+    @abstractmethod
+    async def together(self, probes: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+        """Return the outcomes of probes that need an event loop, run at the same time."""
+
 
 class WorkerPost(Post):
     """A wait in a worker, for the synchronous form of a task; the coroutine is run by ``run_blocking``.
@@ -121,6 +127,11 @@ class WorkerPost(Post):
             time.sleep(min(left, 1.0))  # noqa: ASYNC251 - no event loop runs here, see run_blocking
         if self.killed():
             raise WaitFailed("The task was killed")
+
+    async def together(self, probes: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+        """Run the probes in a thread with an event loop of its own, and block until they are done."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(_together(probes))).result()
 
 
 class _WorkerWatch:
@@ -161,7 +172,7 @@ class _WorkerWatch:
             except Exception as error:
                 trouble = error_text(error)
                 refusals = refusals + 1 if classify(error) is Fault.DEFINITE else 0
-                if refusals >= _DEFINITE_TRIES:
+                if refusals >= _DEFINITE_TRIES or (refusals and time.time() >= deadline):
                     raise PollFailed(", ".join(self.ids[:3]), error) from error
                 pause = min(max(pause * 2, 1.0), _SLOWEST_RETRY)
                 self.post.hook.log.warning("Poll of %s failed, goes on in %.0f s: %s", self.kind, pause, trouble)
@@ -198,6 +209,20 @@ class TriggererPost(Post):
     async def sleep(self, seconds: float) -> None:
         """Pause."""
         await asyncio.sleep(seconds)
+
+    async def together(self, probes: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+        """Run the probes in this event loop."""
+        return await _together(probes)
+
+
+async def _together(probes: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    slots = asyncio.Semaphore(_PROBES_AT_A_TIME)
+
+    async def one(probe: Callable[[], Awaitable[T]]) -> T:
+        async with slots:
+            return await probe()
+
+    return await asyncio.gather(*(one(probe) for probe in probes))
 
 
 def _connect(hook: Any) -> Any:
