@@ -25,8 +25,8 @@ class _RecoveryInstancesOperator(AwsBaseOperator[DrsHook]):
     """
     Base of the operators that do one thing to each of several recovery instances, once.
 
-    Neither API has a client token: whether it is done already is looked up before each call, and after every answer that
-    leaves it open.
+    Neither API has a client token: whether it is done already is looked up before each call, and after every answer
+    that leaves it open.
     """
 
     aws_hook_class = DrsHook
@@ -75,8 +75,8 @@ class DrsReverseReplicationOperator(_RecoveryInstancesOperator):
     """
     Start replication back to where the servers came from (ReverseReplication), for servers whose origin is in AWS.
 
-    Each call makes a source server in the origin region, of direction FAILBACK; run on an instance that was failed back, it
-    points the forward server at it again. Wait for CONTINUOUS with
+    Each call makes a source server in the origin region, of direction FAILBACK; run on an instance that was failed
+    back, it points the forward server at it again. Wait for CONTINUOUS with
     :class:`~drs_provider.sensors.drs.DrsReplicationSensor` in the origin region, then launch it with
     :class:`~drs_provider.operators.drs.DrsStartRecoveryOperator` and ``is_drill=False``. A second try finds what the
     first has begun.

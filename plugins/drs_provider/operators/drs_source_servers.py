@@ -41,11 +41,11 @@ class DrsRecoverySnapshotOperator(AwsBaseOperator[DrsHook]):
     :class:`~drs_provider.operators.drs.DrsStartRecoveryOperator` takes.
 
     :param source_server_ids: The servers. (templated)
-    :param at_or_before: The last finished snapshot at or before this moment; ISO 8601 or a datetime, UTC where it has no
-        zone. None takes the newest. (templated)
+    :param at_or_before: The last finished snapshot at or before this moment; ISO 8601 or a datetime, UTC where it has
+        no zone. None takes the newest. (templated)
     :param not_before: Refuse snapshots that are older than this moment. (templated)
-    :param on_missing: What to do for a server without such a snapshot: ``fail``, or ``latest``: leave the snapshot out, so
-        that DRS takes a new one when it launches.
+    :param on_missing: What to do for a server without such a snapshot: ``fail``, or ``latest``: leave the snapshot out,
+        so that DRS takes a new one when it launches.
     :raises AirflowException: when servers have no such snapshot; the message names them and their nearest snapshots.
     """
 
@@ -106,9 +106,9 @@ class DrsUpdateLaunchConfigurationOperator(AwsBaseOperator[DrsHook]):
     Returns the launch configurations by source server id, in the shape of the API.
 
     :param source_server_ids: The servers. (templated)
-    :param settings: What to set, by the API's names: ``copyPrivateIp``, ``copyTags``, ``launchDisposition``, ``licensing``,
-        ``name``, ``postLaunchEnabled``, ``targetInstanceTypeRightSizingMethod``, ``launchIntoInstanceProperties``,
-        ``recoveryMode``. What is left out stays as it is. (templated)
+    :param settings: What to set, by the API's names: ``copyPrivateIp``, ``copyTags``, ``launchDisposition``,
+        ``launchIntoInstanceProperties``, ``licensing``, ``name``, ``postLaunchEnabled``, ``recoveryMode``,
+        ``targetInstanceTypeRightSizingMethod``. What is left out stays as it is. (templated)
     :raises botocore.exceptions.ClientError: when DRS refuses; servers before it are set.
     """
 
