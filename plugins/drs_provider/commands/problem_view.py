@@ -1,0 +1,45 @@
+"""Problems for people: the place, the message, the line, and a caret under what is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from drs_provider.plan import Problem
+
+__all__ = ["print_problems"]
+
+WIDEST = 160
+"""A longer line is cut around the caret."""
+
+
+def print_problems(problems: Iterable[Problem], console: Console) -> None:
+    """Print problems with their source lines."""
+    for problem in problems:
+        place = f"{problem.file}:{problem.line}:{problem.column}"
+        path = f" {problem.path}" if problem.path else ""
+        console.print(Text.assemble((place, "bold"), (path, "cyan"), " ", (_printable(problem.message), "red")))
+        if problem.source.strip():
+            line, column = _cut(problem.source, problem.column - 1)
+            number = f"{problem.line:>5} | "
+            length = max(1, min(problem.length, len(line) - column))
+            under = "".join("\t" if character == "\t" else " " for character in line[:column])
+            console.print(Text.assemble((number, "dim"), _printable(line)))
+            console.print(Text.assemble((" " * 5 + " | ", "dim"), under, ("^" * length, "bold red")))
+
+
+def _cut(line: str, column: int) -> tuple[str, int]:
+    if len(line) <= WIDEST:
+        return line, column
+    start = max(0, column - WIDEST // 2)
+    return line[start : start + WIDEST], column - start
+
+
+def _printable(text: str) -> str:
+    """A file's control characters must not reach the terminal."""
+    return "".join(character if character.isprintable() or character == "\t" else "�" for character in text)

@@ -1,0 +1,102 @@
+"""``drs-plan validate``: check plan files, and say everything that is wrong with them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from drs_provider.plan import PlanFolder
+
+__all__ = ["Format", "validate"]
+
+
+class Format(str, Enum):
+    """How problems are written."""
+
+    human = "human"
+    json = "json"
+    github = "github"
+
+
+def validate(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Plan files, or folders of plan files.", show_default="plans"),
+    ] = None,
+    output: Annotated[
+        Format,
+        typer.Option("--format", help="human, json (a list of problems), or github (annotations of a pull request)."),
+    ] = Format.human,
+) -> None:
+    """Check plan files: each by itself, and their names against each other.
+
+    Exit codes: 0 all are valid, 1 at least one is not, 2 a path is missing or a folder holds no plan file.
+    """
+    from drs_provider.plan.loading import plan_files, read_files
+
+    files: list[Path] = []
+    for path in paths or [Path("plans")]:
+        if path.is_dir():
+            found = plan_files(path)
+            if not found:
+                _cannot_run(f"{path} holds no plan file (*.yaml, *.yml)")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            _cannot_run(f"{path} does not exist")
+    files = list(dict.fromkeys(files))
+    result = read_files(files)
+    if output is Format.json:
+        _print_json(result)
+    elif output is Format.github:
+        _print_github(result)
+    else:
+        _print_human(result, len(files))
+    raise typer.Exit(1 if result.problems else 0)
+
+
+def _cannot_run(reason: str) -> None:
+    typer.echo(f"drs-plan validate: {reason}", err=True)
+    raise typer.Exit(2)
+
+
+def _print_json(result: PlanFolder) -> None:
+    import json
+
+    keys = ("file", "line", "column", "path", "message")
+    typer.echo(json.dumps([{key: getattr(problem, key) for key in keys} for problem in result.problems], indent=2))
+
+
+def _print_github(result: PlanFolder) -> None:
+    for problem in result.problems:
+        file = _escaped(problem.file).replace(":", "%3A").replace(",", "%2C")
+        text = _escaped(f"{problem.path}: {problem.message}" if problem.path else problem.message)
+        typer.echo(f"::error file={file},line={problem.line},col={problem.column},title=Recovery plan::{text}")
+
+
+def _escaped(text: str) -> str:
+    """A workflow command ends with its line."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _print_human(result: PlanFolder, files: int) -> None:
+    from rich.console import Console
+
+    from drs_provider.commands.problem_view import print_problems
+
+    console = Console(highlight=False, soft_wrap=True)
+    print_problems(result.problems, console)
+    for loaded in result.plans.values():
+        waves = len(loaded.plan.waves)
+        console.print(f"[green]valid[/green] {loaded.path}: {loaded.plan.name}, {waves} wave{'s' * (waves != 1)}")
+    broken = len({problem.file for problem in result.problems})
+    if broken:
+        count = len(result.problems)
+        console.print(
+            f"[bold red]{count} problem{'s' * (count != 1)} in {broken} of {files} file{'s' * (files != 1)}[/bold red]"
+        )

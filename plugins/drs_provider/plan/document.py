@@ -1,0 +1,408 @@
+"""A YAML file as plain data, with the place of every key and value, and without YAML's surprises.
+
+One pass over libyaml's events, without recursion, makes the data and keeps the marks that libyaml gives anyway. What PyYAML's
+own constructor would pass over in silence is a problem here: a key that stands twice, a word or a number that YAML 1.1 and
+1.2 read differently, a tag, an alias that expands without bound.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from drs_provider.plan.nearest import nearest
+
+__all__ = ["Document", "Node", "Trouble", "read_document", "reads_as_text", "top_level_name"]
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+MAX_WEIGHT = 65_536
+"""Values after every alias is expanded; each 32 characters of text count as one more."""
+MAX_PROBLEMS = 100
+FREE_FORM = "args"
+"""Under this key a null is a value: it goes to somebody else's code. Anywhere else a null is a forgotten value."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_WORDS: dict[str, bool | None] = {"": None, "~": None} | {
+    form: value
+    for word, value in (("true", True), ("false", False), ("null", None))
+    for form in (word, word.title(), word.upper())
+}
+_ON_OFF = {
+    form: value
+    for word, value in (("yes", "true"), ("on", "true"), ("no", "false"), ("off", "false"))
+    for form in (word, word.title(), word.upper())
+}
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
+_DECIMAL = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
+_SURPRISES = [
+    (re.compile(r"[-+]?0[0-9_]+"), "a number with a leading zero, octal to some readers"),
+    (re.compile(r"[-+]?0(x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)"), "a hexadecimal, octal or binary number"),
+    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"), "a number in base 60 to YAML 1.1"),
+    (re.compile(r"[-+]?[0-9][0-9_]*\.?[0-9_]*([eE][-+]?[0-9]+)?"), "a number that not every reader takes for one"),
+    (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?"), "a date to YAML 1.1"),
+    (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), "not a finite number to some readers"),
+    (re.compile(r"="), "a special word of YAML 1.1"),
+]
+_HINTS = [
+    ("cannot start any token", "quote a text that starts with a special character, and indent with spaces, not tabs"),
+    ("mapping values are not allowed", "quote a text that contains a colon and a space, and check the indentation"),
+    ("did not find expected key", "check the indentation, and quotes inside quotes"),
+    ("could not find expected ':'", "a key needs a colon and a space after it"),
+    ("while scanning a quoted scalar", "the closing quote is missing"),
+    ("expected ',' or ']'", "a closing bracket or a comma is missing"),
+    ("expected ',' or '}'", "a closing brace or a comma is missing"),
+]
+
+
+def reads_as_text(text: str) -> bool:
+    """Whether an unquoted scalar is text to every reader of YAML."""
+    if text in _WORDS or text in _ON_OFF or _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
+        return False
+    return not any(pattern.fullmatch(text) for pattern, _ in _SURPRISES)
+
+
+class Node:
+    """A value of the file: its data, its place, and its parts."""
+
+    __slots__ = ("anchor", "children", "end", "key_marks", "start", "value", "weight")
+
+    def __init__(self, value: Any, start: Any, end: Any, weight: int) -> None:
+        self.value = value
+        self.start = start
+        self.end = end
+        self.weight = weight
+        self.anchor: str | None = None
+        self.children: dict[str, Node] | list[Node] | None = None
+        self.key_marks: dict[str, tuple[Any, Any]] = {}
+
+
+@dataclass
+class Trouble:
+    """A problem of the YAML itself: where (marks of libyaml, from zero) and what."""
+
+    line: int
+    column: int
+    path: tuple[str | int, ...]
+    message: str
+    length: int = 1
+
+
+class Unreadable(Exception):
+    """The file has no data that could be checked further."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.message, self.line, self.column = message, line, column
+
+
+@dataclass
+class Document:
+    """What a file says."""
+
+    text: str
+    root: Node | None
+    """``None`` if the YAML ends in an error; ``troubles`` then says where."""
+    troubles: list[Trouble]
+
+
+def decode(data: bytes) -> str:
+    """The text of a file.
+
+    :raises Unreadable: too large, not UTF-8, or with a NUL byte.
+    """
+    if len(data) > MAX_BYTES:
+        raise Unreadable("is larger than 1 MiB: a plan file is a few kilobytes")
+    nul = data.find(b"\0")
+    if nul >= 0:
+        line = data.count(b"\n", 0, nul)
+        raise Unreadable("contains a NUL byte: a plan file is UTF-8 text", line, nul - data.rfind(b"\n", 0, nul) - 1)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start)
+        column = error.start - data.rfind(b"\n", 0, error.start) - 1
+        byte = data[error.start]
+        raise Unreadable(f"is not UTF-8: byte 0x{byte:02x}; save the file as UTF-8", line, column) from error
+
+
+def read_document(data: bytes) -> Document:
+    """Read a YAML file.
+
+    :param data: the file's bytes.
+    :return: its data as :class:`Node`, and every problem of the YAML itself. Never raises for what a file holds.
+    """
+    text = ""
+    troubles: list[Trouble] = []
+    try:
+        text = decode(data)
+        return Document(text, _Builder(text, troubles).run(), troubles)
+    except yaml.YAMLError as error:
+        troubles.append(_syntax(error, text))
+    except Unreadable as error:
+        troubles.append(Trouble(error.line, error.column, (), error.message))
+    return Document(text, None, troubles)
+
+
+def _syntax(error: yaml.YAMLError, text: str) -> Trouble:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    what = " ".join(filter(None, (getattr(error, "context", None), getattr(error, "problem", None))))
+    if mark is None:
+        position = getattr(error, "position", 0)
+        before = text.encode()[: position if isinstance(position, int) else 0].decode(errors="ignore")
+        what = f"control character {getattr(error, 'character', '')!r}" if hasattr(error, "character") else str(error)
+        return Trouble(before.count("\n"), len(before) - before.rfind("\n") - 1, (), f"not valid YAML: {what}")
+    hint = next((f"; {advice}" for sign, advice in _HINTS if sign in what), "")
+    return Trouble(mark.line, mark.column, (), f"not valid YAML: {what}{hint}")
+
+
+class _Builder:
+    """Makes nodes of events. Containers that are still open stand on a stack, so that depth costs no recursion."""
+
+    def __init__(self, text: str, troubles: list[Trouble]) -> None:
+        self.text = text
+        self.troubles = troubles
+        self.weight = 0
+        self.anchors: dict[str, Node | None] = {}
+        self.open: list[Node] = []
+        self.keys: list[str | None] = []
+        """For each open container, the key whose value comes next; ``None`` if a key comes next, or in a list."""
+        self.merges: list[list[Node]] = []
+
+    def run(self) -> Node:
+        if re.search(r"^%TAG", self.text, re.MULTILINE):
+            raise Unreadable("declares a tag: a plan file has none")
+        parser = _Loader(self.text)
+        root: Node | None = None
+        try:
+            while True:
+                event = parser.get_event()
+                kind = type(event)
+                if kind is yaml.ScalarEvent:
+                    node = self.scalar(event)
+                elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                    self.start(event, kind is yaml.MappingStartEvent)
+                    continue
+                elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                    node = self.finish(event)
+                elif kind is yaml.AliasEvent:
+                    node = self.alias(event)
+                elif kind is yaml.DocumentStartEvent and root is not None:
+                    mark = event.start_mark
+                    raise Unreadable("has a second document: a plan file holds one plan", mark.line, mark.column)
+                elif kind is yaml.StreamEndEvent:
+                    break
+                else:
+                    continue
+                if self.open:
+                    self.add(node, event)
+                else:
+                    root = node
+        finally:
+            parser.dispose()
+        if root is None or (root.value is None and root.children is None):
+            raise Unreadable("is empty")
+        if not isinstance(root.value, dict):
+            found = "a list" if isinstance(root.value, list) else "a single value"
+            raise Unreadable(f"has {found} at the top: a plan is a mapping that starts with version: 1")
+        return root
+
+    def trouble(self, mark: Any, message: str, length: int = 1, key: str | None = None) -> None:
+        path = self.path()
+        self.troubles.append(
+            Trouble(mark.line, mark.column, (*path, key) if key is not None else path, message, length)
+        )
+        if len(self.troubles) >= MAX_PROBLEMS:
+            raise Unreadable(f"has more than {MAX_PROBLEMS} problems", mark.line, mark.column)
+
+    def path(self) -> tuple[str | int, ...]:
+        """Where the next value belongs."""
+        steps: list[str | int] = []
+        for node, key in zip(self.open, self.keys, strict=True):
+            if isinstance(node.children, list):
+                steps.append(len(node.children))
+            elif key is not None:
+                steps.append(key)
+        return tuple(steps)
+
+    def grow(self, weight: int, mark: Any) -> None:
+        self.weight += weight
+        if self.weight > MAX_WEIGHT:
+            raise Unreadable(f"holds more than {MAX_WEIGHT} values once aliases are expanded", mark.line, mark.column)
+
+    def tag(self, event: Any) -> None:
+        if event.tag is not None:
+            known = "quote a text instead" if event.tag.startswith("tag:yaml.org,2002:") else "a plan file has none"
+            self.trouble(event.start_mark, f"has the tag {event.tag[:80]}: {known}", max(len(event.tag), 1))
+
+    def scalar(self, event: Any) -> Node:
+        text: str = event.value
+        if event.tag is not None:
+            self.tag(event)
+        weight = 1 + len(text) // 32
+        self.grow(weight, event.start_mark)
+        value: Any = text
+        if event.style is None or event.style == "":
+            first = text[:1]
+            if text in _WORDS:
+                value = _WORDS[text]
+            elif first in "0123456789-+." or text in _ON_OFF or first == "=":
+                value = self.number(text, event)
+        node = Node(value, event.start_mark, event.end_mark, weight)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def number(self, text: str, event: Any) -> Any:
+        """A plain scalar that may be something else than the text it looks like."""
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if _DECIMAL.fullmatch(text):
+            return float(text)
+        if text in _ON_OFF:
+            said = _ON_OFF[text]
+            self.trouble(
+                event.start_mark,
+                f'unquoted {text} is {said} to some readers of YAML and text to others: write {said}, or "{text}"',
+                len(text),
+            )
+            return text
+        for pattern, what in _SURPRISES:
+            if pattern.fullmatch(text):
+                shown = text if len(text) <= 40 else f"{text[:40]}…"
+                self.trouble(event.start_mark, f'unquoted {shown} is {what}: write "{shown}"', len(text))
+                break
+        return text
+
+    def start(self, event: Any, mapping: bool) -> None:
+        if event.tag is not None:
+            self.tag(event)
+        self.grow(1, event.start_mark)
+        if len(self.open) >= MAX_DEPTH:
+            raise Unreadable(
+                f"is nested deeper than {MAX_DEPTH} levels", event.start_mark.line, event.start_mark.column
+            )
+        node = Node({} if mapping else [], event.start_mark, event.end_mark, 1)
+        node.children = {} if mapping else []
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+            node.anchor = event.anchor
+        self.open.append(node)
+        self.keys.append(None)
+        self.merges.append([])
+
+    def finish(self, event: Any) -> Node:
+        node = self.open.pop()
+        self.keys.pop()
+        for merged in self.merges.pop():
+            self.merge(node, merged)
+        if node.anchor is not None:
+            self.anchors[node.anchor] = node
+        return node
+
+    def alias(self, event: Any) -> Node:
+        mark, name = event.start_mark, event.anchor
+        node = self.anchors.get(name)
+        if node is not None:
+            self.grow(node.weight, mark)
+            return node
+        if name in self.anchors:
+            raise Unreadable(f"has the alias *{name} inside its own anchor", mark.line, mark.column)
+        self.trouble(mark, f"there is no anchor &{name}{nearest(name, self.anchors)}", len(name) + 1)
+        return Node(None, mark, event.end_mark, 1)
+
+    def add(self, node: Node, event: Any) -> None:
+        """Put a finished value where it belongs in the container that is open."""
+        parent, key = self.open[-1], self.keys[-1]
+        if node.value is None and (key is not None or isinstance(parent.children, list)):
+            self.null(parent, key, node)
+        if isinstance(parent.children, list):
+            parent.children.append(node)
+            parent.value.append(node.value)
+        elif key is None:
+            self.keys[-1] = self.key(node, event, parent)
+            return
+        elif key == "<<" and parent.key_marks.get("<<") is None:
+            self.merges[-1].append(node)
+        elif parent.children is not None and key not in parent.children:
+            parent.children[key] = node
+            parent.value[key] = node.value
+        self.keys[-1] = None
+        parent.weight += node.weight
+
+    def null(self, parent: Node, key: str | None, node: Node) -> None:
+        if FREE_FORM not in self.path():
+            start, end = parent.key_marks.get(key, (node.start, node.end)) if key else (node.start, node.end)
+            self.trouble(start, "has no value: give it one, or remove it", max(end.column - start.column, 1))
+
+    def key(self, node: Node, event: Any, parent: Node) -> str:
+        start, end = event.start_mark, event.end_mark
+        value = node.value
+        if isinstance(value, str):
+            key = value
+        elif isinstance(value, (dict, list)):
+            self.trouble(start, "a key must be text, not a list or a mapping")
+            key = f"<line {start.line + 1}>"
+        else:
+            key = self.text[start.index : end.index] if start.line == end.line else str(value)
+            self.trouble(start, f'the key {key or "(empty)"} is not text: write "{key}"', max(len(key), 1))
+        if key == "<<" and type(event) is yaml.ScalarEvent and event.style in (None, ""):
+            return key
+        if key in parent.key_marks:
+            line = parent.key_marks[key][0].line + 1
+            self.trouble(start, f"the key {key[:80]} is here twice; the first is in line {line}", len(key), key)
+        else:
+            parent.key_marks[key] = (start, end)
+        return key
+
+    def merge(self, into: Node, merged: Node) -> None:
+        """YAML's merge key: the keys of another mapping, where there is none of the same name."""
+        sources = merged.children if isinstance(merged.children, list) else [merged]
+        for source in sources:
+            if not isinstance(source.children, dict) or not isinstance(into.children, dict):
+                self.trouble(merged.start, "<< takes a mapping, or a list of mappings")
+                return
+            for key, node in source.children.items():
+                if key not in into.children:
+                    into.children[key] = node
+                    into.value[key] = node.value
+                    into.key_marks[key] = source.key_marks[key]
+
+
+def top_level_name(data: bytes) -> str | None:
+    """The value of the key ``name`` at the top of a file, parsed no further than that.
+
+    :param data: the file's bytes.
+    :return: the name; empty if the file has none or is not valid; ``None`` if only reading all of it can tell.
+    """
+    try:
+        parser = _Loader(decode(data))
+    except (Unreadable, yaml.YAMLError):
+        return ""
+    depth, key, is_key = 0, "", True
+    try:
+        while True:
+            event = parser.get_event()
+            kind = type(event)
+            if kind is yaml.StreamEndEvent or depth > MAX_DEPTH:
+                return ""
+            if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                depth -= 1
+            if depth == 1:
+                if is_key:
+                    key = event.value if kind is yaml.ScalarEvent else ""
+                    if key == "<<" or kind is yaml.AliasEvent:
+                        return None
+                elif key == "name":
+                    return event.value if kind is yaml.ScalarEvent else None
+                is_key = not is_key
+            if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                depth += 1
+    except yaml.YAMLError:
+        return ""
+    finally:
+        parser.dispose()

@@ -1,0 +1,88 @@
+"""A plan's graph as text, Mermaid, Graphviz or JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from drs_provider.plan.durations import format_duration
+from drs_provider.plan.graph import critical_path, levels, longest_time
+
+if TYPE_CHECKING:
+    from drs_provider.plan.models import RecoveryPlan
+    from drs_provider.plan.waves import Wave
+
+__all__ = ["draw"]
+
+
+def draw(plan: RecoveryPlan, style: str) -> str:
+    """Draw a plan.
+
+    :param plan: a valid plan.
+    :param style: ``text``, ``mermaid``, ``dot`` or ``json``.
+    :return: the drawing, without a line feed at the end.
+    :raises KeyError: there is no such style.
+    """
+    return {"text": _text, "mermaid": _mermaid, "dot": _dot, "json": _json}[style](plan)
+
+
+def _text(plan: RecoveryPlan) -> str:
+    chain, longest = critical_path(plan)
+    width = max(len(wave.name) for wave in plan.waves)
+    lines = [plan.name]
+    for number, names in enumerate(levels(plan)):
+        lines.append(f"level {number}")
+        for name in names:
+            wave = plan.wave(name)
+            after = f"  after {', '.join(wave.depends_on)}" if wave.depends_on else ""
+            mark = "*" if name in chain else " "
+            lines.append(f"  {mark} {name:<{width}}  {_facts(wave)}{after}")
+    lines.append(f"* critical path: {' → '.join(chain)}, at most {format_duration(longest)} with every attempt used")
+    return "\n".join(lines)
+
+
+def _facts(wave: Wave) -> str:
+    facts = [f"{len(wave.servers)} selector{'s' * (len(wave.servers) != 1)}"]
+    scripts = len(wave.pre_launch) + len(wave.post_launch)
+    for count, what in ((scripts, "script"), (len(wave.health_checks), "check")):
+        facts += [f"{count} {what}{'s' * (count != 1)}"] if count else []
+    facts += ["approval"] if wave.approval else []
+    return f"{', '.join(facts)}, ≤ {format_duration(longest_time(wave))}"
+
+
+def _mermaid(plan: RecoveryPlan) -> str:
+    chain, _ = critical_path(plan)
+    # A name such as "end" is a word of Mermaid's: the id is a number, the name a label.
+    ids = {wave.name: f"w{number}" for number, wave in enumerate(plan.waves)}
+    lines = ["flowchart LR"]
+    lines += [f'  {ids[wave.name]}["{wave.name}"]' for wave in plan.waves]
+    lines += [f"  {ids[needed]} --> {ids[wave.name]}" for wave in plan.waves for needed in wave.depends_on]
+    lines.append(f"  class {','.join(ids[name] for name in chain)} critical")
+    lines.append("  classDef critical stroke-width:3px")
+    return "\n".join(lines)
+
+
+def _dot(plan: RecoveryPlan) -> str:
+    chain, _ = critical_path(plan)
+    on_path = set(zip(chain, chain[1:], strict=False))
+    lines = [f'digraph "{plan.name}" {{', "  rankdir=LR;", "  node [shape=box];"]
+    lines += [f'  "{wave.name}"{" [penwidth=2]" if wave.name in chain else ""};' for wave in plan.waves]
+    for wave in plan.waves:
+        for needed in wave.depends_on:
+            bold = " [penwidth=2]" if (needed, wave.name) in on_path else ""
+            lines.append(f'  "{needed}" -> "{wave.name}"{bold};')
+    return "\n".join([*lines, "}"])
+
+
+def _json(plan: RecoveryPlan) -> str:
+    chain, longest = critical_path(plan)
+    waves = [
+        {
+            "name": wave.name,
+            "depends_on": list(wave.depends_on),
+            "longest_seconds": int(longest_time(wave).total_seconds()),
+        }
+        for wave in plan.waves
+    ]
+    path = {"waves": chain, "longest_seconds": int(longest.total_seconds())}
+    return json.dumps({"name": plan.name, "waves": waves, "levels": levels(plan), "critical_path": path}, indent=2)

@@ -1,0 +1,56 @@
+"""The plan's defaults, put where they take effect: on each wave and each script that does not give its own value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drs_provider.plan.models import Defaults
+    from drs_provider.plan.waves import Script, Wave
+
+__all__ = ["WAVE_KEYS", "effective_waves"]
+
+WAVE_KEYS = (
+    "min_launched", "launch_timeout", "retries", "on_failure", "rollback", "approval", "settle", "pre_launch",
+    "post_launch", "health_checks", "max_replication_lag",
+)  # fmt: skip
+"""The keys of a wave that ``defaults`` can give. A script's keys stand there with the prefix ``script_``."""
+
+SCRIPT_KEYS = ("parameters", "timeout", "modes", "targets", "on_failure")
+
+
+def effective_waves(waves: Iterable[Wave], defaults: Defaults, rpo: timedelta | None) -> tuple[Wave, ...]:
+    """The waves as they will run.
+
+    :param waves: as the file gives them.
+    :param defaults: the plan's ``defaults``.
+    :param rpo: the recovery point objective: the ``max_replication_lag`` where neither the wave nor ``defaults`` gives one.
+    :return: the waves in the same order, with nothing left to look up in ``defaults``.
+    """
+    for_waves = {key: value for key in WAVE_KEYS if (value := getattr(defaults, key)) is not None}
+    for_scripts = {key: value for key in SCRIPT_KEYS if (value := getattr(defaults, f"script_{key}")) is not None}
+    if rpo is not None:
+        for_waves.setdefault("max_replication_lag", rpo)
+    return tuple(_effective_wave(wave, for_waves, for_scripts) for wave in waves)
+
+
+def _effective_wave(wave: Wave, for_waves: dict[str, Any], for_scripts: dict[str, Any]) -> Wave:
+    given = wave.model_fields_set
+    changes = {key: value for key, value in for_waves.items() if key not in given or getattr(wave, key) is None}
+    for section in ("pre_launch", "post_launch", "rollback"):
+        scripts = changes.get(section, getattr(wave, section))
+        if scripts:
+            changes[section] = tuple(_effective_script(script, section, for_scripts) for script in scripts)
+    return wave.model_copy(update=changes) if changes else wave
+
+
+def _effective_script(script: Script, section: str, for_scripts: dict[str, Any]) -> Script:
+    given = script.model_fields_set
+    changes = {key: value for key, value in for_scripts.items() if key not in given or getattr(script, key) is None}
+    if script.run_command is None:
+        changes.pop("targets", None)
+    elif script.targets is None and section == "post_launch":
+        changes.setdefault("targets", "recovery_instances")
+    return script.model_copy(update=changes) if changes else script

@@ -1,0 +1,188 @@
+"""The recovery plan: what a plan file says, as frozen models that hold every rule of the format.
+
+After validation the plan's ``defaults`` stand on its waves and scripts: whoever reads a wave needs to look nowhere else.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from drs_provider.plan import rules
+from drs_provider.plan.effective import effective_waves
+from drs_provider.plan.health import HealthCheck
+from drs_provider.plan.scalars import (
+    DottedPath,
+    Name,
+    Pause,
+    PlanModel,
+    Region,
+    Schedule,
+    Share,
+    Span,
+    Text,
+    Timezone,
+    TopicArn,
+    Values,
+)
+from drs_provider.plan.waves import (
+    Approval,
+    Listed,
+    Modes,
+    OnFailure,
+    ProtectionGroup,
+    Script,
+    ScriptTargets,
+    ServerSelector,
+    Wave,
+)
+
+__all__ = ["Defaults", "Drill", "Notification", "Objectives", "Recovery", "RecoveryPlan", "Target"]
+
+
+class Target(PlanModel):
+    """Where DRS launches, and with which credentials."""
+
+    region: Region = Field(description="The recovery region, where DRS launches.")
+    aws_conn_id: Text = Field(
+        "aws_default",
+        description="An Airflow connection; a role_arn there reaches another account. Default: aws_default.",
+    )
+
+
+class Objectives(PlanModel):
+    """What a drill is measured against."""
+
+    rto: Span | None = Field(None, description="Recovery time objective: from the start of the run to its end.")
+    rpo: Span | None = Field(None, description="Recovery point objective: the most data that may be lost.")
+
+
+class Drill(PlanModel):
+    """When a drill runs by itself, and what becomes of its instances."""
+
+    schedule: Schedule | None = Field(
+        None,
+        description="Five cron fields, or @hourly, @daily, @weekly, @monthly, @quarterly, @yearly. Absent: manual "
+        "only. A scheduled run is always a drill.",
+    )
+    timezone: Timezone = Field("UTC", description="The schedule's time zone, an IANA name. Default: UTC.")
+    terminate: Literal["always", "on_success", "never"] = Field(
+        "always", description="Whether a drill ends the instances that it launched. Default: always."
+    )
+    keep_for: Pause = Field(
+        timedelta(0), description="How long drill instances stay up before they are terminated. Default: 0s."
+    )
+
+
+class Recovery(PlanModel):
+    """What is different when it is not a drill."""
+
+    approval: Approval | None = Field(
+        None, description="A person says go. Absent: no human gate beyond the typed confirmation."
+    )
+    on_failure: OnFailure = Field(
+        "stop",
+        description="stop, or rollback: unwind every started wave, dependents first. Default: stop.",
+    )
+
+
+class Notification(PlanModel):
+    """Who is told: exactly one of ``sns`` and ``notifier``."""
+
+    sns: TopicArn | None = Field(None, description="The ARN of an SNS topic.")
+    notifier: DottedPath | None = Field(
+        None, description="The dotted path of an Airflow notifier class, called with args."
+    )
+    args: dict[str, Any] = Field({}, description="Keyword arguments of the notifier.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Notification:
+        rules.enforce(rules.of_notification(self))
+        return self
+
+
+class Defaults(PlanModel):
+    """Values for the waves and the scripts that do not give their own."""
+
+    min_launched: Share | None = Field(None, description="Every wave's min_launched.")
+    launch_timeout: Span | None = Field(None, description="Every wave's launch_timeout.")
+    retries: int | None = Field(None, ge=0, le=10, description="Every wave's retries.")
+    on_failure: OnFailure | None = Field(None, description="Every wave's on_failure.")
+    rollback: Listed[Script] | None = Field(None, description="Every wave's rollback scripts.")
+    approval: Approval | None = Field(None, description="Every wave's approval.")
+    settle: Pause | None = Field(None, description="Every wave's settle.")
+    pre_launch: Listed[Script] | None = Field(None, description="Every wave's pre_launch scripts.")
+    post_launch: Listed[Script] | None = Field(None, description="Every wave's post_launch scripts.")
+    health_checks: Listed[HealthCheck] | None = Field(None, description="Every wave's health_checks.")
+    max_replication_lag: Span | None = Field(None, description="Every wave's max_replication_lag.")
+    script_parameters: dict[Text, Values] | None = Field(None, description="Every script's parameters.")
+    script_timeout: Span | None = Field(None, description="Every script's timeout.")
+    script_modes: Modes | None = Field(None, description="Every script's modes.")
+    script_targets: ScriptTargets | None = Field(None, description="The targets of every run_command script.")
+    script_on_failure: Literal["stop", "continue"] | None = Field(None, description="Every script's on_failure.")
+
+
+class RecoveryPlan(PlanModel):
+    """One plan file, and one Airflow DAG."""
+
+    version: Literal[1] = Field(description="The version of the plan format: 1.")
+    name: Name = Field(description="The DAG id; unique over all plan files.")
+    description: str = Field("", description="What the plan recovers, for people.")
+    owner: Text = Field("airflow", description="The DAG's owner. Default: airflow.")
+    tags: Listed[Text] = Field((), description="Added to the DAG's own tags.")
+    target: Target = Field(description="Where DRS launches.")
+    objectives: Objectives = Field(Objectives(), description="What a drill is measured against.")
+    drill: Drill = Field(Drill(), description="When a drill runs, and what becomes of its instances.")
+    recovery: Recovery = Field(Recovery(), description="What is different when it is not a drill.")
+    notify: Listed[Notification] = Field(
+        (), description="Who is told on start, wave failure, approval wanted, RTO at risk, and end."
+    )
+    defaults: Defaults = Field(
+        Defaults(), description="Values for the waves and the scripts that do not give their own."
+    )
+    protection_groups: dict[Name, ProtectionGroup] = Field({}, description="Named server sets, used by any wave.")
+    waves: Listed[Wave] = Field(
+        min_length=1, max_length=500, description="The waves; they form any graph without a cycle."
+    )
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _only_an_integer(cls, version: Any) -> Any:
+        # Literal[1] compares, and True == 1.
+        return str(version) if isinstance(version, (bool, float)) else version
+
+    @model_validator(mode="after")
+    def _rules(self) -> RecoveryPlan:
+        rules.enforce(rules.of_plan(self))
+        # Frozen for everyone else: here the plan is still being made.
+        self.__dict__["waves"] = effective_waves(self.waves, self.defaults, self.objectives.rpo)
+        return self
+
+    def wave(self, name: str) -> Wave:
+        """The wave of that name.
+
+        :raises KeyError: the plan has no such wave.
+        """
+        for wave in self.waves:
+            if wave.name == name:
+                return wave
+        raise KeyError(name)
+
+    def selectors(self, wave: Wave) -> tuple[ServerSelector, ...]:
+        """The wave's selectors with its groups expanded.
+
+        :return: each has exactly one of ``id``, ``hostname`` and ``tags``, with ``critical`` and ``snapshot``.
+        """
+        expanded: list[ServerSelector] = []
+        for selector in wave.servers:
+            if selector.group is None:
+                expanded.append(selector)
+                continue
+            group = self.protection_groups[selector.group]
+            critical = selector.critical
+            expanded += [ServerSelector(id=server, critical=critical) for server in group.servers or ()]
+            if group.tags:
+                expanded.append(ServerSelector(tags=group.tags, critical=critical))
+        return tuple(expanded)

@@ -1,0 +1,62 @@
+"""The JSON Schema of plan files, made from the models: what an editor needs to complete and to check a plan as it is typed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from drs_provider.plan.models import RecoveryPlan
+
+__all__ = ["plan_schema", "schema_text"]
+
+_CHOICES = {
+    "ServerSelector": ("group", "id", "hostname", "tags"),
+    "ProtectionGroup": ("servers", "tags"),
+    "Targets": ("tags", "instance_ids"),
+    "Script": ("automation", "run_command"),
+    "Notification": ("sns", "notifier"),
+}
+"""Of these keys a part has exactly one: a rule between keys, which the models do not show to the generator."""
+
+
+class _Generator(GenerateJsonSchema):
+    """Leaves out what only fills an editor's pop-ups: generated titles, and null, which a plan file never has."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def nullable_schema(self, schema: Any) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        made = super().default_schema(schema)
+        # A part's default is what the defaults of its own keys say; a duration's is in its description.
+        if not isinstance(made.get("default"), (str, int)) or made.get("default") is None:
+            made.pop("default", None)
+        return made
+
+
+def plan_schema() -> dict[str, Any]:
+    """The schema.
+
+    :return: JSON Schema, draft 2020-12.
+    """
+    schema = RecoveryPlan.model_json_schema(mode="validation", schema_generator=_Generator)
+    definitions = schema["$defs"]
+    for name, keys in _CHOICES.items():
+        definitions[name]["oneOf"] = [{"required": [key]} for key in keys]
+    definitions["ServerSelector"]["dependentRequired"] = {"snapshot": ["id"]}
+    definitions["Script"]["dependentRequired"] = {"targets": ["run_command"]}
+    definitions["Notification"]["dependentRequired"] = {"args": ["notifier"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Recovery plan",
+    }
+
+
+def schema_text() -> str:
+    """The schema as the text of ``plans/schema.json``."""
+    return json.dumps(plan_schema(), indent=2, ensure_ascii=False) + "\n"
