@@ -1,7 +1,7 @@
 """The service quotas of AWS Elastic Disaster Recovery, as Service Quotas lists them.
 
-A table without dependencies: the Service Quotas backend answers from it and the DRS backend enforces it, so both show the same
-numbers. A scenario's ``quotas:`` may name a quota by its code or by its short name.
+A table without dependencies: the Service Quotas backend answers from it and the DRS backend enforces it, so both show
+the same numbers. A scenario's ``quotas:`` may name a quota by its code or by its short name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SERVICE_CODE: Final = "drs"
 
 @dataclass(frozen=True)
 class Quota:
-    """One quota: its code, the short name that scenario files use, AWS's own name, the default and whether AWS raises it."""
+    """One quota: its code, the short name of scenario files, AWS's own name, the default, and whether AWS raises it."""
 
     code: str
     key: str
@@ -34,9 +34,7 @@ DRS_QUOTAS: Final[tuple[Quota, ...]] = (
     Quota("L-C1D14A2B", "replicating_servers", "Max Total replicating source servers Per AWS Account", 300),
     Quota("L-E28BE5E0", "source_servers", "Max Total source servers Per AWS Account", 4000, adjustable=True),
     Quota("L-0588D03B", "launch_actions", "Max number of launch actions per resource", 200),
-    Quota(
-        "L-1F3FAE4D", "launch_templates", "Max number of launch configuration templates per AWS account", 1
-    ),
+    Quota("L-1F3FAE4D", "launch_templates", "Max number of launch configuration templates per AWS account", 1),
     Quota("L-4B0323BD", "source_networks", "Max number of source networks per AWS account", 100, adjustable=True),
 )
 

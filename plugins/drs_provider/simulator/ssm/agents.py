@@ -1,0 +1,154 @@
+"""The managed nodes: EC2 instances whose SSM agent has come online, some time after they began to run.
+
+Whether an agent is online follows from the clock alone: the instance's start, and the delays of the scenario. Instances
+that DRS launched are known by their source server, so that a scenario can speak of them by hostname.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timezone
+from typing import Any, Final, Literal
+
+from moto.ec2.models import ec2_backends
+
+from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.documents import AgentSpec
+from drs_provider.simulator.scenario import ServerSpec
+
+__all__ = ["SOURCE_SERVER_TAG", "Fleet", "Node"]
+
+#: The tag by which DRS names the source server of an instance that it launches.
+SOURCE_SERVER_TAG: Final = "AWSElasticDisasterRecoverySourceServerID"
+#: Seconds of AWS until an agent is online, where the scenario does not say.
+_ONLINE_AFTER: Final = {"Linux": 30.0, "Windows": 90.0}
+#: The states of instances that SSM still knows.
+_ALIVE: Final = ("pending", "running", "stopping", "stopped")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One instance as SSM sees it; `online_at` and `lost_at` are epoch seconds, None for never."""
+
+    instance_id: str
+    hostname: str
+    name: str
+    server_id: str | None
+    platform: Literal["Linux", "Windows"]
+    ip: str | None
+    iam_role: str | None
+    tags: Mapping[str, str]
+    running: bool
+    online_at: float | None
+    lost_at: float | None
+
+    def registered(self, now: float) -> bool:
+        """Whether its agent ever reached SSM."""
+        return self.online_at is not None and self.online_at <= now
+
+    def online(self, now: float) -> bool:
+        """Whether its agent answers."""
+        return self.running and self.registered(now) and (self.lost_at is None or now < self.lost_at)
+
+    def last_ping(self, now: float) -> float:
+        """When SSM last heard of its agent (epoch seconds)."""
+        return min(now, self.lost_at) if self.lost_at is not None else now
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a scenario may call it."""
+        return tuple(name for name in (self.instance_id, self.server_id, self.hostname) if name)
+
+
+@dataclass
+class Fleet:
+    """The instances of one account and region."""
+
+    account: str
+    region: str
+    #: When each instance began to run, as far as SSM saw it, and whether it ran when SSM last looked.
+    _seen: dict[str, tuple[float | None, bool]] = field(default_factory=dict)
+
+    def nodes(self) -> list[Node]:
+        """The instances whose agent ever came online and that still exist, by id."""
+        now = simulations.require().clock.now()
+        servers = self._servers()
+        found = [self._node(instance, servers, now) for instance in self._instances()]
+        return sorted((node for node in found if node.registered(now)), key=lambda node: node.instance_id)
+
+    def node(self, instance_id: str) -> Node | None:
+        """One instance, whether its agent came online or not; None where there is no such instance."""
+        backend = ec2_backends[self.account][self.region]
+        instance = backend.get_instance_by_id(instance_id)
+        if instance is None or instance.state not in _ALIVE:
+            return None
+        return self._node(instance, self._servers(), simulations.require().clock.now())
+
+    def matching(self, targets: Iterable[Mapping[str, Any]]) -> list[Node]:
+        """The nodes that all `targets` of a command name, by `InstanceIds`, `tag:<key>` or `tag-key`."""
+        return [node for node in self.nodes() if node.running and all(_matches(node, target) for target in targets)]
+
+    def _instances(self) -> list[Any]:
+        backend = ec2_backends[self.account][self.region]
+        return [instance for instance in backend.all_instances() if instance.state in _ALIVE]
+
+    def _servers(self) -> dict[str, ServerSpec]:
+        sites = simulations.require().scenario.sites()
+        return {server.id: server for _, _, site in sites for server in site.servers}
+
+    def _node(self, instance: Any, servers: Mapping[str, ServerSpec], now: float) -> Node:
+        simulation = simulations.require()
+        tags = {str(key): str(value) for key, value in instance.ec2_backend.tags.get(instance.id, {}).items()}
+        server = servers.get(tags.get(SOURCE_SERVER_TAG, ""))
+        windows = server.os == "windows" if server else instance.platform == "windows"
+        platform: Literal["Linux", "Windows"] = "Windows" if windows else "Linux"
+        agent = (server.agent if server else None) or simulation.scenario.agent
+        started = self._start_of(instance, now)
+        role = getattr(instance, "iam_instance_profile", None)
+        return Node(
+            instance_id=instance.id,
+            hostname=server.hostname if server else str(instance.private_dns_name or instance.id),
+            name=tags.get("Name", ""),
+            server_id=server.id if server else None,
+            platform=platform,
+            ip=instance.private_ip,
+            iam_role=str(role["Arn"]).rpartition("/")[2] if role else None,
+            tags=tags,
+            running=instance.state == "running",
+            online_at=_online_at(agent, platform, started, simulation.clock.scaled),
+            lost_at=_lost_at(agent, started, simulation.clock.scaled),
+        )
+
+    def _start_of(self, instance: Any, now: float) -> float | None:
+        start, ran = self._seen.get(instance.id, (None, False))
+        runs = instance.state == "running"
+        if runs and instance.id not in self._seen:
+            launched = instance.launch_time.replace(tzinfo=instance.launch_time.tzinfo or timezone.utc).timestamp()
+            start = min(launched, now)
+        elif runs and not ran:
+            start = now
+        self._seen[instance.id] = (start, runs)
+        return start
+
+
+def _online_at(agent: AgentSpec, platform: str, started: float | None, scaled: Any) -> float | None:
+    if agent.never or started is None:
+        return None
+    delay = agent.online_after if agent.online_after is not None else _ONLINE_AFTER[platform]
+    return started + float(scaled(delay))
+
+
+def _lost_at(agent: AgentSpec, started: float | None, scaled: Any) -> float | None:
+    if agent.lost_after is None or started is None:
+        return None
+    return started + float(scaled(agent.lost_after))
+
+
+def _matches(node: Node, target: Mapping[str, Any]) -> bool:
+    key, values = str(target.get("Key", "")), list(target.get("Values") or [])
+    if key == "InstanceIds":
+        return node.instance_id in values
+    if key == "tag-key":
+        return any(value in node.tags for value in values)
+    return key.startswith("tag:") and node.tags.get(key.removeprefix("tag:")) in values

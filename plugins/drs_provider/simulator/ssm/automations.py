@@ -1,0 +1,307 @@
+"""Automation: one execution of a runbook and its steps, moved on by the clock, by signals and by a stop.
+
+A runbook of the scenario has the steps that it names, else one step. An approval waits for a signal. An outcome that
+is no end (`Scheduled`, `PendingApproval`, `hangs` and such) lasts until the execution is stopped or signalled.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from drs_provider.simulator.clock import Timer
+from drs_provider.simulator.documents import StepSpec
+from drs_provider.simulator.simulation import Simulation
+from drs_provider.simulator.ssm.commands import share
+from drs_provider.simulator.ssm.exceptions import InvalidAutomationSignal, InvalidAutomationStatusUpdate
+
+__all__ = ["ENDED", "Execution", "Runbook", "Step", "TargetedExecution"]
+
+ENDED: Final = frozenset(
+    {
+        "Success",
+        "TimedOut",
+        "Cancelled",
+        "Failed",
+        "Rejected",
+        "ChangeCalendarOverrideRejected",
+        "CompletedWithSuccess",
+        "CompletedWithFailure",
+        "Exited",
+    }
+)
+_GOOD: Final = frozenset({"Success", "CompletedWithSuccess", "Exited"})
+#: Seconds of AWS until an execution leaves Pending, and until an approval that nobody answers times out.
+_STARTS_AFTER: Final = 0.5
+_APPROVAL_TIMEOUT: Final = 604800.0
+#: Outcomes whose status stands instead of any step, and those whose step never ends.
+_HELD: Final = frozenset(
+    {
+        "Pending",
+        "Waiting",
+        "Cancelling",
+        "PendingApproval",
+        "Approved",
+        "Scheduled",
+        "PendingChangeCalendarOverride",
+        "ChangeCalendarOverrideApproved",
+    }
+)
+_NEVER_ENDING: Final = {"hangs": "InProgress", "InProgress": "InProgress", "RunbookInProgress": "RunbookInProgress"}
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """What an execution will do: its steps, how it ends once they are through, and what it says and puts out."""
+
+    name: str
+    version: str
+    steps: tuple[StepSpec, ...]
+    outcome: str
+    message: str | None
+    outputs: Mapping[str, list[str]]
+
+
+@dataclass
+class Step:
+    """One step; times are epoch seconds."""
+
+    spec: StepSpec
+    step_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    status: str = "Pending"
+    started: float | None = None
+    ended: float | None = None
+    message: str | None = None
+    approvals: int = 0
+    outputs: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Execution:
+    """One automation execution.
+
+    :param parent: the execution that runs this one for one of its targets.
+    :param target: the target's value, where there is a parent.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        runbook: Runbook,
+        request: Mapping[str, Any],
+        executed_by: str,
+        server: str | None = None,
+        parent: TargetedExecution | None = None,
+        target: str | None = None,
+    ) -> None:
+        self.execution_id = str(uuid.uuid4())
+        self.runbook = runbook
+        self.request = dict(request)
+        self.executed_by = executed_by
+        self.parent = parent
+        self.target = target
+        self.steps = [Step(spec) for spec in runbook.steps]
+        self.status = "Pending"
+        self.message: str | None = None
+        self.started = simulation.clock.now()
+        self.ended: float | None = None
+        self._simulation = simulation
+        self._server = server
+        self._timers: list[Timer] = []
+        self._completing = False
+        self._log("AUTOMATION_START")
+        self._later(_STARTS_AFTER, self.begin)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.status in ENDED
+
+    @property
+    def current(self) -> Step | None:
+        """The step that runs or waits."""
+        return next((step for step in self.steps if step.status in ("InProgress", "Waiting", "Cancelling")), None)
+
+    def begin(self) -> None:
+        """Leave Pending: run the first step, or take on the status that the scenario holds it in."""
+        outcome = self.runbook.outcome
+        if outcome in _HELD:
+            self.status = outcome
+        else:
+            self._run_next()
+
+    def stop(self, kind: str) -> None:
+        """StopAutomationExecution: `Cancel` ends the running step too; `Complete` lets it finish first.
+
+        :raises InvalidAutomationStatusUpdate: it has ended.
+        """
+        if self.over:
+            raise InvalidAutomationStatusUpdate(execution=self.execution_id, status=self.status)
+        if kind == "Complete":
+            self._completing = True
+            if self.current is None or self.current.status == "Waiting":
+                self._finish("Success")
+            return
+        self._drop_timers()
+        step = self.current
+        if step is not None:
+            step.status = "Cancelling"
+        self.status = "Cancelling"
+        self._later(self._simulation.scenario.ssm.cancel_takes, self._cancelled)
+
+    def signal(self, kind: str, payload: Mapping[str, list[str]]) -> None:
+        """SendAutomationSignal: `Approve` or `Reject` what waits for it.
+
+        :raises InvalidAutomationSignal: nothing waits for this signal.
+        """
+        step = self.current
+        if kind not in ("Approve", "Reject"):
+            raise InvalidAutomationSignal(signal=kind, execution=self.execution_id)
+        if self.status == "PendingApproval":
+            if kind == "Reject":
+                self._finish("Rejected", "The change request was rejected")
+            else:
+                self.status = "Approved"
+                self._later(_STARTS_AFTER, self._run_next)
+        elif self.status == "Waiting" and step is not None and step.spec.waits_for_approval:
+            self._decide(step, kind, payload)
+        else:
+            raise InvalidAutomationSignal(signal=kind, execution=self.execution_id)
+
+    def _decide(self, step: Step, kind: str, payload: Mapping[str, list[str]]) -> None:
+        comment = " ".join(payload.get("Comment", []))
+        if kind == "Reject":
+            step.outputs = {"ApprovalStatus": ["Rejected"]}
+            self._end_step(step, "Failed", f"The approval was rejected. {comment}".strip())
+            return
+        step.approvals += 1
+        if step.approvals >= step.spec.approvals:
+            step.outputs = {"ApprovalStatus": ["Approved"]}
+            self._end_step(step, "Success")
+
+    def _run_next(self) -> None:
+        step = next((each for each in self.steps if each.status == "Pending"), None)
+        if step is None or self._completing:
+            self._finish_as_told()
+            return
+        step.started = self._simulation.clock.now()
+        self._log("STEP_START", step)
+        if step.spec.waits_for_approval:
+            step.status = self.status = "Waiting"
+            patience = _APPROVAL_TIMEOUT if step.spec.timeout is None else step.spec.timeout
+            self._later(patience, lambda: self._end_step(step, "TimedOut", "Nobody answered the approval in time"))
+            return
+        never = self.runbook.outcome in _NEVER_ENDING or step.spec.outcome == "hangs"
+        step.status = "InProgress"
+        self.status = _NEVER_ENDING.get(self.runbook.outcome, "InProgress")
+        timeout = step.spec.timeout
+        if timeout is not None and (never or step.spec.duration > timeout):
+            self._later(timeout, lambda: self._end_step(step, "TimedOut", "The step took too long"))
+        elif not never:
+            self._later(step.spec.duration, lambda: self._end_step(step, step.spec.outcome, step.spec.message))
+
+    def _end_step(self, step: Step, status: str, message: str | None = None) -> None:
+        self._drop_timers()
+        step.status, step.ended = status, self._simulation.clock.now()
+        if status == "Success":
+            step.outputs = step.outputs or dict(step.spec.outputs)
+        else:
+            step.message = message or f"Step {step.spec.name} ended with status {status}"
+        self._log("STEP_END", step)
+        if status == "Success" or (step.spec.on_failure == "Continue" and status != "Cancelled"):
+            self._run_next()
+        else:
+            self._finish(status, f"Step {step.spec.name} did not succeed. {step.message}")
+
+    def _finish_as_told(self) -> None:
+        outcome = self.runbook.outcome
+        if outcome == "PendingApproval":
+            outcome = "CompletedWithSuccess"
+        bad = outcome not in _GOOD
+        self._finish(outcome, self.runbook.message if bad else None)
+
+    def _cancelled(self) -> None:
+        step = self.current
+        if step is not None:
+            step.status, step.ended = "Cancelled", self._simulation.clock.now()
+            self._log("STEP_END", step)
+        self._finish("Cancelled")
+
+    def _finish(self, status: str, message: str | None = None) -> None:
+        self._drop_timers()
+        self.status, self.ended, self.message = status, self._simulation.clock.now(), message
+        self._log("AUTOMATION_END")
+        if self.parent is not None:
+            self.parent.child_ended()
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        self._timers.append(self._simulation.clock.call_in(seconds, call))
+
+    def _drop_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def _log(self, event: str, step: Step | None = None) -> None:
+        more: dict[str, Any] = {"execution": self.execution_id, "document": self.runbook.name}
+        if step is not None:
+            more["step"] = step.spec.name
+        if event.endswith("END"):
+            more["status"] = step.status if step else self.status
+        if self.target is not None:
+            more["target"] = self.target
+        self._simulation.record(event, server=self._server, **more)
+
+
+class TargetedExecution(Execution):
+    """An execution over targets: it runs one execution for each target, under MaxConcurrency and MaxErrors.
+
+    :param start_child: starts the execution of one target's value.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        runbook: Runbook,
+        request: Mapping[str, Any],
+        executed_by: str,
+        targets: list[str],
+        start_child: Callable[[TargetedExecution, str], Execution],
+    ) -> None:
+        self.targets = targets
+        self.children: list[Execution] = []
+        self._start_child = start_child
+        super().__init__(simulation, runbook, request, executed_by)
+
+    def begin(self) -> None:
+        """Start as many children as may run at once."""
+        self.status = "InProgress"
+        self.child_ended()
+
+    def stop(self, kind: str) -> None:
+        """Stop the children too, and start no more.
+
+        :raises InvalidAutomationStatusUpdate: it has ended.
+        """
+        self._completing = True
+        super().stop("Cancel")
+        for child in self.children:
+            if not child.over:
+                child.stop(kind)
+
+    def child_ended(self) -> None:
+        """Start the next children, or end once all are through."""
+        if self.over or self.status == "Cancelling":
+            return
+        total = len(self.targets)
+        failed = [child for child in self.children if child.over and child.status not in _GOOD]
+        too_many = len(failed) > share(str(self.request.get("MaxErrors") or "0"), total)
+        running = sum(1 for child in self.children if not child.over)
+        room = max(1, share(str(self.request.get("MaxConcurrency") or "50"), total)) - running
+        if not too_many and not self._completing:
+            for value in self.targets[len(self.children) : len(self.children) + room]:
+                self.children.append(self._start_child(self, value))
+                running += 1
+        if running == 0:
+            self._finish("Failed" if too_many else "Success", "Too many targets failed" if too_many else None)

@@ -1,0 +1,173 @@
+"""The documents that a simulation knows: those of the scenario, and the well-known ones of AWS.
+
+Each is a real document of moto's SSM, so that GetDocument, DescribeDocument and ListDocuments show it. Runbooks of AWS
+end as the scenario says and touch no EC2 instance.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from moto.ssm.models import Document, Documents
+
+from drs_provider.simulator.documents import DocumentSpec, PlatformName, StepSpec
+
+__all__ = ["ParameterRule", "built_in", "document_steps", "parameter_problems", "plugin_of", "rules_of"]
+
+_SHELL: Final[dict[str, Any]] = {
+    "commands": {"type": "StringList"},
+    "workingDirectory": {"type": "String", "default": ""},
+    "executionTimeout": {"type": "String", "default": "3600"},
+}
+_INSTANCES: Final[dict[str, Any]] = {
+    "InstanceId": {"type": "StringList"},
+    "AutomationAssumeRole": {"type": "String", "default": ""},
+}
+_EVERY_PLATFORM: Final[list[PlatformName]] = ["Linux", "Windows", "MacOS"]
+#: Documents of AWS: kind, platforms, parameters, plugin or action of the step.
+_OF_AWS: Final[dict[str, tuple[str, list[PlatformName], dict[str, Any], str]]] = {
+    "AWS-RunShellScript": ("Command", ["Linux", "MacOS"], _SHELL, "aws:runShellScript"),
+    "AWS-RunPowerShellScript": ("Command", ["Windows", "Linux"], _SHELL, "aws:runPowerShellScript"),
+    "AWS-RunRemoteScript": (
+        "Command",
+        _EVERY_PLATFORM,
+        {
+            "sourceType": {"type": "String", "allowedValues": ["GitHub", "S3"]},
+            "sourceInfo": {"type": "String", "default": "{}"},
+            "commandLine": {"type": "String", "default": ""},
+            "workingDirectory": {"type": "String", "default": ""},
+            "executionTimeout": {"type": "String", "default": "3600"},
+        },
+        "aws:runShellScript",
+    ),
+    "AWS-StartEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
+    "AWS-StopEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
+    "AWS-RestartEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
+}
+#: Parameters that every runbook takes, named in its content or not.
+_ALWAYS: Final = frozenset({"AutomationAssumeRole"})
+
+
+@dataclass(frozen=True)
+class ParameterRule:
+    """What a document says of one parameter."""
+
+    type: str
+    required: bool
+    allowed: tuple[str, ...]
+
+
+def built_in(account: str, scenario_documents: Mapping[str, DocumentSpec]) -> dict[str, Documents]:
+    """The documents of AWS and of a scenario, by name; a scenario's own comes first."""
+    found: dict[str, Documents] = {}
+    for name, (kind, platforms, parameters, action) in _OF_AWS.items():
+        found[name] = _document("Amazon", name, kind, platforms, parameters, [StepSpec(name="run", action=action)])
+    for name, spec in scenario_documents.items():
+        if name in _OF_AWS:
+            continue  # The scenario says how a document of AWS ends, not what it is.
+        kind = spec.kind if spec.kind != "any" else "Command" if spec.is_command and not spec.outputs else "Automation"
+        parameters = {key: _described(value) for key, value in spec.parameters.items()}
+        action = "aws:runShellScript" if kind == "Command" else "aws:executeScript"
+        steps = spec.steps or [StepSpec(name="run", action=action)]
+        found[name] = _document(account, name, kind, spec.platforms, parameters, steps)
+    return found
+
+
+def rules_of(document: Document) -> dict[str, ParameterRule]:
+    """What a document says of its parameters; empty where it says nothing."""
+    described: Mapping[str, Any] = document.content_json.get("parameters") or {}
+    return {
+        name: ParameterRule(
+            str(each.get("type", "String")),
+            "default" not in each,
+            tuple(str(value) for value in each.get("allowedValues", ())),
+        )
+        for name, each in described.items()
+    }
+
+
+def parameter_problems(document: Document, given: Mapping[str, list[str]], lenient: bool) -> list[str]:
+    """What is wrong with the parameters of a request, in words; empty where nothing is.
+
+    :param lenient: a document that names no parameters takes any, as a scenario's may.
+    """
+    rules = rules_of(document)
+    if not rules and lenient:
+        return []
+    problems = [f"unknown parameter {name}" for name in given if name not in rules and name not in _ALWAYS]
+    problems += [f"missing parameter {name}" for name, rule in rules.items() if rule.required and not given.get(name)]
+    for name, values in given.items():
+        rule = rules.get(name)
+        if rule is None:
+            continue
+        if rule.type == "String" and len(values) > 1:
+            problems.append(f"parameter {name} takes one value")
+        if rule.allowed:
+            problems += [
+                f"parameter {name} cannot be {value}; it is one of {', '.join(rule.allowed)}"
+                for value in values
+                if value not in rule.allowed
+            ]
+    return problems
+
+
+def document_steps(document: Document) -> list[StepSpec]:
+    """The steps of a runbook that was made with CreateDocument, each at the simulator's default duration."""
+    steps = document.content_json.get("mainSteps") or []
+    return [
+        StepSpec(
+            name=re.sub(r"\W", "_", str(step.get("name", "run"))).ljust(3, "_")[:128],
+            action=str(step.get("action", "aws:executeScript")),
+            on_failure="Continue" if step.get("onFailure") == "Continue" else "Abort",
+        )
+        for step in steps
+    ]
+
+
+def plugin_of(document: Document) -> str:
+    """The plugin that a command document runs."""
+    steps = document.content_json.get("mainSteps") or [{}]
+    return str(steps[0].get("action", "aws:runShellScript"))
+
+
+def _described(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {"type": "String"}
+    if isinstance(value, dict):
+        return {"type": "String", **value}
+    if isinstance(value, list):
+        return {"type": "StringList", "default": value}
+    return {"type": "String", "default": str(value)}
+
+
+def _document(
+    owner: str,
+    name: str,
+    kind: str,
+    platforms: list[PlatformName],
+    parameters: dict[str, Any],
+    steps: list[StepSpec],
+) -> Documents:
+    content: dict[str, Any] = {
+        "schemaVersion": "2.2" if kind == "Command" else "0.3",
+        "description": name,
+        "parameters": {key: {"description": key, **value} for key, value in parameters.items()},
+        "mainSteps": [{"name": step.name, "action": step.action, "inputs": {}} for step in steps],
+    }
+    document = Document(  # type: ignore[abstract]
+        account_id=owner,
+        name=name,
+        version_name="",
+        content=json.dumps(content),
+        document_type=kind,
+        document_format="JSON",
+        requires=[],
+        attachments=[],
+        target_type="",
+    )
+    document.platform_types = list(platforms) or list(_EVERY_PLATFORM)
+    return Documents(document)
