@@ -1,4 +1,4 @@
-"""The shapes of the events that tasks push, one for each kind of task. :mod:`drs_provider.evidence.events` builds them."""
+"""The shapes of the events that tasks push, one for each kind; :mod:`drs_provider.evidence.events` builds them."""
 
 from __future__ import annotations
 

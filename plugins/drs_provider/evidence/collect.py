@@ -1,0 +1,293 @@
+"""Puts the evidence of one run together, from the plan, from what Airflow knows of the run, and from AWS.
+
+It never raises for what it is given: a report is wanted most when things went wrong. What could not be read stands in
+the record's ``unread``, with the reason, and what would depend on it is absent, not guessed.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from drs_provider.evidence.facts import RunFacts, TaskFacts
+from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading, read_jobs
+from drs_provider.evidence.reading import first, items, mapping, moment, number, text, texts
+from drs_provider.evidence.record import (
+    Approval,
+    Finding,
+    LeftInstance,
+    Objectives,
+    Override,
+    Phase,
+    Plan,
+    Preflight,
+    Run,
+    RunRecord,
+    RunState,
+    Termination,
+    Wave,
+)
+from drs_provider.evidence.steps import left_instances
+from drs_provider.evidence.timeline import critical_path, recovered_at, rpo_measured, rto_measured, time_spent
+from drs_provider.evidence.waves import collect_wave
+
+if TYPE_CHECKING:
+    from drs_provider.plan import LoadedPlan
+
+__all__ = ["RunFacts", "collect_record", "versions"]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that matter to a run: this package, Airflow, the amazon provider, botocore, Python."""
+    names = ("airflow-provider-aws-drs", "apache-airflow", "apache-airflow-providers-amazon", "botocore")
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {**found, "python": platform.python_version()}
+
+
+def collect_record(
+    loaded: LoadedPlan, facts: RunFacts, drs: DrsReader | None, *, generated: datetime | None = None
+) -> RunRecord:
+    """Put the evidence of a run together.
+
+    :param loaded: the plan with its file and hash, as it is now.
+    :param facts: the run and its tasks as Airflow knows them.
+    :param drs: asked for the run's jobs, their logs, and snapshots; None when there is no connection.
+    :param generated: the moment of the report; now by default.
+    """
+    reading = Reading(drs)
+    plan = loaded.plan
+    everything = [facts.task(task_id) for task_id in dict.fromkeys([*mapping(facts.tasks), *mapping(facts.xcoms)])]
+    clock = min(filter(None, [moment(facts.started), *(task.began for task in everything)]), default=None)
+    jobs = read_jobs(
+        reading, dag_id=facts.dag_id, run_id=facts.run_id, since=clock, announced=_announced(plan.waves, facts)
+    )
+    waves = [
+        collect_wave(wave, facts, [job for job in jobs if job.wave == wave.name], reading, clock) for wave in plan.waves
+    ]
+    _note_strays(reading, jobs, waves)
+    _note_silence(reading, everything)
+    mode = "recovery" if _mode(facts) == "recovery" else "drill"
+    termination = collect_termination(facts.task("terminate"), mode, waves)
+    preflight = collect_preflight(facts.task("preflight"))
+    approvals = collect_approvals(everything)
+    state = run_state(facts, waves, preflight, termination)
+    path = critical_path(waves, clock)
+    return RunRecord(
+        generated=moment(generated) or datetime.now(timezone.utc),
+        plan=_plan(loaded, facts),
+        objectives=Objectives(
+            rto_seconds=plan.objectives.rto.total_seconds() if plan.objectives.rto else None,
+            rpo_seconds=plan.objectives.rpo.total_seconds() if plan.objectives.rpo else None,
+        ),
+        run=Run(
+            dag_id=facts.dag_id,
+            run_id=facts.run_id,
+            mode=mode,
+            state=state,
+            trigger=text(facts.run_type) or "unknown",
+            triggered_by=text(facts.triggered_by),
+            parameters={key: _json(value) for key, value in mapping(facts.parameters).items()},
+            started=clock,
+            ended=first(moment(facts.ended), max(filter(None, (task.finished for task in everything)), default=None))
+            if state != "running"
+            else None,
+        ),
+        clock_started=clock,
+        recovered=recovered_at(waves),
+        rto=rto_measured(plan.objectives.rto.total_seconds() if plan.objectives.rto else None, clock, waves, state),
+        rpo=rpo_measured(
+            plan.objectives.rpo.total_seconds() if plan.objectives.rpo else None,
+            [server for wave in waves for server in wave.servers],
+        ),
+        critical_path=path,
+        time_spent=time_spent(path, waves, clock, _before_the_waves(preflight, approvals)),
+        preflight=preflight,
+        approvals=approvals,
+        overrides=collect_overrides(facts),
+        waves=waves,
+        termination=termination,
+        unread=reading.unread,
+        versions={str(key): str(value) for key, value in (facts.versions or versions()).items()},
+    )
+
+
+def run_state(facts: RunFacts, waves: Sequence[Wave], preflight: Preflight, termination: Termination) -> RunState:
+    """Judge the run by its parts. Airflow's own word can only make it worse: a run marked as a success is none."""
+    parts = [wave.state for wave in waves]
+    confirm = facts.task("confirm").step
+    if (
+        facts.state == "failed"
+        or "failed" in (confirm, preflight.state, termination.state)
+        or any(state in ("failed", "rolled_back", "rollback_failed") for state in parts)
+    ):
+        return "failed"
+    if all(state in ("success", "skipped") for state in parts) and termination.state not in ("running", "unknown"):
+        return "success"
+    return "running" if facts.state not in ("success", "failed") else "failed"
+
+
+def _mode(facts: RunFacts) -> str | None:
+    confirm = facts.task("confirm")
+    return text(first(mapping(facts.parameters).get("mode"), confirm.returned.get("mode"), confirm.event.get("mode")))
+
+
+def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
+    xcoms = mapping(mapping(facts.xcoms).get("confirm"))
+    began_with = first(
+        text(mapping(xcoms.get("plan")).get("hash")), text(mapping(xcoms.get("return_value")).get("plan_hash"))
+    )
+    plan = loaded.plan
+    return Plan(
+        name=plan.name,
+        description=plan.description or "",
+        owner=plan.owner or "",
+        file=str(loaded.path),
+        hash=began_with or loaded.hash,
+        changed_to=loaded.hash if began_with and began_with != loaded.hash else None,
+        region=plan.target.region,
+    )
+
+
+def _announced(waves: Sequence[Any], facts: RunFacts) -> dict[str, dict[str, Any]]:
+    """Return the jobs that the tasks of the run told of, by job id."""
+    found: dict[str, dict[str, Any]] = {}
+    for wave in waves:
+        launch, wait = facts.task(f"{wave.name}.launch"), facts.task(f"{wave.name}.wait_for_launch")
+        told = [launch.returned.get("jobs"), launch.event.get("jobs"), wait.event.get("jobs")]
+        for job in map(mapping, (job for jobs in told for job in items(jobs))):
+            if job_id := text(job.get("job_id")):
+                found[job_id] = {**job, "wave": wave.name}
+        for source in (wait.returned, wait.event):
+            for server_id, result in mapping(source.get("servers")).items():
+                if job_id := text(mapping(result).get("job_id")):
+                    job = found.setdefault(job_id, {"wave": wave.name})
+                    job["source_servers"] = [*dict.fromkeys([*texts(job.get("source_servers")), server_id])]
+    return found
+
+
+def _note_strays(reading: Reading, jobs: Sequence[JobFacts], waves: Sequence[Wave]) -> None:
+    names = {wave.name for wave in waves}
+    for job in jobs:
+        if job.wave not in names:
+            reading.note(f"the wave of job {job.job_id}", f"its tag names {job.wave!r}, which is no wave of the plan")
+
+
+def _note_silence(reading: Reading, tasks: Sequence[TaskFacts]) -> None:
+    silent = [
+        task.task_id
+        for task in tasks
+        if task.state in ("success", "failed")
+        and not task.events
+        and task.task_id not in ("confirm", "report")
+        and not task.task_id.endswith(".rollback")
+    ]
+    if silent:
+        reading.note(f"the evidence of {', '.join(sorted(silent))}", "the task ended without saying what it did")
+
+
+def collect_preflight(task: TaskFacts) -> Preflight:
+    """Put the readiness checks together."""
+    event = task.event
+    overridden = set(texts(event.get("overridden")))
+    findings = [
+        Finding(
+            code=text(found.get("code")) or "unknown",
+            severity=text(found.get("severity")) or "error",
+            wave=text(found.get("wave")),
+            server=text(found.get("server")),
+            message=text(found.get("message")) or "",
+            remedy=text(found.get("remedy")) or "",
+            overridden=text(found.get("code")) in overridden,
+        )
+        for found in map(mapping, items(event.get("findings")))
+    ]
+    return Preflight(state=task.step, findings=findings, started=task.began, ended=task.finished)
+
+
+def collect_approvals(tasks: Sequence[TaskFacts]) -> list[Approval]:
+    """Return every decision of a person, in the order of the decisions."""
+    found = [
+        Approval(
+            where=text(event.get("where")) or task.task_id,
+            approver=text(event.get("approver")),
+            decision=text(event.get("status")) or "unknown",
+            comment=text(event.get("comment")),
+            started=moment(event.get("started")),
+            ended=moment(event.get("ended")),
+        )
+        for task in tasks
+        for event in task.events
+        if event.get("kind") == "approval"
+    ]
+    return sorted(found, key=lambda approval: approval.ended.timestamp() if approval.ended else 0.0)
+
+
+def collect_overrides(facts: RunFacts) -> list[Override]:
+    """Return the findings that a person decided to go on with, as preflight told, or else as the run was asked."""
+    event = facts.task("preflight").event
+    asked = mapping(mapping(facts.parameters).get("override"))
+    codes = texts(event.get("overridden")) if event else texts(asked.get("findings"))
+    reason = first(text(event.get("override_reason")), text(asked.get("reason"))) or "no reason was given"
+    by = first(text(event.get("override_by")), text(facts.triggered_by))
+    return [Override(finding=code, reason=reason, by=by) for code in dict.fromkeys(codes)]
+
+
+def collect_termination(task: TaskFacts, mode: str, waves: Sequence[Wave]) -> Termination:
+    """Put the end of the drill's instances together. Without evidence that an instance is gone, it is left over."""
+    if mode == "recovery":
+        return Termination(state="not_applicable", reason="the instances of a recovery stay")
+    event = task.event
+    gone = [
+        *texts(event.get("terminated")),
+        *(each for wave in waves if wave.rollback for each in wave.rollback.terminated),
+    ]
+    left = left_instances(event.get("left"))
+    spoken_of = {*gone, *(instance.instance_id for instance in left)}
+    launched = [server.ec2_instance_id for wave in waves for server in wave.servers if server.ec2_instance_id]
+    unproven = [instance for instance in dict.fromkeys(launched) if instance not in spoken_of]
+    kept = event.get("status") == "kept"
+    if event or task.step != "running":
+        why = "kept" if kept else "no evidence that it was terminated"
+        left += [LeftInstance(instance_id=instance, reason=why) for instance in unproven]
+    state = "kept" if kept else task.step
+    if state == "success" and left:
+        state = "failed"
+    return Termination(
+        state=state,
+        terminated=list(dict.fromkeys(gone)),
+        left=left,
+        reason=text(event.get("reason")),
+        started=task.began,
+        ended=task.finished,
+    )
+
+
+def _before_the_waves(preflight: Preflight, approvals: Sequence[Approval]) -> list[Phase]:
+    phases = [Phase(kind="preflight", started=preflight.started, ended=preflight.ended)] if preflight.ended else []
+    return phases + [
+        Phase(kind="approval", started=approval.started, ended=approval.ended)
+        for approval in approvals
+        if approval.where == "recovery" and approval.ended
+    ]
+
+
+def _json(value: Any) -> JsonValue:
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_json(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value
+    return number(value) if isinstance(value, float) else text(value) or ""

@@ -1,0 +1,119 @@
+"""What Airflow knows of a run and of its tasks, as plain values, and what the words for a state mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from drs_provider.evidence.events import EVIDENCE_KEY
+from drs_provider.evidence.reading import events_of, mapping, moment, text
+from drs_provider.evidence.record import StepState
+
+__all__ = ["RunFacts", "TaskFacts", "step_state"]
+
+_STATES: dict[str, StepState] = {
+    **dict.fromkeys(("success", "succeeded", "passed", "completedwithsuccess", "approved"), "success"),
+    **dict.fromkeys(("skipped", "removed"), "skipped"),
+    **dict.fromkeys(("none", "no_status", "upstream_failed"), "not_started"),
+    **dict.fromkeys(
+        ("running", "deferred", "queued", "scheduled", "restarting", "up_for_retry", "up_for_reschedule"), "running"
+    ),
+    **dict.fromkeys(("inprogress", "pending", "waiting"), "running"),
+}
+
+
+def step_state(status: str | None) -> StepState:
+    """Return what a word of Airflow, of SSM or of an event means. An unknown word is a failure, None is unknown."""
+    return _STATES.get(status.lower().replace(" ", ""), "failed") if status is not None else "unknown"
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What is known of one task.
+
+    :param state: Airflow's state; None where the task has none yet or it is not known.
+    :param events: the events that it pushed.
+    :param returned: its return value.
+    """
+
+    task_id: str
+    known: bool
+    state: str | None
+    started: datetime | None
+    ended: datetime | None
+    events: tuple[Mapping[str, Any], ...]
+    returned: Mapping[str, Any]
+
+    @property
+    def event(self) -> Mapping[str, Any]:
+        """The last event; an empty mapping where there is none."""
+        return self.events[-1] if self.events else {}
+
+    @property
+    def step(self) -> StepState:
+        """What became of the task; its own event can only make it worse."""
+        by_airflow: StepState = step_state(self.state or "none") if self.known else "unknown"
+        by_event = step_state(text(self.event.get("status")))
+        if "failed" in (by_airflow, by_event):
+            return "failed"
+        if by_airflow == "unknown" or (by_event == "skipped" and by_airflow == "success"):
+            return by_event
+        return by_airflow
+
+    @property
+    def began(self) -> datetime | None:
+        """When it first did something that is known of."""
+        return min(filter(None, [self.started, *(moment(event.get("started")) for event in self.events)]), default=None)
+
+    @property
+    def finished(self) -> datetime | None:
+        """When it last did something that is known of."""
+        return max(filter(None, [self.ended, *(moment(event.get("ended")) for event in self.events)]), default=None)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What Airflow knows of a run, as plain values.
+
+    :param state: Airflow's state of the run; the run that reports on itself is ``running``.
+    :param run_type: ``manual``, ``scheduled``, …
+    :param triggered_by: the user who triggered it, None for the schedule.
+    :param parameters: the run parameters.
+    :param tasks: by task id ``{"state", "started", "ended"}``, times where known. The report's own task left out.
+    :param xcoms: by task id and key.
+    :param versions: of what ran it, by name.
+    """
+
+    dag_id: str
+    run_id: str
+    state: str | None = None
+    run_type: str = "manual"
+    triggered_by: str | None = None
+    started: datetime | str | None = None
+    ended: datetime | str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tasks: Mapping[str, Any] = field(default_factory=dict)
+    xcoms: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def task(self, task_id: str) -> TaskFacts:
+        """Return what is known of a task."""
+        fact = mapping(self.tasks).get(task_id)
+        told = mapping(fact) if isinstance(fact, Mapping) else {"state": fact}
+        xcoms = mapping(mapping(self.xcoms).get(task_id))
+        return TaskFacts(
+            task_id=task_id,
+            known=task_id in mapping(self.tasks),
+            state=text(told.get("state")),
+            started=moment(told.get("started")),
+            ended=moment(told.get("ended")),
+            events=tuple(events_of(xcoms.get(EVIDENCE_KEY))),
+            returned=mapping(xcoms.get("return_value")),
+        )
+
+    def tasks_of(self, wave: str) -> list[TaskFacts]:
+        """Return what is known of the tasks of a wave."""
+        known = [*mapping(self.tasks), *mapping(self.xcoms)]
+        return [self.task(task_id) for task_id in dict.fromkeys(known) if task_id.partition(".")[0] == wave]

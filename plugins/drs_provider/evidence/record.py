@@ -1,0 +1,339 @@
+"""The evidence of one run of a recovery plan: the models behind ``report.json``, whose JSON Schema is published.
+
+How the figures are defined:
+
+- The clock starts with the run: at Airflow's start of the run, or at the first thing that a task of it did where that
+  is earlier (Airflow moves a run's start when the run is cleared and goes on; the clock does not).
+- **RTO achieved** is the time from then until the last wave of the run has ended, its scripts and health checks
+  included. Readiness checks and the time that people took to approve count; termination of a drill's instances and
+  rollback do not. A run that failed achieved no RTO.
+- **RPO achieved** of a server is the time between the moment to which its data goes back and the start of the job that
+  launched it: the job's start minus the snapshot's timestamp, or, where the newest data was asked for, the
+  replication lag at the launch. The run's is that of its worst launched server.
+- Times of jobs and of the phases snapshot, conversion and launch are those of the DRS job log.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Approval",
+    "CriticalStep",
+    "Finding",
+    "HealthCheck",
+    "Instance",
+    "Job",
+    "LeftInstance",
+    "Measured",
+    "Objectives",
+    "Override",
+    "Phase",
+    "PhaseKind",
+    "Plan",
+    "Preflight",
+    "Rollback",
+    "Run",
+    "RunRecord",
+    "RunState",
+    "Script",
+    "ScriptInstance",
+    "Server",
+    "Termination",
+    "TimeSpent",
+    "Unread",
+    "Wave",
+    "WaveState",
+    "schema_text",
+]
+
+SCHEMA_VERSION = 1
+
+Seconds = Annotated[float, Field(description="seconds")]
+RunState = Literal["success", "failed", "running"]
+WaveState = Literal[
+    "success", "failed", "skipped", "not_started", "running", "rolled_back", "rollback_failed", "unknown"
+]
+StepState = Literal["success", "failed", "skipped", "not_started", "running", "unknown"]
+PhaseKind = Literal[
+    "approval", "scripts", "snapshot", "conversion", "launch", "drs", "settle", "health", "preflight", "rollback"
+]
+SpentKind = Literal[
+    "approval", "scripts", "snapshot", "conversion", "launch", "drs", "settle", "health", "preflight", "orchestration"
+]
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Timed(_Fact):
+    started: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None where a time is not known."""
+        return round((self.ended - self.started).total_seconds(), 3) if self.started and self.ended else None
+
+
+class Plan(_Fact):
+    """The plan as the run used it."""
+
+    name: str
+    description: str = ""
+    owner: str = ""
+    file: str
+    hash: str = Field(description="SHA-256 of the plan's meaning, as the run recorded it when it began")
+    changed_to: str | None = Field(None, description="hash of the plan file at the report, where it differs by then")
+    region: str = Field(description="the recovery region")
+
+
+class Objectives(_Fact):
+    """What the plan promises."""
+
+    rto_seconds: Seconds | None = None
+    rpo_seconds: Seconds | None = None
+
+
+class Run(_Timed):
+    """The run itself. ``state`` is judged from the waves and the termination, not from Airflow alone."""
+
+    dag_id: str
+    run_id: str
+    mode: Literal["drill", "recovery"]
+    state: RunState
+    trigger: str = Field(description="Airflow's run type: manual, scheduled, …")
+    triggered_by: str | None = None
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Measured(_Fact):
+    """An objective and what was achieved. ``met`` is None where it cannot be said; ``remark`` says why."""
+
+    objective_seconds: Seconds | None = None
+    achieved_seconds: Seconds | None = None
+    met: bool | None = None
+    remark: str | None = None
+    server: str | None = Field(None, description="for the RPO: the source server with the oldest data")
+
+
+class TimeSpent(_Fact):
+    """A part of the RTO, by what the critical path spent it on."""
+
+    kind: SpentKind
+    seconds: Seconds
+
+
+class CriticalStep(_Timed):
+    """A wave on the critical path. All ``waited_seconds`` and wave times of the path add up to the time of the run."""
+
+    wave: str
+    waited_for: str | None = Field(None, description="the wave whose end released this one; null: preflight")
+    waited_seconds: Seconds = Field(description="from that end, or the start of the clock, to this wave's start")
+
+
+class Phase(_Timed):
+    """A stretch of a wave's or a server's time. ``drs`` is time in a job outside snapshot, conversion and launch."""
+
+    kind: PhaseKind
+    name: str | None = None
+
+
+class Job(_Timed):
+    """A DRS launch job. Times are those of its log."""
+
+    job_id: str
+    attempt: int
+    adopted: bool = Field(description="an earlier try of the task had started it")
+    status: str | None = None
+    source_servers: list[str] = Field(default_factory=list)
+
+
+class Server(_Fact):
+    """One source server of a wave."""
+
+    source_server_id: str
+    hostname: str | None = None
+    critical: bool = True
+    launch_status: str | None = Field(None, description="LAUNCHED, FAILED, … as DRS says")
+    recovery_instance_id: str | None = None
+    ec2_instance_id: str | None = None
+    reason: str | None = None
+    attempts: int = Field(0, description="how many jobs tried to launch it")
+    job_id: str | None = Field(None, description="the last job that launched it")
+    snapshot_id: str | None = Field(None, description="null: the newest data")
+    data_time: AwareDatetime | None = Field(None, description="the moment to which its data goes back")
+    rpo_seconds: Seconds | None = None
+    rpo_source: Literal["snapshot", "replication lag", "job log"] | None = None
+    phases: list[Phase] = Field(default_factory=list)
+
+
+class ScriptInstance(_Fact):
+    """How a command ended on one EC2 instance."""
+
+    instance_id: str
+    status: str | None = None
+    exit_code: int | None = None
+    output_tail: str | None = None
+
+
+class Script(_Timed):
+    """A script of a wave. ``status`` is SSM's own word, ``state`` what it means."""
+
+    name: str
+    section: Literal["pre_launch", "post_launch", "rollback"]
+    kind: Literal["automation", "run_command"]
+    document: str
+    execution_id: str | None = None
+    state: StepState
+    status: str | None = None
+    instances: list[ScriptInstance] = Field(default_factory=list)
+    output_tail: str | None = None
+    reason: str | None = None
+
+
+class Instance(_Fact):
+    """What a health check said of one EC2 instance."""
+
+    instance_id: str
+    status: str | None = None
+    detail: str | None = None
+
+
+class HealthCheck(_Timed):
+    """A health check of a wave."""
+
+    name: str
+    check: str
+    state: StepState
+    instances: list[Instance] = Field(default_factory=list)
+    reason: str | None = None
+
+
+class LeftInstance(_Fact):
+    """An EC2 instance that still runs, or of which nobody knows, and why."""
+
+    instance_id: str
+    reason: str
+
+
+class Rollback(_Timed):
+    """The unwinding of a wave."""
+
+    state: StepState
+    terminated: list[str] = Field(default_factory=list)
+    left: list[LeftInstance] = Field(default_factory=list)
+    scripts: list[Script] = Field(default_factory=list)
+    reason: str | None = None
+
+
+class Wave(_Timed):
+    """One wave. Its end is that of its last task; rollback is not part of it."""
+
+    name: str
+    description: str = ""
+    depends_on: list[str] = Field(default_factory=list)
+    state: WaveState
+    reason: str | None = Field(None, description="what made it fail")
+    reached_seconds: Seconds | None = Field(
+        None, description="from the start of the clock to the wave's successful end"
+    )
+    phases: list[Phase] = Field(default_factory=list)
+    jobs: list[Job] = Field(default_factory=list)
+    servers: list[Server] = Field(default_factory=list)
+    scripts: list[Script] = Field(default_factory=list)
+    health_checks: list[HealthCheck] = Field(default_factory=list)
+    rollback: Rollback | None = None
+
+
+class Approval(_Timed):
+    """A person's decision: ``where`` is a wave, or ``recovery`` for the whole run."""
+
+    where: str
+    approver: str | None = None
+    decision: str
+    comment: str | None = None
+
+
+class Override(_Fact):
+    """A preflight finding that a person decided to go on with."""
+
+    finding: str
+    reason: str
+    by: str | None = None
+
+
+class Finding(_Fact):
+    """What preflight found."""
+
+    code: str
+    severity: str
+    wave: str | None = None
+    server: str | None = None
+    message: str
+    remedy: str = ""
+    overridden: bool = False
+
+
+class Preflight(_Timed):
+    """The readiness checks."""
+
+    state: StepState
+    findings: list[Finding] = Field(default_factory=list)
+
+
+class Termination(_Timed):
+    """The end of a drill's instances; ``not_applicable`` for a recovery."""
+
+    state: Literal["success", "failed", "skipped", "not_started", "running", "unknown", "kept", "not_applicable"]
+    terminated: list[str] = Field(default_factory=list)
+    left: list[LeftInstance] = Field(default_factory=list)
+    reason: str | None = None
+
+
+class Unread(_Fact):
+    """Something that the report could not read, and why. What depends on it is absent, not guessed."""
+
+    what: str
+    why: str
+
+
+class RunRecord(_Fact):
+    """The evidence of one run."""
+
+    schema_version: Literal[1] = 1
+    generated: AwareDatetime
+    plan: Plan
+    run: Run
+    objectives: Objectives
+    clock_started: AwareDatetime | None = Field(None, description="from where the RTO counts")
+    recovered: AwareDatetime | None = Field(None, description="the end of the last wave, where all of them succeeded")
+    rto: Measured
+    rpo: Measured
+    critical_path: list[CriticalStep] = Field(default_factory=list)
+    time_spent: list[TimeSpent] = Field(default_factory=list)
+    preflight: Preflight
+    approvals: list[Approval] = Field(default_factory=list)
+    overrides: list[Override] = Field(default_factory=list)
+    waves: list[Wave] = Field(default_factory=list)
+    termination: Termination
+    unread: list[Unread] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the published JSON, indented, with every key."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of :class:`RunRecord` as it is checked in beside this module."""
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RunRecord.model_json_schema(mode="serialization"),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,117 @@
+"""The servers of a wave: how their launch ended, and how old the data is that they came back with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+from drs_provider.evidence.facts import RunFacts
+from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading
+from drs_provider.evidence.reading import first, mapping, moment, number, text
+from drs_provider.evidence.record import Server
+from drs_provider.evidence.timeline import clock_seconds
+
+__all__ = ["RecoveryPoint", "collect_servers", "recovery_point"]
+
+
+class RecoveryPoint(NamedTuple):
+    """The data that a server was launched with."""
+
+    snapshot_id: str | None = None
+    data_time: datetime | None = None
+    rpo_seconds: float | None = None
+    rpo_source: Any = None
+
+
+def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], reading: Reading) -> list[Server]:
+    """Put the servers of a wave together, in the order in which they were asked for.
+
+    What the waiting task said counts before what DRS says by now: DRS forgets a launch once its instance is gone.
+
+    :param jobs: the launch jobs of the wave, oldest first.
+    :param reading: asks for the snapshots whose time nobody told.
+    """
+    launch = facts.task(f"{wave}.launch")
+    wait = facts.task(f"{wave}.wait_for_launch")
+    asked = mapping(launch.event.get("servers"))
+    ended = {**mapping(wait.returned.get("servers")), **mapping(wait.event.get("servers"))}
+    ids = [*asked, *ended, *(server for job in jobs for server in job.source_servers)]
+    servers = []
+    for server_id in dict.fromkeys(ids):
+        request, result = mapping(asked.get(server_id)), mapping(ended.get(server_id))
+        tried = [job for job in jobs if server_id in job.source_servers or job.job_id == result.get("job_id")]
+        job = next((job for job in tried if job.job_id == result.get("job_id")), tried[-1] if tried else None)
+        by_aws = job.participants.get(server_id, {}) if job else {}
+        status = text(first(result.get("launch_status"), by_aws.get("launchStatus")))
+        instance = text(first(result.get("ec2_instance_id"), job.instances.get(server_id) if job else None))
+        launched = status in ("LAUNCHED", "TERMINATED") or instance is not None
+        point = recovery_point(server_id, request, job, reading) if launched else RecoveryPoint()
+        critical = first(result.get("critical"), request.get("critical"))
+        reason = first(result.get("reason"), job.errors.get(server_id) if job and not launched else None)
+        servers.append(
+            Server(
+                source_server_id=server_id,
+                hostname=text(first(result.get("hostname"), request.get("hostname"))),
+                critical=critical is not False,
+                launch_status=status,
+                recovery_instance_id=text(first(result.get("recovery_instance_id"), by_aws.get("recoveryInstanceID"))),
+                ec2_instance_id=instance,
+                reason=text(reason),
+                attempts=len(tried),
+                job_id=job.job_id if job else text(result.get("job_id")),
+                snapshot_id=point.snapshot_id or text(request.get("snapshot_id")),
+                data_time=point.data_time,
+                rpo_seconds=point.rpo_seconds,
+                rpo_source=point.rpo_source,
+                phases=[phase for each in tried for phase in each.phases.get(server_id, [])],
+            )
+        )
+    return servers
+
+
+def recovery_point(server_id: str, request: Mapping[str, Any], job: JobFacts | None, reading: Reading) -> RecoveryPoint:
+    """Find out to which moment a launched server's data goes back, and how long before the job's start that was.
+
+    :param request: what the launch asked for, as ``events.ServerToLaunch``.
+    :param job: the job that launched it.
+    """
+    started = job.started if job else None
+    snapshot_id = text(request.get("snapshot_id"))
+    fell_back = job is not None and server_id in job.fell_back
+    if snapshot_id or fell_back:
+        taken = None if fell_back else moment(request.get("snapshot_time"))
+        if taken is None:
+            what = f"the snapshots of {server_id} (DescribeRecoverySnapshots)"
+            snapshot_id, taken = _look_up(reading.ask(what, partial(_snapshots, server_id)), snapshot_id, started)
+        return RecoveryPoint(snapshot_id, taken, _age(taken, started), "snapshot" if taken and started else None)
+    # The newest data: DRS takes a snapshot in the job, and what had not been replicated by then is lost.
+    logged = job.data_times.get(server_id) if job else None
+    age = _age(logged, started)
+    lag = number(request.get("lag_seconds"))
+    if lag is not None and lag >= 0 and (age is None or lag >= age):
+        data_time = started - timedelta(seconds=lag) if started and lag < 1e9 else None
+        return RecoveryPoint(None, data_time, round(lag, 3), "replication lag")
+    return RecoveryPoint(None, logged, age, "job log" if age is not None else None)
+
+
+def _snapshots(server_id: str, reader: DrsReader) -> list[dict[str, Any]]:
+    return reader.snapshots(server_id)
+
+
+def _look_up(
+    snapshots: Sequence[Mapping[str, Any]], snapshot_id: str | None, started: datetime | None
+) -> tuple[str | None, datetime | None]:
+    """Return a snapshot and its time: the one named, or the newest that existed when the job started."""
+    known = [(taken, text(item.get("snapshotID"))) for item in snapshots if (taken := moment(item.get("timestamp")))]
+    if snapshot_id:
+        return snapshot_id, next((taken for taken, found in known if found == snapshot_id), None)
+    earlier = [pair for pair in known if started is None or pair[0] <= started]
+    newest = max(earlier, key=lambda pair: pair[0], default=(None, None))
+    return newest[1], newest[0]
+
+
+def _age(data_time: datetime | None, started: datetime | None) -> float | None:
+    age = clock_seconds(data_time, started)
+    return max(age, 0.0) if age is not None else None

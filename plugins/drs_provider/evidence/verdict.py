@@ -1,0 +1,121 @@
+"""What the report says first: whether the run recovered, how long it took, and how the objectives compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from drs_provider.evidence.duration import duration_text
+from drs_provider.evidence.record import Measured, RunRecord
+
+__all__ = ["Card", "Tone", "Verdict", "cards", "compared", "verdict"]
+
+Tone = Literal["good", "bad", "open"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict in words.
+
+    :param title: such as ``Recovered in 11 m 32 s``.
+    :param detail: one or two sentences.
+    :param badge: two or three words.
+    :param tone: ``good``, ``bad``, or ``open`` where it cannot be said.
+    """
+
+    title: str
+    detail: str
+    badge: str
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Card:
+    """One figure of the summary."""
+
+    label: str
+    value: str
+    note: str
+    tone: Tone
+
+
+def compared(measured: Measured) -> str:
+    """Say how what was achieved compares with the objective: ``met, with 33 m 28 s to spare``."""
+    if measured.objective_seconds is None:
+        return "the plan sets no objective"
+    objective = duration_text(measured.objective_seconds)
+    if measured.achieved_seconds is None:
+        return f"objective {objective}, {'missed' if measured.met is False else 'cannot be judged'}"
+    spare = measured.objective_seconds - measured.achieved_seconds
+    if measured.met is None:
+        return f"objective {objective}, cannot be judged"
+    if measured.met:
+        return f"objective {objective}, met with {duration_text(spare)} to spare"
+    return f"objective {objective}, missed by {duration_text(-spare)}"
+
+
+def verdict(record: RunRecord) -> Verdict:
+    """Return the verdict on a run."""
+    rto = record.rto
+    if record.run.state == "running":
+        return Verdict("Still going", f"{_sentence(compared(rto))}.", "In progress", "open")
+    if rto.achieved_seconds is None:
+        problems = [f"{wave.name}: {wave.reason}" for wave in record.waves if wave.reason]
+        if record.preflight.state == "failed" and not problems:
+            problems = ["preflight found what stands in the way, and nothing was launched"]
+        why = "; ".join(problems) or rto.remark or "the run failed"
+        return Verdict("Not recovered", f"{_sentence(why)}.", "Failed", "bad")
+    title = f"Recovered in {duration_text(rto.achieved_seconds)}"
+    details = [_sentence(compared(rto)) + "."]
+    if rto.remark:
+        details.append(_sentence(rto.remark) + ".")
+    if record.run.state == "failed":
+        left = len(record.termination.left)
+        fault = f"{left} drill instances were left behind" if left else "a task failed after the last wave"
+        return Verdict(title, " ".join([*details, f"But {fault}."]), "Recovered, run failed", "bad")
+    if rto.met is None:
+        badge = "Recovered" if rto.objective_seconds is None else "Recovered, not judged"
+        return Verdict(title, " ".join(details), badge, "good" if rto.objective_seconds is None else "open")
+    return Verdict(title, " ".join(details), f"RTO {'met' if rto.met else 'missed'}", "good" if rto.met else "bad")
+
+
+def cards(record: RunRecord) -> list[Card]:
+    """Return the figures of the summary: RTO, RPO, waves, servers, and what became of the drill's instances."""
+    part = [wave for wave in record.waves if wave.state != "skipped"]
+    up = [wave for wave in part if wave.state == "success"]
+    servers = [server for wave in part for server in wave.servers]
+    launched = [server for server in servers if server.ec2_instance_id or server.launch_status == "LAUNCHED"]
+    lost = [server for server in servers if server not in launched]
+    left_out = len(record.waves) - len(part)
+    found = [
+        Card("RTO achieved", duration_text(record.rto.achieved_seconds), compared(record.rto), _tone(record.rto)),
+        Card("RPO achieved", duration_text(record.rpo.achieved_seconds), compared(record.rpo), _tone(record.rpo)),
+        Card(
+            "Waves",
+            f"{len(up)} of {len(part)}",
+            "came up" + (f", {left_out} left out" if left_out else ""),
+            "good" if len(up) == len(part) else "open" if record.run.state == "running" else "bad",
+        ),
+        Card(
+            "Servers",
+            f"{len(launched)} of {len(servers)}",
+            "launched" + (f", {len(lost)} did not" if lost else ""),
+            "bad" if any(server.critical for server in lost) else "open" if lost else "good",
+        ),
+    ]
+    end = record.termination
+    if end.state != "not_applicable":
+        notes = {"kept": "kept running on request", "success": "terminated, none left", "skipped": "was skipped"}
+        note = f"{len(end.left)} left over" if end.left and end.state != "kept" else notes.get(end.state, "not ended")
+        tones: dict[str, Tone] = {"success": "good", "failed": "bad"}
+        value = f"{len(end.terminated)} of {len(end.terminated) + len(end.left)}"
+        found.append(Card("Clean-up", value, note, "bad" if end.state == "failed" else tones.get(end.state, "open")))
+    return found
+
+
+def _tone(measured: Measured) -> Tone:
+    return "open" if measured.met is None else "good" if measured.met else "bad"
+
+
+def _sentence(text: str) -> str:
+    return (text[:1].upper() + text[1:]).rstrip(".")

@@ -1,0 +1,149 @@
+"""One wave's evidence, put together from its tasks' states and events and from the DRS jobs that it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
+from drs_provider.evidence.jobs import JobFacts, Reading
+from drs_provider.evidence.reading import mapping, moment, text, texts
+from drs_provider.evidence.record import HealthCheck, Job, Phase, PhaseKind, Rollback, Script, Server, Wave, WaveState
+from drs_provider.evidence.servers import collect_servers
+from drs_provider.evidence.steps import collect_check, collect_rollback, collect_script
+from drs_provider.evidence.timeline import clock_seconds, merge_phases
+
+if TYPE_CHECKING:
+    from drs_provider.plan import Wave as PlanWave
+
+__all__ = ["collect_wave", "wave_phases", "wave_state"]
+
+
+def collect_wave(
+    wave: PlanWave, facts: RunFacts, jobs: Sequence[JobFacts], reading: Reading, clock_started: datetime | None
+) -> Wave:
+    """Put one wave together.
+
+    :param wave: the wave of the plan.
+    :param jobs: the launch jobs of this wave, oldest first.
+    :param reading: asks for the snapshots whose time nobody told.
+    :param clock_started: where the RTO counts from.
+    """
+    tasks = [task for task in facts.tasks_of(wave.name) if not task.task_id.endswith(".rollback")]
+    rollback = collect_rollback(facts.task(f"{wave.name}.rollback"))
+    scripts = [
+        collect_script(script, section, facts.task(f"{wave.name}.{section}.{script.name}"))
+        for section in ("pre_launch", "post_launch")
+        for script in getattr(wave, section)
+    ]
+    checks = [collect_check(task) for task in tasks if task.task_id.startswith(f"{wave.name}.health.")]
+    servers = collect_servers(facts, wave.name, jobs, reading)
+    work = wave_state(wave.name, facts, tasks)
+    state: WaveState = work
+    if rollback and rollback.state in ("success", "failed"):
+        state = "rolled_back" if rollback.state == "success" else "rollback_failed"
+    took_part = [task for task in tasks if task.step not in ("skipped", "not_started")]
+    began = min(filter(None, (task.began for task in took_part)), default=None)
+    finished = max(filter(None, (task.finished for task in took_part)), default=None)
+    if not took_part or finished is None:
+        began = began or min((job.started for job in jobs if job.started), default=None)
+        finished = max((job.ended for job in jobs if job.ended), default=None)
+    ended = finished if work in ("success", "failed", "unknown") else None
+    if began and ended and ended < began:
+        ended = began
+    return Wave(
+        name=wave.name,
+        description=wave.description or "",
+        depends_on=list(wave.depends_on),
+        state=state,
+        reason=_reason(took_part, servers, scripts, checks) if work == "failed" else None,
+        started=began if work != "skipped" else None,
+        ended=ended,
+        reached_seconds=clock_seconds(clock_started, ended) if state == "success" else None,
+        phases=wave_phases(tasks, jobs, rollback),
+        jobs=[
+            Job(
+                job_id=job.job_id,
+                attempt=job.attempt,
+                adopted=job.adopted,
+                status=job.status,
+                source_servers=list(job.source_servers),
+                started=job.started,
+                ended=job.ended,
+            )
+            for job in jobs
+        ],
+        servers=servers,
+        scripts=scripts,
+        health_checks=checks,
+        rollback=rollback,
+    )
+
+
+def wave_state(name: str, facts: RunFacts, tasks: Sequence[TaskFacts]) -> WaveState:
+    """Judge a wave by its tasks, rollback aside. Nothing that is not known passes for a success."""
+    selected = texts(mapping(facts.parameters).get("waves"))
+    if selected and name not in selected:
+        return "skipped"
+    # A script may fail and the plan go on: then Airflow's word counts, for this question alone.
+    steps = [step_state(task.state or "none") if task.known else task.step for task in tasks]
+    if "failed" in steps:
+        return "failed"
+    if "running" in steps:
+        return "running"
+    if not steps or "unknown" in steps:
+        return "unknown"
+    launched = step_state(facts.task(f"{name}.wait_for_launch").state)
+    if launched == "success" and "not_started" not in steps:
+        return "success"
+    if "success" not in steps:
+        # Airflow skips what is left of a run that a person ends: that is not a wave that the run was told to leave out.
+        return "not_started"
+    waiting = any(task.known and task.state is None for task in tasks)
+    return "running" if waiting and facts.state == "running" else "failed"
+
+
+def _reason(
+    tasks: Iterable[TaskFacts], servers: Iterable[Server], scripts: Iterable[Script], checks: Iterable[HealthCheck]
+) -> str:
+    """Say what made a wave fail, from the most telling to the least."""
+    reasons = []
+    failed = [task for task in tasks if task.step == "failed"]
+    for task in failed:
+        kind = task.event.get("kind")
+        if kind == "approval":
+            reasons.append(f"approval {text(task.event.get('status'))}")
+        elif kind in ("launch", "wait") and (reason := text(task.event.get("reason"))):
+            reasons.append(reason)
+    reasons += [
+        f"{server.hostname or server.source_server_id}: {server.reason}"
+        for server in servers
+        if server.critical and server.launch_status == "FAILED" and server.reason
+    ]
+    reasons += [f"script {s.name}: {s.reason or s.status or 'failed'}" for s in scripts if s.state == "failed"]
+    reasons += [f"health check {c.name}: {c.reason or 'failed'}" for c in checks if c.state == "failed"]
+    return "; ".join(dict.fromkeys(reasons)) or ", ".join(f"the task {task.task_id} failed" for task in failed)
+
+
+def wave_phases(tasks: Iterable[TaskFacts], jobs: Iterable[JobFacts], rollback: Rollback | None) -> list[Phase]:
+    """Return the phases of a wave: its jobs' by their logs, all others by its tasks."""
+    kinds: dict[str, PhaseKind] = {"approval": "approval", "script": "scripts", "health": "health", "settle": "settle"}
+    phases = [
+        Phase(
+            kind=kinds[str(event["kind"])],
+            name=text(event.get("name")),
+            started=moment(event.get("started")),
+            ended=moment(event.get("ended")),
+        )
+        for task in tasks
+        for event in task.events
+        if event.get("kind") in kinds and step_state(text(event.get("status"))) != "skipped"
+    ]
+    for job in jobs:
+        phases += [phase for each in job.phases.values() for phase in each]
+        if job.started:
+            phases.append(Phase(kind="drs", started=job.started, ended=job.ended))
+    if rollback and rollback.started:
+        phases.append(Phase(kind="rollback", started=rollback.started, ended=rollback.ended))
+    return merge_phases(phase for phase in phases if phase.started)
