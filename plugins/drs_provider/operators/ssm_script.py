@@ -79,7 +79,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
     def run_script(self, context: Any) -> dict[str, Any]:
         """Look, wait for agents, send, wait, judge."""
         wanted = self._wanted()
-        commands, results = self._look(context, wanted)
+        commands, results = self._look_for_commands(context, wanted)
         decision = adopt(commands, results, wanted, max_errors=str(self.max_errors))
         self.log.info("%s", decision.reason)
         if decision.to_send:
@@ -92,7 +92,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
     ) -> dict[str, Any]:
         """Go on after the agents came online: look again, send, wait."""
         self._raise_failure(event)
-        commands, results = self._look(context, wanted)
+        commands, results = self._look_for_commands(context, wanted)
         decision = adopt(commands, results, wanted, max_errors=str(self.max_errors), same_attempt=attempt)
         self.log.info("%s", decision.reason)
         commands += self._send(context, decision)
@@ -127,7 +127,9 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         allowed_errors(self.max_errors, len(found))  # a bad value is better found before anything is sent
         return found
 
-    def _look(self, context: Any, wanted: Sequence[str]) -> tuple[list[SentCommand], dict[str, InstanceResult]]:
+    def _look_for_commands(
+        self, context: Any, wanted: Sequence[str]
+    ) -> tuple[list[SentCommand], dict[str, InstanceResult]]:
         identity = TaskIdentity.of(context)
         calls = self.hook.calls()
         document = None if self.by_platform else self.document_for("Linux")[0]
