@@ -50,6 +50,7 @@ GATHER_SECONDS = 0.2
 """How long a new watch waits for others that start at the same moment, to share their call."""
 MIN_GAP_SECONDS = 1.0
 """The shortest time between two ticks of one poller."""
+FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 MAX_SLOWDOWN = 16.0
 LINGER_SECONDS = 30.0
@@ -114,7 +115,8 @@ class Watch(Generic[S]):
         self.ids = tuple(dict.fromkeys(ids))
         self.latest: dict[str, S] = {}
         self.next_at = time.monotonic() + GATHER_SECONDS
-        self.seconds = 0.0
+        # So that the first tick takes along who came while it was gathering.
+        self.seconds = 2 * GATHER_SECONDS
         self._poller = poller
         self._interval = interval
         self._ready = asyncio.Event()
@@ -207,7 +209,7 @@ class Poller(Generic[S]):
 
         At least one try is made. The last error is raised when it is definite or the deadline has passed.
         """
-        pause = 1.0
+        pause = FIRST_BACKOFF_SECONDS
         while True:
             try:
                 return await function(await self._connected())
@@ -316,7 +318,7 @@ class Poller(Generic[S]):
         else:
             if fault is Fault.THROTTLED:
                 self._slowdown = min(self._slowdown * 2, MAX_SLOWDOWN)
-            self._backoff = min(max(self._backoff * 2, 1.0), MAX_BACKOFF_SECONDS)
+            self._backoff = min(max(self._backoff * 2, FIRST_BACKOFF_SECONDS), MAX_BACKOFF_SECONDS)
             if fault is not Fault.THROTTLED:
                 # A new client: credentials may have been renewed, a connection pool may be dead.
                 await self._disconnect()
