@@ -14,20 +14,20 @@ from drs_provider.dag.docs import plan_page
 from drs_provider.dag.params import run_params
 from drs_provider.dag.tasks import (
     ApproveWave,
-    CheckInstances,
     ConfirmRun,
     LaunchWave,
     Preflight,
     RollBackWave,
-    RunScript,
     SettleWave,
     TerminateDrill,
     WaitForLaunch,
     WriteReport,
+    check_instances,
+    run_script,
 )
 
 if TYPE_CHECKING:
-    from drs_provider.plan import HealthCheck, LoadedPlan, Wave
+    from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = ["build_dag"]
 
@@ -88,8 +88,7 @@ class _WaveTasks:
     def __init__(self, loaded: LoadedPlan, wave: Wave) -> None:
         self.loaded = loaded
         self.wave = wave
-        self.rollback: RollBackWave | None = None
-        with TaskGroup(wave.name, tooltip=wave.description or ""):
+        with TaskGroup(wave.name, tooltip=wave.description) as self.group:
             steps = self._steps()
             for before, after in pairwise(steps):
                 for task in before:
@@ -97,6 +96,9 @@ class _WaveTasks:
         self.first = steps[0]
         self.last = steps[-1]
         self.all = [task for step in steps for task in step]
+        # Where a step has several tasks, one may fail while the others still run: whoever needs them all to be done
+        # has to wait for each.
+        self.side_by_side = [task for step in steps if len(step) > 1 for task in step]
 
     @property
     def _common(self) -> dict[str, Any]:
@@ -123,29 +125,17 @@ class _WaveTasks:
         if not scripts:
             return []
         with TaskGroup(section):
-            return [[RunScript.of(script, task_id=script.name, section=section, **self._common)] for script in scripts]
+            return [[run_script(script, task_id=script.name, section=section, **self._common)] for script in scripts]
 
     def _health_checks(self) -> tuple[list[BaseOperator], list[BaseOperator]]:
         instance: list[BaseOperator] = []
         service: list[BaseOperator] = []
         if self.wave.health_checks:
             with TaskGroup("health"):
-                for task_id, check in _numbered(self.wave.health_checks):
-                    task = CheckInstances.of(check, task_id=task_id, **self._common)
+                for task_id, check in self.wave.checks_by_name().items():
+                    task = check_instances(check, task_id=task_id, **self._common)
                     (instance if check.type in _INSTANCE_CHECKS else service).append(task)
         return instance, service
-
-    def add_rollback(self, *, whole_recovery: bool) -> RollBackWave:
-        """Add the task that unwinds this wave, inside its group."""
-        self.rollback = RollBackWave(
-            task_id=f"{self.wave.name}.rollback",
-            loaded=self.loaded,
-            wave=self.wave,
-            wave_task_ids=[task.task_id for task in self.all],
-            whole_recovery=whole_recovery,
-            trigger_rule=TriggerRule.ALL_DONE,
-        )
-        return self.rollback
 
 
 def _add_ending(
@@ -155,29 +145,29 @@ def _add_ending(
     plan = loaded.plan
     work = [confirm, preflight, *(task for wave in waves.values() for task in wave.all)]
     unwind_all = plan.recovery.on_failure == "rollback"
-    rollbacks: list[BaseOperator] = []
-    for tasks in waves.values():
+    rollbacks: dict[str, BaseOperator] = {}
+    for name, tasks in waves.items():
         if unwind_all or tasks.wave.on_failure == "rollback":
-            rollback = tasks.add_rollback(whole_recovery=unwind_all)
-            (work if unwind_all else tasks.all) >> rollback
-            rollbacks.append(rollback)
+            watched = work if unwind_all else tasks.all
+            rollbacks[name] = RollBackWave(
+                task_id="rollback",
+                task_group=tasks.group,
+                loaded=loaded,
+                wave=tasks.wave,
+                watched=[task.task_id for task in watched],
+                trigger_rule=TriggerRule.ALL_DONE,
+            )
+            watched >> rollbacks[name]
     if unwind_all:
         # Dependents first: a wave is unwound when every wave that stands on it has been.
         for wave in plan.waves:
             for name in wave.depends_on:
-                chain(waves[wave.name].rollback, waves[name].rollback)
+                rollbacks[wave.name] >> rollbacks[name]
     # Teardown tasks still run when a person marks the whole run as failed; other tasks would be skipped.
     terminate = TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
     # The report is the last task and passes the verdict: it is the only leaf, so its state is the run's state.
     report = WriteReport(task_id="report", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
-    [*work, *rollbacks] >> terminate >> report
-
-
-def _numbered(checks: Sequence[HealthCheck]) -> list[tuple[str, HealthCheck]]:
-    """Name each check by its type, and number a type that occurs again: ``tcp``, ``tcp_2``."""
-    seen: dict[str, int] = {}
-    named = []
-    for check in checks:
-        seen[check.type] = seen.get(check.type, 0) + 1
-        named.append((check.type if seen[check.type] == 1 else f"{check.type}_{seen[check.type]}", check))
-    return named
+    # What has a successor needs no edge of its own: its end is implied by that of its successor.
+    ends = [task for task in work if not task.downstream_list]
+    ends += [task for tasks in waves.values() for task in tasks.side_by_side if task not in ends]
+    [*ends, *(task for task in rollbacks.values() if task not in ends)] >> terminate >> report

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.exceptions import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, Target, Wave
     from drs_provider.readiness import Clients
 
-__all__ = ["PLAN_KEY", "RecoveryTask", "aws_clients", "jobs_since", "utc_now"]
+__all__ = ["PLAN_KEY", "RecoveryTask", "aws_clients", "failed_tasks", "jobs_since", "task_states", "utc_now"]
 
 PLAN_KEY = "plan"
 """XCom key under which the run's first task records the plan that the run is of."""
@@ -43,6 +43,18 @@ def jobs_since(context: Mapping[str, Any]) -> datetime:
     dag_run = context["dag_run"]
     moments = [moment for moment in (dag_run.run_after, dag_run.start_date) if moment is not None]
     return min(moments) - _CLOCK_MARGIN
+
+
+def task_states(context: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return Airflow's state of every other task of the run, by task id."""
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
+    return {task: None if state is None else str(state) for task, state in states.items() if task != ti.task_id}
+
+
+def failed_tasks(context: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the run's tasks that failed."""
+    return sorted(task for task, state in task_states(context).items() if state == "failed")
 
 
 def utc_now() -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from drs_provider.evidence.events import EVIDENCE_KEY, approval_event
 
 from drs_provider.dag.run import RunParameterError
 from drs_provider.dag.tasks.base import PLAN_KEY, RecoveryTask, utc_now
+from drs_provider.evidence.events import EVIDENCE_KEY, approval_event
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.exceptions import AirflowFailException
-from airflow.providers.common.compat.sdk import BaseOperator
-from drs_provider.links.drs import DrsJobLink
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from drs_provider.dag.tasks.base import RecoveryTask, aws_clients, jobs_since, utc_now
+from drs_provider.dag.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, launch_event
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.launch import LaunchedJob, LaunchError, launch_once
+from drs_provider.hooks.launch_key import LaunchKey, run_tag_value
+from drs_provider.links.drs import DrsJobLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.dag.run import RecoveryRun
-    from drs_provider.hooks.drs import DrsHook
     from drs_provider.plan import LoadedPlan, Wave
     from drs_provider.readiness import ResolvedServer
 
@@ -44,10 +46,6 @@ class LaunchWave(RecoveryTask, BaseOperator):
 
         :raises AirflowFailException: when the servers are not ready, or DRS refuses.
         """
-        from drs_provider.hooks.drs import DrsHook
-        from drs_provider.hooks.launch import LaunchedJob, LaunchError, launch_once
-        from drs_provider.hooks.launch_key import LaunchKey
-
         run = self.begin(context)
         started = utc_now()
         ti = context["ti"]
@@ -81,14 +79,21 @@ class LaunchWave(RecoveryTask, BaseOperator):
         def on_job(job: LaunchedJob) -> None:
             jobs.append(job)
             if len(jobs) == 1:
-                DrsJobLink.persist_job(context, self, job.job_id, self.aws["region_name"])
+                DrsJobLink.push(context, self, hook, [job.job_id])
 
+        key = LaunchKey.of(context, wave=self._wave.name)
+        earlier = WaveJobs.find(hook, key, jobs_since(context)) if ti.try_number > 1 else WaveJobs((), key)
         try:
-            servers = self._ready_servers(run, self._already_launching(hook, context))
+            servers = self._ready_servers(run, set(earlier.alive))
             launch_once(
                 hook,
-                LaunchKey.of(context, wave=self._wave.name),
-                [{"id": server.id, "snapshot": server.snapshot} for server in servers],
+                key,
+                # Servers that a second attempt brought up are up; launch_once looks at first attempts only.
+                [
+                    {"id": server.id, "snapshot": server.snapshot}
+                    for server in servers
+                    if server.id not in earlier.alive
+                ],
                 is_drill=run.is_drill,
                 since=jobs_since(context),
                 relaunch="failed",
@@ -99,10 +104,13 @@ class LaunchWave(RecoveryTask, BaseOperator):
             record("failed", str(error))
             raise AirflowFailException(str(error)) from error
         record("success")
+        known = {job.job_id for job in jobs}
         return {
             "region": self.aws["region_name"],
             "mode": run.mode,
-            "jobs": [job.as_dict() for job in jobs],
+            "generation": key.generation,
+            "jobs": [job.as_dict() for job in jobs]
+            + [entry for entry in earlier.entries() if entry["job_id"] not in known],
             "servers": {
                 server.id: {"hostname": server.hostname, "critical": server.critical, "snapshot": server.snapshot}
                 for server in servers
@@ -114,19 +122,8 @@ class LaunchWave(RecoveryTask, BaseOperator):
         assert self.wave is not None  # noqa: S101 - set in __init__
         return self.wave
 
-    def _already_launching(self, hook: DrsHook, context: Context) -> set[str]:
-        """Return the servers that an earlier try of this task launched: what is found of them now cannot stop them."""
-        from drs_provider.hooks.launch_key import LaunchKey
-
-        if context["ti"].try_number == 1:
-            return set()
-        key = LaunchKey.of(context, wave=self._wave.name)
-        jobs = [job for job in hook.jobs_since(jobs_since(context)) if key.of_job(job)]
-        return {server["sourceServerID"] for job in jobs for server in job.get("participatingServers") or ()}
-
     def _ready_servers(self, run: RecoveryRun, launching: set[str]) -> list[ResolvedServer]:
         """Resolve the wave's servers once more and look at what may have changed since preflight."""
-        from drs_provider.hooks.launch_key import run_tag_value
         from drs_provider.readiness import recheck_wave
 
         result = recheck_wave(

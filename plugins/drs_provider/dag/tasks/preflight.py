@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.exceptions import AirflowFailException
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from drs_provider.dag.tasks.base import RecoveryTask, aws_clients, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, preflight_event

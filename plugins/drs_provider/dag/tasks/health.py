@@ -1,0 +1,147 @@
+"""The health checks of a wave: each a wait with a deadline over the instances that the wave launched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from drs_provider.dag.tasks.base import RecoveryTask, utc_now
+from drs_provider.evidence.events import EVIDENCE_KEY, health_event
+from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
+from drs_provider.sensors.health import (
+    Ec2InstanceStatusSensor,
+    HttpHealthSensor,
+    SsmAgentOnlineSensor,
+    TcpPortSensor,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import BaseOperator, Context
+
+    from drs_provider.plan import HealthCheck, LoadedPlan, Wave
+
+__all__ = ["CheckAgents", "CheckHttp", "CheckInstanceStatus", "CheckTcpPort", "check_instances"]
+
+# Services come up within seconds of each other: a look every five seconds costs a wave less than its own noise.
+_POLL_SECONDS = 5.0
+
+
+def check_instances(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> BaseOperator:
+    """Return the task of one health check.
+
+    :param check: the check, as the plan says it.
+    :param kwargs: the task's ``task_id`` and so on.
+    """
+    common: dict[str, Any] = {
+        "instances": [],
+        "timeout": check.timeout.total_seconds(),
+        "poke_interval": _POLL_SECONDS,
+        "deferrable": True,
+        "aws_conn_id": loaded.plan.target.aws_conn_id,
+        "region_name": loaded.plan.target.region,
+        **kwargs,
+    }
+    task: _HealthTask
+    if isinstance(check, InstanceStatusCheck):
+        task = CheckInstanceStatus(**common)
+    elif isinstance(check, TcpCheck):
+        task = CheckTcpPort(port=check.port, **common)
+    elif isinstance(check, HttpCheck):
+        task = CheckHttp(
+            path=check.path,
+            port=check.effective_port,
+            scheme=check.scheme,
+            expected_status=check.expect,
+            via=check.via,
+            **common,
+        )
+    else:
+        task = CheckAgents(**common)
+    task.loaded, task.wave, task.check = loaded, wave, check
+    return task  # type: ignore[return-value]
+
+
+class _HealthTask(RecoveryTask):
+    """What all checks share: the wave's instances, and a failure that is final, because its deadline has passed."""
+
+    check: HealthCheck
+    instances: Any
+
+    def execute(self, context: Context) -> Any:
+        """Look at the instances that the wave launched, and wait until they are healthy."""
+        self.begin(context)
+        assert self.wave is not None  # noqa: S101 - set by check_instances
+        ti = context["ti"]
+        ti.xcom_push(key="started", value=utc_now())
+        self.instances = ti.xcom_pull(task_ids=f"{self.wave.name}.wait_for_launch")
+        return self._judged(context, lambda: super(_HealthTask, self).execute(context))  # type: ignore[misc]
+
+    def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
+        """Judge what the triggerer saw; a success never comes here."""
+        return self._judged(
+            context,
+            lambda: super(_HealthTask, self).execute_complete(context, *args, **kwargs),  # type: ignore[misc]
+        )
+
+    def agents_online(self, context: Context, *args: Any, **kwargs: Any) -> Any:
+        """Ask on the instances themselves, now that their agents answer."""
+        return self._judged(
+            context,
+            lambda: super(_HealthTask, self).agents_online(context, *args, **kwargs),  # type: ignore[misc]
+        )
+
+    def _judged(self, context: Context, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            ti = context["ti"]
+            ti.xcom_push(
+                key=EVIDENCE_KEY,
+                value=health_event(
+                    started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
+                    ended=utc_now(),
+                    status="failed",
+                    wave=self.wave.name if self.wave else "",
+                    name=ti.task_id.rpartition(".")[2],
+                    check=_words(self.check),
+                    reason=str(error),
+                ),
+            )
+            raise AirflowFailException(str(error)) from error
+
+
+class CheckInstanceStatus(_HealthTask, Ec2InstanceStatusSensor):
+    """Both EC2 status checks of every instance pass."""
+
+    template_fields = ()
+
+
+class CheckAgents(_HealthTask, SsmAgentOnlineSensor):
+    """The SSM agent of every instance is online."""
+
+    template_fields = ()
+
+
+class CheckTcpPort(_HealthTask, TcpPortSensor):
+    """A port of every instance accepts connections."""
+
+    template_fields = ()
+
+
+class CheckHttp(_HealthTask, HttpHealthSensor):
+    """Every instance answers an HTTP request as expected."""
+
+    template_fields = ()
+
+
+def _words(check: HealthCheck) -> str:
+    if isinstance(check, TcpCheck):
+        return f"tcp {check.port}"
+    if isinstance(check, HttpCheck):
+        return f"{check.scheme} :{check.effective_port}{check.path} → {check.expect}"
+    return check.type

@@ -1,0 +1,97 @@
+"""The run's last task: it writes the evidence, whatever happened, and then passes the verdict on the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from drs_provider.dag.run import RecoveryRun
+from drs_provider.dag.tasks.base import RecoveryTask, task_states
+from drs_provider.evidence.events import EVIDENCE_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.evidence.facts import RunFacts
+    from drs_provider.plan import LoadedPlan
+
+__all__ = ["WriteReport"]
+
+_NOTHING_TO_READ = frozenset({None, "skipped", "upstream_failed", "removed"})
+
+
+class WriteReport(RecoveryTask, BaseOperator):
+    """Writes the report of the run, and fails when the run did.
+
+    It is the only leaf of the DAG, so the run's state is this task's state: a run that failed, or that a person
+    cancelled, never shows as a success, whatever the states of its other tasks.
+
+    :param loaded: the plan.
+    """
+
+    template_fields = ()
+
+    def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded = loaded
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Collect, write, judge.
+
+        :returns: ``{"folder", "state"}``.
+        :raises AirflowFailException: when the run failed; the report is written by then.
+        """
+        from drs_provider.evidence.collect import collect_record
+        from drs_provider.evidence.storage import reports_folder, write_report
+        from drs_provider.hooks.drs import DrsHook
+
+        states = task_states(context)
+        failure = self.failure(context, states)
+        facts = self._facts(context, states, "failed" if failure else "running")
+        record = collect_record(self.loaded, facts, DrsHook(**self.aws))
+        folder = str(write_report(record, reports_folder()))
+        context["ti"].xcom_push(key="report_folder", value=folder)
+        self.log.info("The report of this run: %s", folder)
+        if failure or record.run.state != "success":
+            raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {folder}")
+        return {"folder": folder, "state": record.run.state}
+
+    def failure(self, context: Context, states: Mapping[str, str | None]) -> str | None:
+        """Say why the run is no success; None when it is one.
+
+        A person who ends a run leaves its tasks skipped, which is what Airflow calls done. Here a wave is done when it
+        was launched, or was left out from the start.
+        """
+        if failed := sorted(task for task, state in states.items() if state in ("failed", "upstream_failed")):
+            return f"tasks that failed or were not reached: {', '.join(failed)}"
+        run = RecoveryRun.from_context(context)
+        needed = ["confirm", "preflight"]
+        for wave in self.loaded.plan.waves:
+            if run.selects(wave.name):
+                needed += [f"{wave.name}.launch", f"{wave.name}.wait_for_launch"]
+        missing = [task for task in needed if states.get(task) != "success"]
+        return f"it was ended before these tasks were done: {', '.join(missing)}" if missing else None
+
+    def _facts(self, context: Context, states: Mapping[str, str | None], run_state: str) -> RunFacts:
+        from drs_provider.evidence.facts import RunFacts
+
+        dag_run, ti = context["dag_run"], context["ti"]
+        xcoms: dict[str, dict[str, Any]] = {}
+        for task_id, state in states.items():
+            if state not in _NOTHING_TO_READ or task_id == "terminate":
+                keys = (EVIDENCE_KEY, "return_value", *(("plan",) if task_id == "confirm" else ()))
+                found = {key: ti.xcom_pull(task_ids=task_id, key=key) for key in keys}
+                xcoms[task_id] = {key: value for key, value in found.items() if value is not None}
+        return RunFacts(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            state=run_state,
+            run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
+            triggered_by=dag_run.triggering_user_name,
+            started=dag_run.start_date,
+            parameters=dict(context["params"]),
+            tasks={task_id: {"state": state} for task_id, state in states.items()},
+            xcoms=xcoms,
+        )

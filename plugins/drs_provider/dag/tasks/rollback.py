@@ -1,0 +1,209 @@
+"""The unwinding of a wave: its instances are ended and its rollback scripts run, once the wave has failed for good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseOperator,
+)
+
+from drs_provider.dag.tasks.base import RecoveryTask, jobs_since, task_states, utc_now
+from drs_provider.dag.tasks.scripts import run_script
+from drs_provider.dag.wave_jobs import WaveJobs
+from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_event, script_event
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.launch_key import LaunchKey
+from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
+from drs_provider.links.drs import DrsRecoveryInstancesLink
+from drs_provider.triggers.drs import DrsJobTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.plan import LoadedPlan, Script, Wave
+
+__all__ = ["RollBackWave"]
+
+_TERMINATION_TIMEOUT = timedelta(minutes=30)
+_SPARE = timedelta(minutes=15)
+_LOOK_SECONDS = 5.0
+
+
+class RollBackWave(RecoveryTask, BaseOperator):
+    """Ends what this run launched for the wave, then runs the wave's rollback scripts in order.
+
+    It runs when every task that it looks at is done, and does nothing where none of them failed. Ending twice does no
+    harm, and scripts are found again by a second try, so the task can be repeated.
+
+    :param loaded: the plan.
+    :param wave: the wave.
+    :param watched: ids of the tasks whose failure unwinds the wave: its own, or all tasks of the recovery.
+    """
+
+    template_fields = ()
+    operator_extra_links = (DrsRecoveryInstancesLink(),)
+
+    def __init__(self, *, loaded: LoadedPlan, wave: Wave, watched: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded = loaded
+        self.wave = wave
+        self.watched = frozenset(watched)
+
+    def execute(self, context: Context) -> Any:
+        """Decide whether the wave has to be unwound.
+
+        :raises AirflowSkipException: when nothing failed, or the wave had not begun.
+        """
+        # A changed plan must not stand in the way: what is ended is what was launched.
+        run = self.run(context)
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        if not run.selects(self.wave.name):
+            raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
+        states = task_states(context)
+        failed = sorted(task for task in self.watched if states.get(task) == "failed")
+        if not failed:
+            raise AirflowSkipException("Nothing failed that would unwind this wave")
+        began = any(
+            states.get(task) in ("success", "failed") for task in states if task.startswith(f"{self.wave.name}.")
+        )
+        if not began:
+            raise AirflowSkipException("The wave had not begun: there is nothing to unwind")
+        self.log.warning("Unwinding the wave %s, because of: %s", self.wave.name, ", ".join(failed))
+        context["ti"].xcom_push(key="started", value=utc_now())
+        jobs = self._jobs(context)
+        if jobs.all_complete:
+            return self.unwind(context)
+        self.defer(
+            trigger=DrsJobTrigger(
+                job_ids=[str(job["jobID"]) for job in jobs.jobs],
+                timeout=self.wave.launch_timeout.total_seconds(),
+                required=[],
+                end_task=False,
+                **self.aws,
+            ),
+            method_name="unwind",
+            timeout=self.wave.launch_timeout + _SPARE,
+        )
+        return None
+
+    def unwind(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """End the instances, run the scripts, and tell what came of both."""
+        hook = DrsHook(**self.aws)
+        jobs = self._jobs(context)
+        instances = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs.jobs])
+        deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
+        try:
+            ended = Termination(hook, self.log).end(instances, deadline)
+            wait_until_gone(hook, ended, deadline, _LOOK_SECONDS, self.log)
+        except AirflowException as error:
+            left = [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances]
+            self._record(context, "failed", [], left, [], str(error))
+            raise
+        scripts = self._run_scripts(context)
+        failed = [script["name"] for script in scripts if script["status"] != "Success"]
+        if failed:
+            self._record(context, "failed", ended, [], scripts, f"scripts failed: {', '.join(failed)}")
+            raise AirflowFailException(f"Instances were ended ({len(ended)}), but scripts failed: {', '.join(failed)}")
+        if not jobs.all_complete:
+            hanging = [str(job["jobID"]) for job in jobs.jobs if job.get("status") != "COMPLETED"]
+            reason = f"jobs have not ended and may still launch instances: {', '.join(hanging)}"
+            self._record(context, "failed", ended, [], scripts, reason)
+            raise AirflowException(f"Instances were ended ({len(ended)}), but {reason}")
+        self._record(context, "success", ended, [], scripts)
+        return {"terminated": ended, "scripts": [script["name"] for script in scripts]}
+
+    def _run_scripts(self, context: Context) -> list[ScriptEvent]:
+        """Run the rollback scripts in order, in this worker; after a failed one the next still runs."""
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        run = self.run(context)
+        if run.skip_scripts:
+            return []
+        return [self._run_script(script, context) for script in self.wave.rollback if run.mode in script.modes]
+
+    def _run_script(self, script: Script, context: Context) -> ScriptEvent:
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        started = utc_now()
+        task = run_script(
+            script,
+            task_id=f"{self.task_id}.{script.name}",
+            section="rollback",
+            loaded=self.loaded,
+            wave=self.wave,
+            retries=self.retries,
+            dag=None,
+        )
+        task.deferrable = False  # type: ignore[attr-defined]
+        result: dict[str, Any] = {}
+        reason = None
+        try:
+            result = task.run_now(_context_of(script, context))  # type: ignore[attr-defined]
+        except AirflowException as error:
+            reason = str(error)
+            self.log.error("The rollback script %s failed: %s", script.name, error)
+        return script_event(
+            started=started,
+            ended=utc_now(),
+            status="Failed" if reason else "Success",
+            wave=self.wave.name,
+            name=script.name,
+            section="rollback",
+            script_kind="automation" if script.automation else "run_command",
+            document=script.automation or script.run_command or "",
+            execution_id=result.get("automation_execution_id") or result.get("command_id"),
+            instances=result.get("instances"),
+            reason=reason,
+        )
+
+    def _jobs(self, context: Context) -> WaveJobs:
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        ti = context["ti"]
+        return WaveJobs.find(DrsHook(**self.aws), LaunchKey(ti.dag_id, ti.run_id, self.wave.name), jobs_since(context))
+
+    def _record(
+        self,
+        context: Context,
+        status: str,
+        terminated: Sequence[str],
+        left: Sequence[str],
+        scripts: Sequence[ScriptEvent],
+        reason: str | None = None,
+    ) -> None:
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        ti = context["ti"]
+        ti.xcom_push(
+            key=EVIDENCE_KEY,
+            value=rollback_event(
+                started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
+                ended=utc_now(),
+                status=status,
+                wave=self.wave.name,
+                terminated=terminated,
+                left=[{"instance_id": one, "reason": reason or ""} for one in left],
+                scripts=scripts,
+                reason=reason,
+            ),
+        )
+
+
+class _ScriptInstance:
+    """This task's instance under the name of one script: scripts of one task must not be taken for one another."""
+
+    def __init__(self, ti: Any, script: str) -> None:
+        self._ti = ti
+        self.task_id = f"{ti.task_id}.{script}"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ti, name)
+
+
+def _context_of(script: Script, context: Context) -> Context:
+    derived: Any = dict(context)
+    derived["ti"] = derived["task_instance"] = _ScriptInstance(context["ti"], script.name)
+    return derived  # type: ignore[no-any-return]

@@ -1,0 +1,171 @@
+"""The scripts before and after a wave's launch: SSM commands and automations, as the plan names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from drs_provider.dag.tasks.base import RecoveryTask, utc_now
+from drs_provider.evidence.events import EVIDENCE_KEY, script_event
+from drs_provider.operators.automation import SsmAutomationOperator
+from drs_provider.operators.ssm import SsmScriptOperator
+from drs_provider.plan import Targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import BaseOperator, Context
+
+    from drs_provider.plan import LoadedPlan, Script, Wave
+
+__all__ = ["RunAutomation", "RunCommand", "run_script"]
+
+
+def run_script(script: Script, **kwargs: Any) -> BaseOperator:
+    """Return the task of one script.
+
+    :param script: the script; ``automation`` or ``run_command`` decides which task it is.
+    :param kwargs: the task's ``task_id``, ``section``, ``loaded``, ``wave`` and so on.
+    """
+    return RunAutomation(script=script, **kwargs) if script.automation else RunCommand(script=script, **kwargs)
+
+
+class _ScriptTask(RecoveryTask):
+    """What commands and automations share: when they are left out, and what their failure means."""
+
+    script: Script
+    section: str
+
+    def begin_script(self, context: Context) -> None:
+        """Leave the script out where the run or its mode says so.
+
+        :raises AirflowSkipException: when the script does not belong to this run.
+        """
+        run = self.begin(context)
+        if run.skip_scripts:
+            raise AirflowSkipException("This run leaves all scripts out")
+        if run.mode not in self.script.modes:
+            raise AirflowSkipException(f"This script does not run in a {run.mode}")
+        context["ti"].xcom_push(key="started", value=utc_now())
+
+    def judged(self, context: Context, work: Callable[[], Any]) -> Any:
+        """Do the work of the script; turn its failure into a final one, or pass over it where the plan says so.
+
+        A script that failed is not run again by itself: it may not be safe to repeat. What is retried by Airflow is
+        what is not the script's own failure, such as a worker that died; the next try finds the script again.
+        """
+        try:
+            return work()
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            ti = context["ti"]
+            ti.xcom_push(
+                key=EVIDENCE_KEY,
+                value=script_event(
+                    started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
+                    ended=utc_now(),
+                    status="Failed",
+                    wave=self.wave.name if self.wave else "",
+                    name=self.script.name,
+                    section=self.section,
+                    script_kind="automation" if self.script.automation else "run_command",
+                    document=self.script.automation or self.script.run_command or "",
+                    reason=str(error),
+                ),
+            )
+            if self.script.on_failure == "continue":
+                self.log.warning("The script failed, and the plan says to go on: %s", error)
+                return {"status": "Failed", "reason": str(error), "instances": {}, "outputs": {}}
+            raise AirflowFailException(str(error)) from error
+
+
+class RunCommand(_ScriptTask, SsmScriptOperator):
+    """Runs an SSM command on the wave's recovery instances, or on those that the script names.
+
+    :param script: the script.
+    :param section: ``pre_launch`` or ``post_launch``.
+    :param loaded: the plan.
+    :param wave: the wave.
+    """
+
+    # SSM has references of its own in double braces; nothing in a plan is an Airflow template.
+    template_fields = ()
+
+    def __init__(self, *, script: Script, section: str, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
+        targets = script.targets
+        super().__init__(
+            document_name=script.run_command or "",
+            parameters=script.parameters,
+            instances=list(targets.instance_ids) if isinstance(targets, Targets) and targets.instance_ids else None,
+            target_tags=dict(targets.tags) if isinstance(targets, Targets) and targets.tags else None,
+            timeout=script.timeout,
+            deferrable=True,
+            aws_conn_id=loaded.plan.target.aws_conn_id,
+            region_name=loaded.plan.target.region,
+            **kwargs,
+        )
+        self.script = script
+        self.section = section
+        self.loaded = loaded
+        self.wave = wave
+
+    def execute(self, context: Context) -> Any:
+        """Send the command, or go on with the one that an earlier try sent, and wait for it."""
+        self.begin_script(context)
+        if not isinstance(self.script.targets, Targets) and self.wave is not None:
+            self.instances = context["ti"].xcom_pull(task_ids=f"{self.wave.name}.wait_for_launch")
+        return self.judged(context, lambda: super(RunCommand, self).execute(context))
+
+    def run_now(self, context: Context) -> Any:
+        """Run the command in this worker, to its end; for a task that runs several scripts."""
+        return super().execute(context)
+
+    def agents_online(self, context: Context, *args: Any, **kwargs: Any) -> Any:
+        """Send the command now that the agents answer."""
+        return self.judged(context, lambda: super(RunCommand, self).agents_online(context, *args, **kwargs))
+
+    def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
+        """Judge the command; only failures come here."""
+        return self.judged(context, lambda: super(RunCommand, self).execute_complete(context, *args, **kwargs))
+
+
+class RunAutomation(_ScriptTask, SsmAutomationOperator):
+    """Runs an SSM Automation runbook.
+
+    :param script: the script.
+    :param section: ``pre_launch`` or ``post_launch``.
+    :param loaded: the plan.
+    :param wave: the wave.
+    """
+
+    template_fields = ()
+
+    def __init__(self, *, script: Script, section: str, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
+        super().__init__(
+            document_name=script.automation or "",
+            parameters=script.parameters,
+            timeout=script.timeout,
+            deferrable=True,
+            aws_conn_id=loaded.plan.target.aws_conn_id,
+            region_name=loaded.plan.target.region,
+            **kwargs,
+        )
+        self.script = script
+        self.section = section
+        self.loaded = loaded
+        self.wave = wave
+
+    def execute(self, context: Context) -> Any:
+        """Start the automation, or go on with the one that an earlier try started, and wait for it."""
+        self.begin_script(context)
+        return self.judged(context, lambda: super(RunAutomation, self).execute(context))
+
+    def run_now(self, context: Context) -> Any:
+        """Run the automation in this worker, to its end; for a task that runs several scripts."""
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
+        """Judge the automation; only failures come here."""
+        return self.judged(context, lambda: super(RunAutomation, self).execute_complete(context, *args, **kwargs))

@@ -1,0 +1,203 @@
+"""The end of a drill: what the run launched is terminated, whatever became of the run, and EC2's word is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+from drs_provider.dag.tasks.base import RecoveryTask, failed_tasks, jobs_since, utc_now
+from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
+from drs_provider.hooks.termination import Termination, instances_to_end
+from drs_provider.links.drs import DrsRecoveryInstancesLink
+from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.plan import LoadedPlan
+
+__all__ = ["TerminateDrill"]
+
+_TERMINATION_TIMEOUT = timedelta(minutes=30)
+_SPARE = timedelta(minutes=15)
+_SHORTEST_DEFERRAL = timedelta(seconds=2.5)
+
+
+class TerminateDrill(RecoveryTask, BaseOperator):
+    """Terminates the instances that this drill launched, as ``drill.terminate`` and ``drill.keep_for`` say.
+
+    It acts on what AWS says, by the run's tag on the jobs, so it also finds what no task could tell of. Jobs that
+    still run are waited for first: an instance that comes up after the drill has ended would be nobody's. It acts on a
+    changed plan too.
+
+    :param loaded: the plan.
+    """
+
+    template_fields = ()
+    operator_extra_links = (DrsRecoveryInstancesLink(),)
+
+    def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded = loaded
+
+    def execute(self, context: Context) -> Any:
+        """Decide whether there is anything to terminate, and when.
+
+        :raises AirflowSkipException: in a recovery, and where the instances are to be kept.
+        """
+        run = self.run(context)
+        if not run.is_drill:
+            raise AirflowSkipException("The instances of a recovery stay")
+        context["ti"].xcom_push(key="started", value=utc_now())
+        drill = self.loaded.plan.drill
+        if run.keep_drill_instances or drill.terminate == "never":
+            self._keep(context, "the run" if run.keep_drill_instances else "the plan")
+        if drill.terminate == "on_success" and (failed := failed_tasks(context)):
+            self._keep(context, f"the plan after a failure ({', '.join(failed)})")
+        jobs = self._jobs(DrsHook(**self.aws), context)
+        if not jobs:
+            self.log.info("This drill launched nothing")
+            return self._finished(context, [], [])
+        wait = _last_end(jobs) + drill.keep_for - datetime.now(timezone.utc)
+        if drill.keep_for and wait > timedelta(0):
+            self.log.info("Keeping the drill's instances for another %s", wait)
+            self.defer(
+                trigger=DateTimeTrigger(datetime.now(timezone.utc) + max(wait, _SHORTEST_DEFERRAL)),
+                method_name="after_keeping",
+            )
+        return self.after_keeping(context)
+
+    def after_keeping(self, context: Context, event: Any = None) -> Any:
+        """Wait until no job of the run is in progress any more."""
+        running = [str(job["jobID"]) for job in self._jobs(DrsHook(**self.aws), context) if not is_complete(job)]
+        if not running:
+            return self.end_instances(context)
+        self.log.info("Waiting for the jobs that still run: %s", ", ".join(running))
+        longest = max(wave.launch_timeout for wave in self.loaded.plan.waves)
+        self.defer(
+            trigger=DrsJobTrigger(
+                job_ids=running, timeout=longest.total_seconds(), required=[], end_task=False, **self.aws
+            ),
+            method_name="end_instances",
+            timeout=longest + _SPARE,
+        )
+        return None
+
+    def end_instances(self, context: Context, event: Any = None) -> Any:
+        """Have DRS terminate the instances, then wait until EC2 says that they are gone."""
+        hook = DrsHook(**self.aws)
+        jobs = self._jobs(hook, context)
+        found = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs])
+        drills = [instance for instance in found if instance.get("isDrill") is not False]
+        deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
+        ending = Termination(hook, self.log)
+        try:
+            ids = ending.end(drills, deadline)
+        except AirflowException as error:
+            self._fail(context, {str(one.get("ec2InstanceID")): str(error) for one in drills}, ending.job_ids)
+        if not ids:
+            return self._finished(context, _ended_before(hook, jobs), ending.job_ids)
+        self.defer(
+            trigger=DrsInstancesGoneTrigger(
+                instance_ids=ids,
+                value={"terminated": ids, "jobs": ending.job_ids},
+                deadline=deadline,
+                end_task=False,
+                **self.aws,
+            ),
+            method_name="after_end",
+            kwargs={"instance_ids": ids},
+            timeout=_TERMINATION_TIMEOUT + _SPARE,
+        )
+        return None
+
+    def after_end(self, context: Context, event: Mapping[str, Any] | None = None, *, instance_ids: list[str]) -> Any:
+        """Tell what is gone and what is left."""
+        if not event or event.get("status") != "success":
+            reason = str((event or {}).get("message", "the trigger ended without an event"))
+            self._fail(context, {one: reason for one in instance_ids if one in reason}, [])
+        return self._finished(context, event["value"]["terminated"], event["value"]["jobs"])  # type: ignore[index]
+
+    def _finished(self, context: Context, terminated: list[str], jobs: list[str]) -> dict[str, Any]:
+        """Record the end. A job that hangs may still launch an instance: that is a failure, never a success."""
+        hanging = {
+            str(job["jobID"]): [server["sourceServerID"] for server in job.get("participatingServers") or ()]
+            for job in self._jobs(DrsHook(**self.aws), context)
+            if not is_complete(job)
+        }
+        if hanging:
+            self._fail(
+                context,
+                {
+                    server: f"job {job} has not ended, and may still launch an instance of this server"
+                    for job, servers in hanging.items()
+                    for server in servers
+                },
+                jobs,
+                terminated,
+            )
+        self._record(context, "success", terminated, {}, jobs)
+        return {"terminated": terminated, "jobs": jobs}
+
+    def _fail(self, context: Context, left: Mapping[str, str], jobs: list[str], terminated: Iterable[str] = ()) -> None:
+        """Name what is left and fail; the next try begins anew with what AWS says then.
+
+        :raises AirflowException: always.
+        """
+        self._record(context, "failed", terminated, left, jobs)
+        lines = "\n".join(f"- {one}: {reason}" for one, reason in left.items())
+        raise AirflowException(f"The drill could not be ended; {len(left)} left:\n{lines}")
+
+    def _keep(self, context: Context, who: str) -> None:
+        self._record(context, "kept", (), {}, [], reason=f"kept, as {who} says")
+        raise AirflowSkipException(f"The drill's instances are kept, as {who} says. They cost money until they end.")
+
+    def _record(
+        self,
+        context: Context,
+        status: str,
+        terminated: Iterable[str],
+        left: Mapping[str, str],
+        jobs: list[str],
+        reason: str | None = None,
+    ) -> None:
+        ti = context["ti"]
+        remaining: list[InstanceLeft] = [{"instance_id": one, "reason": why} for one, why in left.items()]
+        ti.xcom_push(
+            key=EVIDENCE_KEY,
+            value=terminate_event(
+                started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
+                ended=utc_now(),
+                status=status,
+                terminated=list(terminated),
+                left=remaining,
+                jobs=jobs,
+                reason=reason,
+            ),
+        )
+
+    def _jobs(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
+        ti = context["ti"]
+        return hook.jobs_tagged({RUN_TAG: run_tag_value(ti.dag_id, ti.run_id)}, jobs_since(context))
+
+
+def _last_end(jobs: Iterable[Mapping[str, Any]]) -> datetime:
+    """Return when the last job ended, or began where it has not ended: keeping counts from there."""
+    moments = [str(job.get("endDateTime") or job["creationDateTime"]) for job in jobs]
+    return max(datetime.fromisoformat(moment.replace("Z", "+00:00")) for moment in moments)
+
+
+def _ended_before(hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the EC2 ids of the run's instances that an earlier try of this task ended."""
+    ids = {str(job["jobID"]) for job in jobs}
+    servers = {server["sourceServerID"] for job in jobs for server in job.get("participatingServers") or ()}
+    found = hook.recovery_instances(server_ids=sorted(servers)) if servers else []
+    return [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in found if one.get("jobID") in ids]

@@ -1,0 +1,157 @@
+"""The wait for a wave's DRS jobs, and the second chance of the servers that failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from drs_provider.dag.tasks.base import RecoveryTask, jobs_since, utc_now
+from drs_provider.dag.wave_jobs import WaveJobs
+from drs_provider.evidence.events import EVIDENCE_KEY, wait_event
+from drs_provider.hooks.job_wait import LaunchFailed
+from drs_provider.hooks.launch import LaunchError, launch_once
+from drs_provider.hooks.launch_key import LaunchKey, generation_of
+from drs_provider.sensors.drs import DrsJobSensor
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.plan import LoadedPlan, Wave
+
+__all__ = ["WaitForLaunch"]
+
+
+class WaitForLaunch(RecoveryTask, DrsJobSensor):
+    """Waits until every job of the wave has ended, judges its servers, and launches failed ones again.
+
+    What it does next is read from AWS each time, from the tags of the jobs, so a try that dies is taken up by the next.
+
+    :param loaded: the plan.
+    :param wave: the wave.
+    """
+
+    template_fields = ()
+
+    def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
+        super().__init__(
+            job_ids=(),
+            timeout=wave.launch_timeout,
+            deferrable=True,
+            aws_conn_id=loaded.plan.target.aws_conn_id,
+            region_name=loaded.plan.target.region,
+            **kwargs,
+        )
+        self.loaded = loaded
+        self.wave = wave
+
+    def execute(self, context: Context) -> Any:
+        """Look, and wait in the triggerer while jobs run."""
+        self.begin(context)
+        context["ti"].xcom_push(key="started", value=utc_now())
+        launched = self._launched(context)
+        self._expect(launched)
+        if context["ti"].try_number > 1:
+            # An earlier try may have launched failed servers again.
+            self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+        return self._wait_or_relaunch(context, launched)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        """Judge what the triggerer saw; a success never comes here."""
+        launched = self._launched(context)
+        self._expect(launched)
+        try:
+            return super().execute_complete(context, event)
+        except LaunchFailed as failure:
+            self._relaunch(context, launched, failure)
+        return self._wait_or_relaunch(context, launched)
+
+    def _wait_or_relaunch(self, context: Context, launched: dict[str, Any]) -> Any:
+        """Wait; while servers have failed that may be launched again, launch them and wait for those."""
+        while True:
+            try:
+                return super().execute(context)
+            except LaunchFailed as failure:
+                self._relaunch(context, launched, failure)
+
+    def _relaunch(self, context: Context, launched: dict[str, Any], failure: LaunchFailed) -> None:
+        """Launch the servers that failed again.
+
+        :raises AirflowFailException: when the plan's retries are used up, or a job still holds them.
+        """
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        jobs = self._wave_jobs(context)
+        generation = jobs.key.generation
+        attempt = jobs.attempts(generation) + 1
+        servers = sorted(set(launched["servers"]) - set(jobs.alive))
+        if attempt > self.wave.retries + 1 or not jobs.all_complete or not servers:
+            self._give_up(context, failure, jobs)
+        self.log.warning(
+            "%s\nLaunching again, attempt %d of %d: %s", failure, attempt, self.wave.retries + 1, ", ".join(servers)
+        )
+        try:
+            launch_once(
+                self.hook,
+                LaunchKey(jobs.key.dag_id, jobs.key.run_id, jobs.key.wave, generation, attempt),
+                [{"id": server, "snapshot": launched["servers"][server]["snapshot"]} for server in servers],
+                is_drill=launched["mode"] == "drill",
+                since=jobs_since(context),
+                log=self.log,
+            )
+        except LaunchError as error:
+            self._give_up(context, LaunchFailed(f"{failure}\nLaunching again failed: {error}", failure.servers), jobs)
+        self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+
+    def _give_up(self, context: Context, failure: LaunchFailed, jobs: WaveJobs) -> None:
+        ti = context["ti"]
+        ti.xcom_push(
+            key=EVIDENCE_KEY,
+            value=wait_event(
+                started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
+                ended=utc_now(),
+                status="failed",
+                wave=jobs.key.wave,
+                servers=failure.servers,
+                jobs=jobs.entries(),  # type: ignore[arg-type]
+                reason=str(failure),
+            ),
+        )
+        raise AirflowFailException(
+            f"{failure}\nWhen the cause is mended, clear the task {jobs.key.wave}.launch with its downstream tasks: "
+            "servers that run are kept, the others are launched again."
+        ) from failure
+
+    def _launched(self, context: Context) -> dict[str, Any]:
+        """Return what the launch task said."""
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        launched = context["ti"].xcom_pull(task_ids=f"{self.wave.name}.launch")
+        if not launched:
+            raise AirflowFailException(f"The task {self.wave.name}.launch left no jobs to wait for; clear it")
+        return dict(launched)
+
+    def _expect(self, launched: dict[str, Any]) -> None:
+        """Set the sensor's terms from what was launched."""
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        servers = launched["servers"]
+        self.job_ids = [job["job_id"] for job in launched["jobs"]]
+        self.required = [server for server, details in servers.items() if details["critical"]]
+        self.optional = [server for server, details in servers.items() if not details["critical"]]
+        self.min_launched = self.wave.required_launched(len(servers))
+
+    def _wave_jobs(self, context: Context) -> WaveJobs:
+        assert self.wave is not None  # noqa: S101 - set in __init__
+        ti = context["ti"]
+        key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, generation=self._generation(context))
+        return WaveJobs.find(self.hook, key, jobs_since(context))
+
+    def _generation(self, context: Context) -> int:
+        """Return the generation of the launch task, whose attempts these are; a clear of this task alone adds none."""
+        launched = self._launched(context)
+        return int(launched.get("generation", generation_of(context)))
+
+    @staticmethod
+    def _with_relaunched(launched: dict[str, Any], jobs: WaveJobs) -> list[str]:
+        """Return the jobs to wait for: the launch task's, and those of later attempts."""
+        return list(
+            dict.fromkeys([*(job["job_id"] for job in launched["jobs"]), *(str(job["jobID"]) for job in jobs.jobs)])
+        )

@@ -1,0 +1,73 @@
+"""The DRS jobs of one wave of one run, found by their tags: what AWS says, whatever Airflow remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
+from drs_provider.hooks.outcome import newest_by_server
+
+__all__ = ["WaveJobs"]
+
+_UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
+
+
+@dataclass(frozen=True)
+class WaveJobs:
+    """Every job that a run started for a wave, in all generations and attempts.
+
+    :param jobs: the jobs in the shape of DescribeJobs, newest first.
+    :param key: the launch that they belong to; its generation and attempt do not matter here.
+    """
+
+    jobs: tuple[Mapping[str, Any], ...]
+    key: LaunchKey
+
+    @classmethod
+    def find(cls, hook: DrsHook, key: LaunchKey, since: datetime) -> WaveJobs:
+        """Ask DRS for the jobs.
+
+        :param since: no job of the run is older.
+        """
+        return cls(tuple(job for job in hook.jobs_since(since) if key.of_job(job)), key)
+
+    @property
+    def alive(self) -> dict[str, str]:
+        """The id of the job that launched, or is still launching, each source server."""
+        found = {}
+        for server, (job, participant) in newest_by_server(self.jobs).items():
+            status = str(participant.get("launchStatus", "PENDING"))
+            if status == "LAUNCHED" or (status in _UNDER_WAY and not is_complete(job)):
+                found[server] = str(job["jobID"])
+        return found
+
+    @property
+    def all_complete(self) -> bool:
+        """Whether every job has ended."""
+        return all(is_complete(job) for job in self.jobs)
+
+    def attempts(self, generation: int) -> int:
+        """Return the number of the last attempt in a generation, 0 before the first."""
+        keys = [key for job in self.jobs if (key := self.key.of_job(job))]
+        return max((key.attempt for key in keys if key.generation == generation), default=0)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the jobs as the launch task's XCom holds them, all of them adopted."""
+        entries = []
+        for job in self.jobs:
+            key = self.key.of_job(job)
+            entries.append(
+                {
+                    "job_id": str(job["jobID"]),
+                    "launch_key": job["tags"][LAUNCH_TAG],
+                    "attempt": key.attempt if key else 1,
+                    "adopted": True,
+                    "source_servers": [server["sourceServerID"] for server in job.get("participatingServers") or ()],
+                }
+            )
+        return entries
