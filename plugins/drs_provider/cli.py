@@ -1,14 +1,20 @@
 """``drs-plan``: the command line of recovery plans. Only registers the commands, each a function of its own module.
 
-A command's module imports what it needs inside its function, so that ``drs-plan validate`` starts without Airflow and boto3.
-Exit codes: 0 done, 1 the answer is no, 2 the command could not run.
+A command's module imports what it needs inside its function, so that ``drs-plan validate`` starts without Airflow and
+boto3. Exit codes: 0 done, 1 the answer is no, 2 the command could not run.
 """
 
 from __future__ import annotations
 
 import typer
 
+from drs_provider.commands.doctor import doctor
 from drs_provider.commands.graph import graph
+from drs_provider.commands.history import history
+from drs_provider.commands.init import init
+from drs_provider.commands.mwaa_bundle import mwaa_bundle
+from drs_provider.commands.mwaa_sync import mwaa_sync
+from drs_provider.commands.report import report
 from drs_provider.commands.schema import schema
 from drs_provider.commands.validate import validate
 
@@ -25,6 +31,13 @@ app = typer.Typer(
 app.command("validate")(validate)
 app.command("graph")(graph)
 app.command("schema")(schema)
+app.command("report")(report)
+app.command("history")(history)
+
+app.command("doctor")(doctor)
+app.command("init")(init)
+app.command("mwaa-bundle")(mwaa_bundle)
+app.command("mwaa-sync")(mwaa_sync)
 
 
 @app.callback()

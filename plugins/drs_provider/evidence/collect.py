@@ -108,6 +108,7 @@ def collect_record(
         rpo=rpo_measured(
             plan.objectives.rpo.total_seconds() if plan.objectives.rpo else None,
             [server for wave in waves for server in wave.servers],
+            recovered=recovered_at(waves) is not None,
         ),
         critical_path=path,
         time_spent=time_spent(path, waves, clock, _before_the_waves(preflight, approvals)),

@@ -31,6 +31,7 @@ ROW_HEIGHT = 46
 BAR_TOP = 21
 BAR_HEIGHT = 15
 AXIS_HEIGHT = 26
+SPINE = 2
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
 _TICKS = 7
 # Beyond this part of the width, a label beside its bar's start would run out of the picture.
@@ -64,6 +65,11 @@ class Row:
     def label_x(self) -> float:
         """Where the label is tied to: the bar's start, or its end where there is more room to the left."""
         return min(self.x + self.width, 100.0) if self.x > _RIGHT else self.x
+
+    @property
+    def label_dx(self) -> int:
+        """How far from there, in pixels, so that the label keeps clear of the line at the end."""
+        return -6 if self.anchor == "end" else 0
 
     @property
     def anchor(self) -> str:
@@ -216,13 +222,12 @@ def _links(record: RunRecord, rows: dict[str, Row]) -> list[Link]:
             needed, row = rows.get(name), rows[wave.name]
             if needed is None or not needed.bars or not row.bars:
                 continue
-            middle = BAR_TOP + BAR_HEIGHT // 2
             found.append(
                 Link(
                     x=round(min(needed.x + needed.width, row.x), 3),
-                    y=needed.y + middle,
+                    y=needed.y + BAR_TOP + BAR_HEIGHT + SPINE,
                     to_x=row.x,
-                    to_y=row.y + middle,
+                    to_y=row.y + BAR_TOP + BAR_HEIGHT // 2,
                     critical=(name, wave.name) in path,
                 )
             )

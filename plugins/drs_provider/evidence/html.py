@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from drs_provider.evidence.duration import ABSENT, clock_text, duration_text, moment_text
-from drs_provider.evidence.gantt import BAR_HEIGHT, BAR_TOP, KINDS, ROW_HEIGHT, gantt, server_strip
+from drs_provider.evidence.gantt import BAR_HEIGHT, BAR_TOP, KINDS, ROW_HEIGHT, SPINE, gantt, server_strip
 from drs_provider.evidence.record import RunRecord
 from drs_provider.evidence.verdict import cards, verdict
 
 __all__ = ["render_html"]
 
+_IN_DURATION = re.compile(r"(?<=\d) (?=[dhms]\b)|(?<=\d [dhm]) (?=\d)")
 _MARKS = {
     "success": "✓",
     "failed": "✕",
@@ -45,7 +47,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        duration=duration_text,
+        duration=lambda seconds: _tight(duration_text(seconds)),
+        tight=_tight,
         clock=clock_text,
         moment=moment_text,
         words=lambda state: str(state).replace("_", " "),
@@ -54,6 +57,11 @@ def _environment() -> Environment:
     )
     environment.globals.update(absent=ABSENT, server_strip=server_strip, kinds=KINDS)
     return environment
+
+
+def _tight(text: str) -> str:
+    # A duration never breaks between its numbers and units.
+    return _IN_DURATION.sub("\u00a0", text)
 
 
 def _tone(state: str) -> str:
@@ -69,7 +77,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "verdict": verdict(record),
         "cards": cards(record),
         "chart": gantt(record),
-        "geometry": {"row": ROW_HEIGHT, "top": BAR_TOP, "bar": BAR_HEIGHT},
+        "geometry": {"row": ROW_HEIGHT, "top": BAR_TOP, "bar": BAR_HEIGHT, "spine": SPINE},
         "spent": [
             {"kind": part.kind, "seconds": part.seconds, "percent": round(part.seconds / total * 100, 2)}
             for part in record.time_spent

@@ -213,8 +213,11 @@ def rto_measured(
 _FINE = ("success", "skipped")
 
 
-def rpo_measured(objective: float | None, servers: Iterable[Server]) -> Measured:
-    """Compare the oldest data of the launched servers with the objective."""
+def rpo_measured(objective: float | None, servers: Iterable[Server], *, recovered: bool) -> Measured:
+    """Compare the oldest data of the launched servers with the objective.
+
+    :param recovered: whether all waves came up: a run that did not recover can miss the objective, and cannot meet it.
+    """
     launched = [server for server in servers if server.ec2_instance_id or server.launch_status == "LAUNCHED"]
     known = [server for server in launched if server.rpo_seconds is not None]
     worst = max(known, key=lambda server: server.rpo_seconds or 0.0, default=None)
@@ -224,10 +227,12 @@ def rpo_measured(objective: float | None, servers: Iterable[Server]) -> Measured
         remark = "no server was launched"
     elif unknown:
         remark = f"the age of the data is not known for {unknown} of {len(launched)} launched servers"
+    elif not recovered:
+        remark = "only the servers that were launched count, and the run did not recover"
     met: bool | None = None
     if objective is not None and worst is not None and worst.rpo_seconds is not None:
         met = worst.rpo_seconds <= objective
-        if met and unknown:
+        if met and (unknown or not recovered):
             met = None
     return Measured(
         objective_seconds=objective,

@@ -60,7 +60,7 @@ def verdict(record: RunRecord) -> Verdict:
     if record.run.state == "running":
         return Verdict("Still going", f"{_sentence(compared(rto))}.", "In progress", "open")
     if rto.achieved_seconds is None:
-        problems = [f"{wave.name}: {wave.reason}" for wave in record.waves if wave.reason]
+        problems = [f"the wave {wave.name} failed: {wave.reason}" for wave in record.waves if wave.reason]
         if record.preflight.state == "failed" and not problems:
             problems = ["preflight found what stands in the way, and nothing was launched"]
         why = "; ".join(problems) or rto.remark or "the run failed"

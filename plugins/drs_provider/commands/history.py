@@ -1,0 +1,121 @@
+"""``drs-plan history``: how long the runs of a plan took, one after the other, against its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from drs_provider.evidence.record import RunRecord
+
+__all__ = ["history", "sparkline"]
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def history(
+    plan: Annotated[str, typer.Argument(help="The plan's name.", show_default=False)],
+    reports_folder: Annotated[
+        str | None, typer.Option(help="Where reports lie: a folder or URL. Default: Airflow's configuration.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="drill, recovery or all.")] = "drill",
+    last: Annotated[int, typer.Option(help="Show so many runs, the newest.", min=1)] = 20,
+    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Show the trend of RTO and RPO over the runs of a plan, oldest first.
+
+    Exit status: 0 the last run recovered and met the plan's objectives as far as they can be judged, 1 it did not, 2
+    there is no report.
+    """
+    import json
+
+    from drs_provider.evidence.storage import reports_of
+    from drs_provider.evidence.storage import reports_folder as configured
+
+    for name, value, allowed in (
+        ("--mode", mode, ("drill", "recovery", "all")),
+        ("--format", output, ("text", "json")),
+    ):
+        if value not in allowed:
+            typer.echo(f"{name} is {value!r}; expected {', '.join(allowed)}", err=True)
+            raise typer.Exit(2)
+    folder = reports_folder or configured()
+    records, problems = reports_of(plan, folder)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    records = [record for record in records if mode in ("all", record.run.mode)][-last:]
+    if not records:
+        typer.echo(f"no report of a {'run' if mode == 'all' else mode} of {plan} in {folder}", err=True)
+        raise typer.Exit(2)
+    if output == "json":
+        typer.echo(json.dumps({"plan": plan, "runs": [_row(record) for record in records]}, indent=2))
+    else:
+        _print(plan, records)
+    newest = records[-1]
+    good = newest.run.state == "success" and newest.rto.met is not False and newest.rpo.met is not False
+    raise typer.Exit(0 if good else 1)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return a line of blocks, from the least to the most; ``·`` for a run without a value.
+
+    :param values: not negative.
+    """
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    # Equal values are drawn in the middle: there is neither a least nor a most.
+    return "".join(
+        "·"
+        if value is None
+        else _LEVELS[round((value - low) / (high - low) * (len(_LEVELS) - 1)) if high > low else len(_LEVELS) // 2]
+        for value in values
+    )
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    return {
+        "run_id": record.run.run_id,
+        "mode": record.run.mode,
+        "state": record.run.state,
+        "started": record.run.started.isoformat() if record.run.started else None,
+        "plan_hash": record.plan.hash,
+        "rto": record.rto.model_dump(exclude={"server"}),
+        "rpo": record.rpo.model_dump(),
+    }
+
+
+def _print(plan: str, records: Sequence[RunRecord]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("Started", "Mode", "State", "Plan"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("RTO", "Objective", "Change", "RPO"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Verdict")
+    before: float | None = None
+    for record in records:
+        achieved = record.rto.achieved_seconds
+        change = None if achieved is None or before is None else achieved - before
+        met = {True: ("met", "green"), False: ("missed", "red"), None: ("not judged", "dim")}[record.rto.met]
+        table.add_row(
+            moment_text(record.run.started),
+            record.run.mode,
+            Text(record.run.state, style="red" if record.run.state == "failed" else ""),
+            record.plan.hash[:8],
+            duration_text(achieved),
+            duration_text(record.rto.objective_seconds),
+            ABSENT if change is None else f"{'+' if change > 0 else ''}{duration_text(change)}",
+            duration_text(record.rpo.achieved_seconds),
+            Text(*met),
+        )
+        before = achieved if achieved is not None else before
+    console.print(Text(plan, style="bold"), Text(sparkline([record.rto.achieved_seconds for record in records])))
+    console.print(table)

@@ -1,0 +1,129 @@
+"""The report as a Markdown summary, for a chat, a ticket or a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
+from drs_provider.evidence.gantt import KINDS
+from drs_provider.evidence.record import RunRecord, Script
+from drs_provider.evidence.verdict import cards, verdict
+
+__all__ = ["render_markdown"]
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+
+
+def render_markdown(record: RunRecord) -> str:
+    """Return the summary.
+
+    :param record: the evidence of a run; every text of it is escaped.
+    """
+    found = verdict(record)
+    run = record.run
+    parts = [
+        f"# {_plain(record.plan.name)}: {found.title.lower()}",
+        f"**{found.badge}.** {_plain(found.detail)}",
+        _table(["", "", ""], [[card.label, f"**{card.value}**", card.note] for card in cards(record)]),
+        "\n".join(
+            [
+                f"- {'Recovery drill' if run.mode == 'drill' else 'Recovery'} `{_code(run.run_id)}`, "
+                f"{_plain(run.trigger)}, started by {_plain(run.triggered_by or 'the schedule')}",
+                f"- {moment_text(run.started)} to {moment_text(record.recovered or run.ended)}",
+                f"- Plan hash `{_code(record.plan.hash)}`"
+                + (
+                    f", **changed during the run** to `{_code(record.plan.changed_to)}`"
+                    if record.plan.changed_to
+                    else ""
+                ),
+            ]
+        ),
+        "## Waves",
+        _waves(record),
+    ]
+    if record.critical_path:
+        chain = " → ".join(
+            f"{duration_text(step.waited_seconds)} → **{_plain(step.wave)}** {duration_text(step.seconds)}"
+            for step in record.critical_path
+        )
+        spent = ", ".join(f"{KINDS[part.kind]} {duration_text(part.seconds)}" for part in record.time_spent)
+        parts += ["## Critical path", f"start → {chain}", f"Spent on: {spent}."]
+    if troubles := _troubles(record):
+        parts += ["## What went wrong", _list(troubles)]
+    if people := _people(record):
+        parts += ["## Approvals and overrides", _list(people)]
+    if record.unread:
+        parts += ["## Not known", _list(f"{_plain(gap.what)}: {_plain(gap.why)}" for gap in record.unread)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _waves(record: RunRecord) -> str:
+    rows = []
+    for wave in record.waves:
+        up = sum(1 for server in wave.servers if server.ec2_instance_id or server.launch_status == "LAUNCHED")
+        ages = [server.rpo_seconds for server in wave.servers if server.rpo_seconds is not None]
+        rows.append(
+            [
+                _plain(wave.name),
+                _plain(", ".join(wave.depends_on)) or ABSENT,
+                wave.state.replace("_", " "),
+                f"{up} of {len(wave.servers)}",
+                duration_text(wave.seconds),
+                duration_text(wave.reached_seconds),
+                duration_text(max(ages, default=None)),
+            ]
+        )
+    return _table(["Wave", "After", "State", "Servers", "Took", "Up after", "Oldest data"], rows)
+
+
+def _troubles(record: RunRecord) -> list[str]:
+    found = [f"Wave {_plain(wave.name)}: {_plain(wave.reason)}" for wave in record.waves if wave.reason]
+    for wave in record.waves:
+        found += [
+            f"Server {_plain(server.hostname or server.source_server_id)} of {_plain(wave.name)}: "
+            f"{_plain(server.reason)}"
+            for server in wave.servers
+            if server.reason
+        ]
+        scripts = [*wave.scripts, *(wave.rollback.scripts if wave.rollback else ())]
+        found += [f"Script {_plain(script.name)}: {_ended(script)}" for script in scripts if script.state == "failed"]
+    found += [f"Preflight: {_plain(f.message)}" for f in record.preflight.findings if f.severity == "error"]
+    left = [*record.termination.left, *(each for wave in record.waves if wave.rollback for each in wave.rollback.left)]
+    return found + [f"Instance `{_code(each.instance_id)}` is still there: {_plain(each.reason)}" for each in left]
+
+
+def _ended(script: Script) -> str:
+    codes = [
+        f"{each.instance_id} exit {each.exit_code}" for each in script.instances if each.exit_code not in (0, None)
+    ]
+    return _plain("; ".join(filter(None, [script.reason or script.status or "failed", *codes])))
+
+
+def _people(record: RunRecord) -> list[str]:
+    found = [
+        f"{_plain(each.where)}: {_plain(each.decision)} by {_plain(each.approver or ABSENT)}, "
+        f"{moment_text(each.ended)}, after {duration_text(each.seconds)}"
+        for each in record.approvals
+    ]
+    return found + [
+        f"{_plain(each.by or ABSENT)} went on in spite of `{_code(each.finding)}`: {_plain(each.reason)}"
+        for each in record.overrides
+    ]
+
+
+def _plain(text: str | None) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join((text or "").split()))
+
+
+def _code(text: str) -> str:
+    return " ".join(text.replace("`", "'").replace("|", "/").split())
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(head), ["---"] * len(head), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

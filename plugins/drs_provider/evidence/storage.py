@@ -1,0 +1,175 @@
+"""Where reports lie: ``<reports folder>/<plan>/<run>/`` with ``report.json``, ``report.html`` and ``summary.md``.
+
+The folder is local, or anything that Airflow's object storage reaches, such as ``s3://aws_default@bucket/reports``. A
+report counts as written when its JSON is there, which is why that is written last, and never half: a local file is put
+in place by a rename, and an object store shows an object once it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from drs_provider.evidence.html import render_html
+from drs_provider.evidence.markdown import render_markdown
+from drs_provider.evidence.record import RunRecord
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+__all__ = [
+    "HTML_NAME",
+    "JSON_NAME",
+    "MARKDOWN_NAME",
+    "StoredReport",
+    "UnreadableReport",
+    "read_report",
+    "report_folder",
+    "reports_folder",
+    "reports_of",
+    "safe_name",
+    "write_report",
+]
+
+JSON_NAME = "report.json"
+HTML_NAME = "report.html"
+MARKDOWN_NAME = "summary.md"
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 120
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """Where the three files of a report lie, each as a path or URL."""
+
+    json: str
+    html: str
+    markdown: str
+
+
+class UnreadableReport(ValueError):
+    """A file that is not the JSON of a report; the message says which file, and why."""
+
+
+def reports_folder() -> str:
+    """Return the folder of ``[drs_provider] reports_folder``: by default ``reports`` under AIRFLOW_HOME."""
+    from airflow.configuration import AIRFLOW_HOME, conf
+
+    return conf.get("drs_provider", "reports_folder", fallback="") or os.path.join(AIRFLOW_HOME, "reports")  # noqa: PTH118
+
+
+def safe_name(text: str) -> str:
+    """Return a plan's name or a run id as the name of a folder on any file system and in any URL.
+
+    What is not safe is replaced, and then a digest of the whole is put at the end: two runs never share a folder.
+    """
+    clean = _UNSAFE.sub("-", text)[:_LONGEST].strip(".-")
+    if clean == text:
+        return text
+    return f"{clean or 'run'}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def report_folder(folder: str, plan: str, run_id: str) -> str:
+    """Return the folder of one run's report, whether it exists or not."""
+    return f"{folder.rstrip('/')}/{safe_name(plan)}/{safe_name(run_id)}"
+
+
+def write_report(record: RunRecord, folder: str | None = None) -> StoredReport:
+    """Write the three files of a report, JSON last; a report of the same run is replaced.
+
+    :param record: the evidence of the run.
+    :param folder: the reports folder; that of the configuration by default.
+    :raises OSError: when the folder cannot be written, or the object store's own error.
+    """
+    return write_files(record, report_folder(folder or reports_folder(), record.plan.name, record.run.run_id))
+
+
+def write_files(record: RunRecord, folder: str) -> StoredReport:
+    """Write the three files of a report into exactly this folder."""
+    root = _path(folder)
+    if _is_local(root):
+        # An object store has no folders, and would take this for the wish to create the bucket.
+        root.mkdir(parents=True, exist_ok=True)
+    texts = {HTML_NAME: render_html(record), MARKDOWN_NAME: render_markdown(record), JSON_NAME: record.to_json()}
+    for name, text in texts.items():
+        _write(root, name, text)
+    return StoredReport(*(str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME)))
+
+
+def read_report(path: str) -> RunRecord:
+    """Read a report again.
+
+    :param path: its JSON file, or the folder that holds it; a path or a URL.
+    :raises FileNotFoundError: when there is none.
+    :raises UnreadableReport: when it is not the JSON of a report.
+    """
+    file = _path(path)
+    if not path.endswith(".json"):
+        file = file / JSON_NAME
+    text = file.read_text(encoding="utf-8")
+    try:
+        return RunRecord.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UnreadableReport(f"{file} is not a report of this version: {where}: {first['msg']}") from None
+
+
+def reports_of(plan: str, folder: str | None = None) -> tuple[list[RunRecord], list[str]]:
+    """Return the reports of a plan's runs, oldest first, and what was wrong with those that could not be read.
+
+    :param plan: the plan's name.
+    :param folder: the reports folder; that of the configuration by default.
+    """
+    root = _path(f"{(folder or reports_folder()).rstrip('/')}/{safe_name(plan)}")
+    records, problems = [], []
+    for run in _folders(root):
+        try:
+            records.append(read_report(str(run)))
+        except FileNotFoundError:
+            # Written at this moment: its JSON comes last.
+            continue
+        except (UnreadableReport, UnicodeDecodeError, OSError) as error:
+            problems.append(f"{run}: {error}")
+    return sorted(records, key=lambda record: record.run.started or record.generated), problems
+
+
+def _path(path: str) -> ObjectStoragePath:
+    from airflow.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(path if "://" in path else f"file://{os.path.abspath(path)}")  # noqa: PTH100
+
+
+def _is_local(path: ObjectStoragePath) -> bool:
+    return path.protocol in ("file", "local")
+
+
+def _folders(root: ObjectStoragePath) -> Iterator[ObjectStoragePath]:
+    try:
+        yield from (entry for entry in sorted(root.iterdir(), key=str) if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _write(root: ObjectStoragePath, name: str, text: str) -> None:
+    target = root / name
+    if not _is_local(target):
+        target.write_bytes(text.encode())
+        return
+    from pathlib import Path
+
+    place = Path(target.path)
+    half = place.with_name(f".{name}.{uuid4().hex}")
+    try:
+        half.write_text(text, encoding="utf-8")
+        half.replace(place)
+    finally:
+        half.unlink(missing_ok=True)
