@@ -241,9 +241,13 @@ class ComposeProject:
 
     def healthy(self, service: str, replica: int = 1) -> bool:
         """Run a service's health check once and return what it says."""
-        kind, *words = [self.translate(service, replica, word) for word in self.services[service]["healthcheck"]["test"]]
+        kind, *words = [
+            self.translate(service, replica, word) for word in self.services[service]["healthcheck"]["test"]
+        ]
         command = words if kind == "CMD" else ["/bin/sh", "-c", words[0]]
-        done = subprocess.run(command, env=self.environment(service, replica), capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=self.environment(service, replica), capture_output=True, timeout=60, check=False
+        )
         return done.returncode == 0
 
     def kill(self, service: str, replica: int) -> None:

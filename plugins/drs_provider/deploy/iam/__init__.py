@@ -3,8 +3,8 @@
 Two set-ups. In one account, Airflow's execution role gets ``orchestration.json``, ``drs-on-behalf.json`` and
 ``reports.json``. With a target account, a role there gets the first two, and ``target-trust.json`` as its trust
 policy; the execution role gets ``assume-target.json`` and ``reports.json``. Where volumes are encrypted with a
-customer-managed key, the role that launches gets ``customer-keys.json`` too. Names in capitals, and the account
-111122223333, are to be replaced.
+customer-managed key, the role that launches gets ``customer-keys.json`` too, and ``failback.json`` where DAGs use
+the failback operators. Names in capitals, and the account 111122223333, are to be replaced.
 
 ``python -m drs_provider.deploy.iam`` writes the files again after a change of the table.
 """
@@ -89,11 +89,13 @@ TRUST: dict[str, Any] = {
 
 def documents() -> dict[str, dict[str, Any]]:
     """Every policy document: file name -> document."""
-    own = [grant for grant in GRANTS if not grant.sid.startswith("Drs")]
+    failback = [grant for grant in GRANTS if grant.need == "failback"]
+    own = [grant for grant in GRANTS if not grant.sid.startswith("Drs") and grant not in failback]
     on_behalf = [grant for grant in GRANTS if grant.sid.startswith("Drs")]
     return {
         "orchestration.json": policy(own),
         "drs-on-behalf.json": policy(on_behalf),
+        "failback.json": policy(failback),
         "target-trust.json": TRUST,
         "assume-target.json": policy(ASSUME),
         "reports.json": policy(REPORTS),

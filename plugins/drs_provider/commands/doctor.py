@@ -1,0 +1,86 @@
+"""``drs-plan doctor``: what is wrong with this installation, and what to do about each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from drs_provider.deploy.doctor import Advice
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    offline: Annotated[bool, typer.Option(help="Ask neither AWS nor Airflow's API server.")] = False,
+    helm_values: Annotated[
+        Path | None,
+        typer.Option(help="Check these values of the official Airflow chart, and nothing else.", exists=True),
+    ] = None,
+    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    strict: Annotated[bool, typer.Option(help="Warnings count as errors.")] = False,
+) -> None:
+    """Look at versions, plans, settings, Airflow and AWS. Exit 0: all is well, 1: an error, 2: cannot look."""
+    if output not in ("text", "json"):
+        raise typer.BadParameter("must be text or json", param_hint="--format")
+    if helm_values:
+        from drs_provider.deploy.doctor.helm_values import check_helm_values
+
+        found = list(check_helm_values(helm_values.read_text(encoding="utf-8")))
+    else:
+        found = list(_examine(offline=offline))
+    if output == "json":
+        typer.echo(json.dumps([advice.as_dict() for advice in found], indent=2))
+    else:
+        for advice in found:
+            typer.echo(str(advice))
+        counts = {level: sum(advice.level == level for advice in found) for level in ("error", "warning")}
+        typer.echo(f"\n{counts['error']} errors, {counts['warning']} warnings")
+    failing = ("error", "warning") if strict else ("error",)
+    raise typer.Exit(1 if any(advice.level in failing for advice in found) else 0)
+
+
+def _examine(*, offline: bool) -> Iterator[Advice]:
+    from airflow.providers.common.compat.sdk import conf
+
+    from drs_provider.dag.folder import plans_folder
+    from drs_provider.deploy.doctor.airflow_settings import check_settings
+    from drs_provider.deploy.doctor.installation import check_installation
+    from drs_provider.deploy.doctor.plan_files import check_bundles, check_dag_files, check_plans, local_dags_folders
+    from drs_provider.deploy.doctor.reachability import check_airflow, check_aws
+    from drs_provider.plan import read_plans
+
+    def option(section: str, key: str) -> str | None:
+        value: Any = conf.get(section, key, fallback=None)
+        return None if value is None else str(value)
+
+    yield from check_installation(Path(option("core", "plugins_folder") or ""))
+    dags_folder = Path(option("core", "dags_folder") or "")
+    bundles = option("dag_processor", "dag_bundle_config_list") or ""
+    folders = local_dags_folders(dags_folder, bundles)
+    yield from check_bundles(bundles)
+    yield from check_dag_files(folders)
+    plans = plans_folder(folders[0] if folders else dags_folder)
+    yield from check_plans(plans)
+    yield from check_settings(option)
+    if offline:
+        return
+    url = (option("api", "base_url") or "http://localhost:8080").rstrip("/")
+    yield from check_airflow(lambda: _health(url), url)
+    yield from check_aws((loaded.plan for loaded in read_plans(plans).plans.values()), _hook)
+
+
+def _health(url: str) -> dict[str, Any]:
+    import httpx
+
+    return dict(httpx.get(f"{url}/api/v2/monitor/health", timeout=5, follow_redirects=True).raise_for_status().json())
+
+
+def _hook(connection: str, region: str) -> Any:
+    from drs_provider.hooks.drs import DrsHook
+
+    return DrsHook(aws_conn_id=connection, region_name=region)

@@ -1,0 +1,30 @@
+"""``drs-plan init``: the files to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["init"]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where dags/, plans/ and airflow-settings.env go.", file_okay=False)],
+) -> None:
+    """Write the two DAG files, a first plan and the settings to add. Files that are there already stay."""
+    from drs_provider.deploy.starter import write_starter
+
+    done = write_starter(folder)
+    for path in done.written:
+        typer.echo(f"written: {path}")
+    for path in done.kept:
+        typer.echo(f"kept:    {path}")
+    typer.echo(f"""
+1. Copy {folder / "dags"} and {folder / "plans"} into Airflow's DAG folder (plans/ inside it), or set
+   AIRFLOW__CORE__DAGS_FOLDER={(folder / "dags").resolve()}
+   AIRFLOW__DRS_PROVIDER__PLANS_FOLDER={(folder / "plans").resolve()}
+2. Add the lines of {folder / "airflow-settings.env"} to the environment of every part of Airflow.
+3. drs-plan rehearse {folder / "plans" / "first-drill.yaml"}
+4. drs-plan doctor""")

@@ -1,0 +1,69 @@
+"""``drs-plan mwaa-sync``: upload a bundle, and say whether the environment must be updated for it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from drs_provider.deploy.mwaa.sync import EnvironmentUpdate
+
+__all__ = ["mwaa_sync"]
+
+
+def mwaa_sync(
+    bundle: Annotated[Path, typer.Argument(help="The folder that mwaa-bundle wrote.", exists=True, file_okay=False)],
+    bucket: Annotated[str, typer.Option(help="The environment's bucket.")],
+    environment: Annotated[
+        str, typer.Option(help="The environment's name: then its Airflow options are compared too.")
+    ] = "",
+    region: Annotated[str | None, typer.Option(help="The environment's region.")] = None,
+    delete: Annotated[bool, typer.Option(help="Remove what is under dags/ and not in the bundle.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Change nothing.")] = False,
+) -> None:
+    """Upload what changed, and print what the environment must be updated for: never a plan. Exit 2: AWS refused."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from drs_provider.deploy.mwaa.sync import EnvironmentUpdate, environment_options, synchronise
+
+    try:
+        done = synchronise(boto3.client("s3", region_name=region), bundle, bucket, delete=delete, dry_run=dry_run)
+        options = {}
+        if environment:
+            options = environment_options(boto3.client("mwaa", region_name=region), environment)
+    except (BotoCoreError, ClientError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    sent, removed = ("would be sent", "would be removed") if dry_run else ("sent", "removed")
+    for key in done.sent:
+        typer.echo(f"{sent}: {key}")
+    for key in done.extra:
+        typer.echo(f"{removed}: {key}" if key in done.removed else f"not in the bundle: {key} (--delete removes it)")
+    typer.echo(f"unchanged: {len(done.same)}")
+    if any(key.startswith("dags/") for key in done.sent):
+        typer.echo("Plans and DAG files: Airflow reads them within about a minute, without an update.")
+    update = EnvironmentUpdate.between(bundle, done, options if environment else None)
+    _print_update(update, environment or "NAME")
+
+
+def _print_update(update: EnvironmentUpdate, environment: str) -> None:
+    if not update.needed:
+        typer.echo("No update of the environment is needed.")
+        return
+    typer.echo("An update of the environment is needed; it takes 20 to 30 minutes, and not while a plan runs:")
+    # The default strategy stops the tasks that run.
+    command = ["aws", "mwaa", "update-environment", "--name", environment, "--worker-replacement-strategy", "GRACEFUL"]
+    for key, version in update.files.items():
+        typer.echo(f"  {key} changed")
+        command += [f"--{key.partition('.')[0]}-s3-object-version", version or "VERSION"]
+    for name, value in update.options.items():
+        typer.echo(f"  the option {name} should be {value}")
+    if update.options:
+        # An update replaces all options: those that are right must be said again.
+        command += ["--airflow-configuration-options", json.dumps(update.all_options)]
+    typer.echo(shlex.join(command))
