@@ -22,6 +22,10 @@ class _QuietHandler(MotoRequestHandler):
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """Print nothing."""
 
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """End the connection that a fault drops: kept open, the client would wait for its read time-out."""
+        self.close_connection = True
+
 
 class SimulatorServer:
     """The simulator behind one endpoint for every service.
