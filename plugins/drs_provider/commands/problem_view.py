@@ -22,7 +22,7 @@ def print_problems(problems: Iterable[Problem], console: Console) -> None:
     """Print problems with their source lines."""
     for problem in problems:
         place = f"{problem.file}:{problem.line}:{problem.column}"
-        path = f" {problem.path}" if problem.path else ""
+        path = f" {_printable(problem.path)}:" if problem.path else ""
         console.print(Text.assemble((place, "bold"), (path, "cyan"), " ", (_printable(problem.message), "red")))
         if problem.source.strip():
             line, column = _cut(problem.source, problem.column - 1)

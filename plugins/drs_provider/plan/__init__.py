@@ -1,6 +1,7 @@
 """The plan file: from YAML to a model that cannot be wrong. Imports neither Airflow nor an AWS library.
 
-``load_plan(path)`` reads one file, ``read_plans(folder)`` a folder, ``find_plan(folder, name)`` the one plan that a worker needs.
+``load_plan(path)`` reads one file, ``read_plans(folder)`` a folder, ``find_plan(folder, name)`` the one plan that a
+worker needs.
 """
 
 from drs_provider.plan.durations import format_duration, parse_duration

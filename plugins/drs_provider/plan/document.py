@@ -1,8 +1,8 @@
 """A YAML file as plain data, with the place of every key and value, and without YAML's surprises.
 
-One pass over libyaml's events, without recursion, makes the data and keeps the marks that libyaml gives anyway. What PyYAML's
-own constructor would pass over in silence is a problem here: a key that stands twice, a word or a number that YAML 1.1 and
-1.2 read differently, a tag, an alias that expands without bound.
+One pass over libyaml's events, without recursion, makes the data and keeps the marks that libyaml gives anyway. What
+PyYAML's own constructor would pass over in silence is a problem here: a key that stands twice, a word or a number that
+YAML 1.1 and 1.2 read differently, a tag, an alias that expands without bound.
 """
 
 from __future__ import annotations
@@ -14,8 +14,19 @@ from typing import Any
 import yaml
 
 from drs_provider.plan.nearest import nearest
+from drs_provider.plan.plain import FIRST, WORDS, read_plain
 
-__all__ = ["Document", "Node", "Trouble", "read_document", "reads_as_text", "top_level_name"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "Document",
+    "EventParser",
+    "Node",
+    "Trouble",
+    "Unreadable",
+    "decode",
+    "read_document",
+]
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -25,29 +36,8 @@ MAX_PROBLEMS = 100
 FREE_FORM = "args"
 """Under this key a null is a value: it goes to somebody else's code. Anywhere else a null is a forgotten value."""
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+EventParser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_WORDS: dict[str, bool | None] = {"": None, "~": None} | {
-    form: value
-    for word, value in (("true", True), ("false", False), ("null", None))
-    for form in (word, word.title(), word.upper())
-}
-_ON_OFF = {
-    form: value
-    for word, value in (("yes", "true"), ("on", "true"), ("no", "false"), ("off", "false"))
-    for form in (word, word.title(), word.upper())
-}
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
-_DECIMAL = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
-_SURPRISES = [
-    (re.compile(r"[-+]?0[0-9_]+"), "a number with a leading zero, octal to some readers"),
-    (re.compile(r"[-+]?0(x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)"), "a hexadecimal, octal or binary number"),
-    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"), "a number in base 60 to YAML 1.1"),
-    (re.compile(r"[-+]?[0-9][0-9_]*\.?[0-9_]*([eE][-+]?[0-9]+)?"), "a number that not every reader takes for one"),
-    (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?"), "a date to YAML 1.1"),
-    (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), "not a finite number to some readers"),
-    (re.compile(r"="), "a special word of YAML 1.1"),
-]
 _HINTS = [
     ("cannot start any token", "quote a text that starts with a special character, and indent with spaces, not tabs"),
     ("mapping values are not allowed", "quote a text that contains a colon and a space, and check the indentation"),
@@ -57,13 +47,6 @@ _HINTS = [
     ("expected ',' or ']'", "a closing bracket or a comma is missing"),
     ("expected ',' or '}'", "a closing brace or a comma is missing"),
 ]
-
-
-def reads_as_text(text: str) -> bool:
-    """Whether an unquoted scalar is text to every reader of YAML."""
-    if text in _WORDS or text in _ON_OFF or _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
-        return False
-    return not any(pattern.fullmatch(text) for pattern, _ in _SURPRISES)
 
 
 class Node:
@@ -176,7 +159,7 @@ class _Builder:
     def run(self) -> Node:
         if re.search(r"^%TAG", self.text, re.MULTILINE):
             raise Unreadable("declares a tag: a plan file has none")
-        parser = _Loader(self.text)
+        parser = EventParser(self.text)
         root: Node | None = None
         try:
             while True:
@@ -246,37 +229,14 @@ class _Builder:
         weight = 1 + len(text) // 32
         self.grow(weight, event.start_mark)
         value: Any = text
-        if event.style is None or event.style == "":
-            first = text[:1]
-            if text in _WORDS:
-                value = _WORDS[text]
-            elif first in "0123456789-+." or text in _ON_OFF or first == "=":
-                value = self.number(text, event)
+        if not event.style and (text[:1] in FIRST or text in WORDS):
+            value, complaint = read_plain(text)
+            if complaint:
+                self.trouble(event.start_mark, complaint, len(text))
         node = Node(value, event.start_mark, event.end_mark, weight)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
-
-    def number(self, text: str, event: Any) -> Any:
-        """A plain scalar that may be something else than the text it looks like."""
-        if _INTEGER.fullmatch(text):
-            return int(text)
-        if _DECIMAL.fullmatch(text):
-            return float(text)
-        if text in _ON_OFF:
-            said = _ON_OFF[text]
-            self.trouble(
-                event.start_mark,
-                f'unquoted {text} is {said} to some readers of YAML and text to others: write {said}, or "{text}"',
-                len(text),
-            )
-            return text
-        for pattern, what in _SURPRISES:
-            if pattern.fullmatch(text):
-                shown = text if len(text) <= 40 else f"{text[:40]}…"
-                self.trouble(event.start_mark, f'unquoted {shown} is {what}: write "{shown}"', len(text))
-                break
-        return text
 
     def start(self, event: Any, mapping: bool) -> None:
         if event.tag is not None:
@@ -313,7 +273,7 @@ class _Builder:
         if name in self.anchors:
             raise Unreadable(f"has the alias *{name} inside its own anchor", mark.line, mark.column)
         self.trouble(mark, f"there is no anchor &{name}{nearest(name, self.anchors)}", len(name) + 1)
-        return Node(None, mark, event.end_mark, 1)
+        return Node("", mark, event.end_mark, 1)
 
     def add(self, node: Node, event: Any) -> None:
         """Put a finished value where it belongs in the container that is open."""
@@ -371,38 +331,3 @@ class _Builder:
                     into.children[key] = node
                     into.value[key] = node.value
                     into.key_marks[key] = source.key_marks[key]
-
-
-def top_level_name(data: bytes) -> str | None:
-    """The value of the key ``name`` at the top of a file, parsed no further than that.
-
-    :param data: the file's bytes.
-    :return: the name; empty if the file has none or is not valid; ``None`` if only reading all of it can tell.
-    """
-    try:
-        parser = _Loader(decode(data))
-    except (Unreadable, yaml.YAMLError):
-        return ""
-    depth, key, is_key = 0, "", True
-    try:
-        while True:
-            event = parser.get_event()
-            kind = type(event)
-            if kind is yaml.StreamEndEvent or depth > MAX_DEPTH:
-                return ""
-            if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-                depth -= 1
-            if depth == 1:
-                if is_key:
-                    key = event.value if kind is yaml.ScalarEvent else ""
-                    if key == "<<" or kind is yaml.AliasEvent:
-                        return None
-                elif key == "name":
-                    return event.value if kind is yaml.ScalarEvent else None
-                is_key = not is_key
-            if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                depth += 1
-    except yaml.YAMLError:
-        return ""
-    finally:
-        parser.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from drs_provider.plan.durations import format_duration
@@ -64,7 +65,7 @@ def _mermaid(plan: RecoveryPlan) -> str:
 
 def _dot(plan: RecoveryPlan) -> str:
     chain, _ = critical_path(plan)
-    on_path = set(zip(chain, chain[1:], strict=False))
+    on_path = set(pairwise(chain))
     lines = [f'digraph "{plan.name}" {{', "  rankdir=LR;", "  node [shape=box];"]
     lines += [f'  "{wave.name}"{" [penwidth=2]" if wave.name in chain else ""};' for wave in plan.waves]
     for wave in plan.waves:

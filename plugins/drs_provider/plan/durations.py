@@ -1,4 +1,4 @@
-"""Durations as people write them in a plan file: ``30s``, ``45m``, ``2h``, ``1h30m``, ``1d`` or ISO 8601 (``PT45M``)."""
+"""Durations as people write them in a plan: ``30s``, ``45m``, ``2h``, ``1h30m``, ``1d``; or ISO 8601, ``PT45M``."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def effective_waves(waves: Iterable[Wave], defaults: Defaults, rpo: timedelta | 
 
     :param waves: as the file gives them.
     :param defaults: the plan's ``defaults``.
-    :param rpo: the recovery point objective: the ``max_replication_lag`` where neither the wave nor ``defaults`` gives one.
+    :param rpo: the recovery point objective, the ``max_replication_lag`` if neither wave nor ``defaults`` has one.
     :return: the waves in the same order, with nothing left to look up in ``defaults``.
     """
     for_waves = {key: value for key in WAVE_KEYS if (value := getattr(defaults, key)) is not None}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,12 +17,21 @@ from drs_provider.plan.nearest import nearest
 from drs_provider.plan.problems import Problem
 from drs_provider.plan.scalars import PATTERNS
 
-__all__ = ["explain", "located", "written_path"]
+__all__ = ["Objection", "explain", "located", "written_path"]
 
 MOST = 200
 """Problems of one kind that are reported for one file."""
 
 Location = tuple[str | int, ...]
+
+
+class Objection(NamedTuple):
+    """A key path, what is wrong there, and whether it is the key that is wrong and not its value."""
+
+    location: Location
+    message: str
+    at_key: bool = False
+
 
 _KINDS = {
     "string_type": "text",
@@ -51,7 +61,7 @@ def explain(document: Document, error: ValidationError | None, file: str) -> lis
     :param file: the file's path, for the problems.
     :return: problems by their place. What the YAML is to blame for is not reported a second time.
     """
-    lines = document.text.splitlines() if document.text else []
+    lines = document.text.splitlines()
     blamed = {trouble.path for trouble in document.troubles if trouble.path}
     found = [
         _problem(file, lines, trouble.line, trouble.column, trouble.path, trouble.message, trouble.length)
@@ -59,37 +69,38 @@ def explain(document: Document, error: ValidationError | None, file: str) -> lis
     ]
     if document.root is not None:
         data = document.root.value
-        for location, message in (*_of_schema(error, data), *_of_rules(data)):
-            if location not in blamed:
-                found.append(located(document, lines, file, location, message))
+        objections = (*_of_schema(error, data), *_of_rules(data))
+        found += [located(document, lines, file, each) for each in objections if each.location not in blamed]
     unique = {(problem.line, problem.column, problem.message): problem for problem in reversed(found)}
     return sorted(unique.values())
 
 
-def located(document: Document, lines: list[str], file: str, location: Location, message: str) -> Problem:
-    """A problem at the value of a key path, or at the nearest part around it that the file has."""
+def located(document: Document, lines: list[str], file: str, objection: Objection) -> Problem:
+    """A problem at the value or the key of a key path, or at the nearest part around it that the file has."""
     node: Node | None = document.root
-    start, end = (node.start, node.end) if node else (None, None)
-    for step in location:
+    start: Any = node.start if node else None
+    end: Any = node.end if node else None
+    for step in objection.location:
         children = node.children if node is not None else None
         if node is not None and isinstance(children, dict) and step in children:
             key, node = node.key_marks[str(step)], children[str(step)]
-            # A container is shown by its key: its own mark is the first key inside it.
-            start, end = key if isinstance(node.children, dict) else (node.start, node.end)
+            # A container is shown by its key: its own mark is that of the first key inside it.
+            by_key = isinstance(node.children, dict) or (objection.at_key and step is objection.location[-1])
+            start, end = key if by_key else (node.start, node.end)
         elif isinstance(children, list) and isinstance(step, int) and step < len(children):
             node = children[step]
             start, end = node.start, node.end
         else:
-            node = None
             break
-    return _problem(file, lines, start.line, start.column, location, message, _length(start, end, lines))
+    length = _length(start, end, lines)
+    return _problem(file, lines, start.line, start.column, objection.location, objection.message, length)
 
 
 def _length(start: Any, end: Any, lines: list[str]) -> int:
     if start.line >= len(lines):
         return 1
     stop = end.column if end.line == start.line else len(lines[start.line])
-    return max(stop - start.column, 1)
+    return max(int(stop - start.column), 1)
 
 
 def _problem(
@@ -99,23 +110,22 @@ def _problem(
     return Problem(file, line + 1, column + 1, written_path(location), message, length, source)
 
 
-def _of_rules(data: Any) -> Iterator[tuple[Location, str]]:
-    for number, finding in enumerate(rules.everywhere(data)):
-        if number >= MOST:
-            break
-        yield finding.location, finding.message
+def _of_rules(data: Any) -> Iterator[Objection]:
+    for finding in islice(rules.everywhere(data), MOST):
+        yield Objection(finding.location, finding.message)
 
 
-def _of_schema(error: ValidationError | None, data: Any) -> Iterator[tuple[Location, str]]:
+def _of_schema(error: ValidationError | None, data: Any) -> Iterator[Objection]:
     if error is None:
         return
     for detail in error.errors(include_url=False)[:MOST]:
-        if detail["type"] == rules.RULE_ERROR:
-            continue
-        location = _in_file(detail["loc"])
-        if detail["input"] is None and detail["type"] != "missing":
-            continue
-        yield _worded(location, detail, data)
+        kind, found = detail["type"], detail["input"]
+        said_better_by_a_rule = kind == rules.RULE_ERROR
+        said_of_the_yaml = found is None and kind != "missing"
+        # Of a list whose items are all wrong, pydantic adds that it is too short.
+        said_of_the_items = kind == "too_short" and bool(found)
+        if not (said_better_by_a_rule or said_of_the_yaml or said_of_the_items):
+            yield _worded(detail, data)
 
 
 def _in_file(location: Location) -> Location:
@@ -123,41 +133,46 @@ def _in_file(location: Location) -> Location:
     steps: list[str | int] = []
     for index, step in enumerate(location):
         member = index >= 2 and location[index - 2] == "health_checks" and isinstance(location[index - 1], int)
-        if not member and not (isinstance(step, str) and step in ("<word>", "<instances>", "[key]")):
+        if not member and step not in ("<word>", "<instances>", "[key]"):
             steps.append(step)
     return tuple(steps)
 
 
-def _worded(location: Location, detail: ErrorDetails, data: Any) -> tuple[Location, str]:
+def _worded(detail: ErrorDetails, data: Any) -> Objection:
     kind, context, found = detail["type"], detail.get("ctx", {}), detail["input"]
+    location = _in_file(detail["loc"])
+    at_key = detail["loc"][-1:] == ("[key]",)
     name = str(location[-1]) if location else "the plan"
     if kind == "extra_forbidden":
         allowed = _keys_at(location[:-1], data)
         near = nearest(name, allowed) or f"; known here: {', '.join(allowed)}"
-        return location, f"unknown key {name[:80]}{near}"
+        return Objection(location, f"unknown key {name[:80]}{near}", at_key=True)
     if kind == "missing":
-        return location[:-1], f"needs the key {name}"
-    if kind in _KINDS:
-        return location, f"expected {_KINDS[kind]}, found {_shown(found)}{_remedy(kind, found)}"
-    if kind == "literal_error":
-        choices = str(context["expected"]).replace("'", "")
-        near = nearest(str(found), choices.replace(" or ", ", ").split(", ")) if isinstance(found, str) else ""
-        return location, f"expected {choices}, found {_shown(found)}{near}"
-    if kind == "union_tag_invalid":
-        choices = str(context["expected_tags"]).replace("'", "")
-        wrong = str(context["tag"])
-        return (*location, "type"), f"expected {choices}, found {wrong[:80]}{nearest(wrong, choices.split(', '))}"
+        return Objection(location[:-1], f"needs the key {name}")
     if kind == "union_tag_not_found":
-        return location, "needs the key type: instance_status, ssm_online, tcp or http"
-    if kind == "string_pattern_mismatch":
+        return Objection(location, "needs the key type: instance_status, ssm_online, tcp or http")
+    if kind == "union_tag_invalid":
+        choices, wrong = str(context["expected_tags"]).replace("'", ""), str(context["tag"])
+        message = f"expected {choices}, found {_shown(wrong)}{nearest(wrong, choices.split(', '))}"
+        return Objection((*location, "type"), message)
+    if kind in _KINDS:
+        message = f"expected {_KINDS[kind]}, found {_shown(found)}{_remedy(kind, found)}"
+    elif kind == "literal_error":
+        choices = str(context["expected"]).replace("'", "")
+        near = nearest(str(found), choices.replace(" or ", ", ").split(", "))
+        other = ", or a mapping with tags or instance_ids" if choices == "recovery_instances" else ""
+        message = f"expected {choices}{other}, found {_shown(found)}{near}"
+    elif kind == "string_pattern_mismatch":
         expected = PATTERNS.get(str(context["pattern"]), f"text that matches {context['pattern']}")
-        return location, f"expected {expected}; found {_shown(found)}"
-    if kind in ("duration", "schedule", "timezone", "share"):
-        return location, f"{_shown(found)} {detail['msg']}"
-    if kind in ("too_short", "string_too_short"):
-        return location, "must not be empty"
-    message = detail["msg"].replace("Input should", "should").replace("String should", "should")
-    return location, f"{message}; found {_shown(found)}"
+        message = f"expected {expected}; found {_shown(found)}"
+    elif kind in ("duration", "schedule", "timezone", "share"):
+        message = f"{_shown(found)} {detail['msg']}"
+    elif kind in ("too_short", "string_too_short"):
+        message = "must not be empty"
+    else:
+        reason = detail["msg"].removeprefix("Input ").removeprefix("String ")
+        message = f"{reason}; found {_shown(found)}"
+    return Objection(location, message, at_key)
 
 
 def _shown(value: Any) -> str:
@@ -175,16 +190,16 @@ def _remedy(kind: str, found: Any) -> str:
         return ": put it in quotes"
     if kind in ("tuple_type", "frozen_set_type") and isinstance(found, (str, dict)):
         return f": write [{found[:40]}]" if isinstance(found, str) else ": put - before each item"
-    if kind in ("int_type", "bool_type") and isinstance(found, str) and found[:20].lower() in ("true", "false"):
-        return ": write it without quotes"
-    return ""
+    quoted_word = kind == "bool_type" and found in ("true", "false")
+    quoted_number = kind == "int_type" and isinstance(found, str) and found[:9].isdigit()
+    return ": write it without quotes" if quoted_word or quoted_number else ""
 
 
 def _keys_at(location: Location, data: Any) -> list[str]:
     """The keys that the part of a plan at a key path may have."""
     models: list[type[BaseModel]] = [RecoveryPlan]
     for step in location:
-        data = data[step] if isinstance(data, (dict, list)) else None
+        data = data[step]
         if isinstance(step, str) and models and step in models[0].model_fields:
             models = list(_models_in(models[0].model_fields[step].annotation))
         if len(models) > 1 and isinstance(data, dict):

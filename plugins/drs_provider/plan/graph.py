@@ -35,8 +35,8 @@ def find_cycle(graph: Mapping[str, Iterable[str]]) -> list[str] | None:
 def levels(plan: RecoveryPlan) -> list[list[str]]:
     """The waves by the earliest moment that each can start.
 
-    :return: lists of wave names in the file's order. Level 0 depends on nothing; each other wave stands one level after the
-        last of the waves that it depends on.
+    :return: lists of wave names in the file's order. Level 0 depends on nothing; each other wave stands one level
+        after the last of the waves that it depends on.
     """
     level: dict[str, int] = {}
     graph = {wave.name: wave.depends_on for wave in plan.waves}
@@ -67,7 +67,8 @@ def dependents(plan: RecoveryPlan, wave: str) -> list[str]:
 def longest_time(wave: Wave) -> timedelta:
     """The longest that a wave may take: every attempt, script and check up to its limit. Approvals are not counted.
 
-    :return: launch_timeout times the attempts, settle, the timeouts of the scripts one after another, and of the health checks one after another.
+    :return: launch_timeout times the attempts, settle, and the timeouts of the scripts and of the
+        health checks, one after another.
     """
     scripts = (*wave.pre_launch, *wave.post_launch)
     spent = wave.launch_timeout * (1 + wave.retries) + wave.settle

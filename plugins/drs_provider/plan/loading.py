@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from drs_provider.plan.document import MAX_BYTES, Document, read_document, top_level_name
+from drs_provider.plan.document import MAX_BYTES, Document, read_document
 from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.peek import top_level_name
 from drs_provider.plan.problems import PlanError, Problem
 
 __all__ = ["LoadedPlan", "PlanFolder", "find_plan", "load_plan", "plan_files", "plan_hash", "read_plans"]
@@ -40,8 +41,8 @@ class PlanFolder:
 def plan_hash(plan: RecoveryPlan) -> str:
     """A hash of what a plan means.
 
-    Comments, the order of keys, the spelling of a duration, the order where order has no meaning (waves, tags, ``depends_on``)
-    and whether a value stands in ``defaults`` or on the wave do not change it; every value does.
+    Comments, the order of keys, the spelling of a duration, the order where order has no meaning (waves, tags,
+    ``depends_on``) and whether a value stands in ``defaults`` or on the wave do not change it; every value does.
 
     :return: SHA-256 in hexadecimal.
     """
@@ -106,9 +107,9 @@ def read_plans(folder: str | Path) -> PlanFolder:
     """Read every plan file of a folder.
 
     :param folder: a folder; see :func:`plan_files`.
-    :return: the valid plans by name, and the problems of the files that are not valid. Of two valid files with one name,
-        the one whose file name is the plan's name is the plan, else the first; the other is a problem. Never raises for
-        what the folder holds or does not hold.
+    :return: the valid plans by name, and the problems of the files that are not valid. Of two valid files with one
+        name, the one whose file name is the plan's name is the plan, else the first; the other is a problem. Never
+        raises for what the folder holds or does not hold.
     """
     try:
         files = plan_files(folder)
@@ -147,16 +148,16 @@ def _taken(loaded: LoadedPlan, other: Path) -> Problem:
         document = Document("", None, [])
     if document.root is None:
         return Problem(str(loaded.path), 1, 1, "name", message)
-    from drs_provider.plan.explain import located
+    from drs_provider.plan.explain import Objection, located
 
-    return located(document, document.text.splitlines(), str(loaded.path), ("name",), message)
+    return located(document, document.text.splitlines(), str(loaded.path), Objection(("name",), message))
 
 
 def find_plan(folder: str | Path, name: str) -> LoadedPlan | None:
     """Find one plan of a folder without reading the others: what :func:`read_plans` would have under that name.
 
-    A worker does this before each task. Where the file is called as its plan, only that file is opened; else each file is
-    searched for the name, and only those that hold it are parsed, up to their top-level ``name``.
+    A worker does this before each task. Where the file is called as its plan, only that file is opened; else each file
+    is searched for the name, and only those that hold it are parsed, up to their top-level ``name``.
 
     :param folder: a folder; see :func:`plan_files`.
     :param name: the plan's name.

@@ -1,6 +1,6 @@
 """The recovery plan: what a plan file says, as frozen models that hold every rule of the format.
 
-After validation the plan's ``defaults`` stand on its waves and scripts: whoever reads a wave needs to look nowhere else.
+After validation the plan's ``defaults`` stand on its waves and scripts: who reads a wave needs to look nowhere else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The rules that no single value can break: between the keys of one part, and between the parts of a plan.
 
-Each rule reads models and the raw data of a file alike. So the models refuse what breaks a rule, whoever builds them, and the
-loader reports every broken rule of a file even where other values of it are wrong: a rule passes over what it cannot read.
+Each rule reads models and the raw data of a file alike. So the models refuse what breaks a rule, whoever builds them,
+and the loader reports every broken rule of a file even where other values of it are wrong: a rule passes over what it
+cannot read.
 """
 
 from __future__ import annotations

@@ -68,14 +68,13 @@ Tags = Annotated[
 def _duration(value: Any, *, positive: bool) -> timedelta:
     if isinstance(value, bool) or not isinstance(value, (str, int, float, timedelta)):
         raise PydanticCustomError("duration", "is not a duration: write 30s, 45m, 2h, 1h30m, or ISO 8601 such as PT45M")
-    if not isinstance(value, timedelta):
-        try:
-            value = parse_duration(str(value))
-        except ValueError as error:
-            raise PydanticCustomError("duration", "{reason}", {"reason": str(error)}) from error
-    if value < timedelta(0) or (positive and not value):
+    try:
+        duration = value if isinstance(value, timedelta) else parse_duration(str(value))
+    except ValueError as error:
+        raise PydanticCustomError("duration", "{reason}", {"reason": str(error)}) from error
+    if duration < timedelta(0) or (positive and not duration):
         raise PydanticCustomError("duration", "must be longer than zero")
-    return value
+    return duration
 
 
 _written = PlainSerializer(format_duration, when_used="json-unless-none")

@@ -1,7 +1,7 @@
-"""The drill's schedule and time zone, checked with the libraries that Airflow itself uses and without importing Airflow.
+"""The drill's schedule and time zone, checked with the libraries that Airflow itself uses, without importing Airflow.
 
-Airflow's ``CronTriggerTimetable`` looks a preset up in its own table, reads the expression with croniter and the time zone
-from the IANA database. The table is repeated here because importing it would import Airflow (about a second).
+Airflow's ``CronTriggerTimetable`` looks a preset up in its own table, reads the expression with croniter and the time
+zone from the IANA database. The table is repeated here because importing it would import Airflow (about a second).
 """
 
 from __future__ import annotations

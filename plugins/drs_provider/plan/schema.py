@@ -1,12 +1,14 @@
-"""The JSON Schema of plan files, made from the models: what an editor needs to complete and to check a plan as it is typed."""
+"""The JSON Schema of plan files, made from the models: an editor completes and checks a plan with it as it is typed."""
 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from drs_provider.plan.durations import format_duration
 from drs_provider.plan.models import RecoveryPlan
 
 __all__ = ["plan_schema", "schema_text"]
@@ -32,10 +34,13 @@ class _Generator(GenerateJsonSchema):
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
         made = super().default_schema(schema)
-        # A part's default is what the defaults of its own keys say; a duration's is in its description.
-        if not isinstance(made.get("default"), (str, int)) or made.get("default") is None:
+        # The default of a part is what the defaults of its own keys say, and null is no value of a plan file.
+        if not isinstance(made.get("default"), (str, int)):
             made.pop("default", None)
         return made
+
+    def encode_default(self, dft: Any) -> Any:
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
 def plan_schema() -> dict[str, Any]:

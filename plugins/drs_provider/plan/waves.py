@@ -182,7 +182,7 @@ class Wave(PlanModel):
         """How many of the wave's servers must launch.
 
         :param total: how many servers the wave has, once its selectors are resolved.
-        :return: ``min_launched`` as a count, a percentage rounded up; ``None`` where the plan leaves it to ``critical``.
+        :return: ``min_launched`` as a count, a percentage rounded up; ``None`` where ``critical`` decides.
         """
         if self.min_launched is None or isinstance(self.min_launched, int):
             return self.min_launched

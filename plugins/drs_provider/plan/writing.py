@@ -7,11 +7,12 @@ from typing import Any
 import yaml
 
 from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.plain import reads_as_text
 
 __all__ = ["MODELINE", "dump_plan"]
 
 MODELINE = "# yaml-language-server: $schema=./schema.json"
-"""The first line of a plan file: the YAML extension of VS Code completes and checks the file by the schema beside it."""
+"""The first line of a plan file: by it, VS Code's YAML extension completes and checks the file."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -26,8 +27,6 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     """Quoted wherever the plan format, stricter than PyYAML, would not read a plain text as that text."""
-    from drs_provider.plan.document import reads_as_text
-
     style = None if reads_as_text(value) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
@@ -39,7 +38,8 @@ def dump_plan(plan: RecoveryPlan) -> str:
     """Write a plan as a plan file.
 
     :param plan: a valid plan. Its defaults stand on its waves and scripts, and are written there.
-    :return: YAML, with the modeline; :func:`~drs_provider.plan.load_plan` reads it back to an equal plan, apart from ``defaults``.
+    :return: YAML, with the modeline; :func:`~drs_provider.plan.load_plan` reads it back to an equal plan, apart from
+        ``defaults``.
     """
     data: dict[str, Any] = plan.model_dump(mode="json", exclude={"defaults"}, exclude_defaults=True)
     data = {"version": plan.version, **data}
