@@ -26,6 +26,7 @@ from moto.core.utils import get_service_model, service_name_from_moto_package_na
 from moto.iam.models import get_account_id_from
 from werkzeug.exceptions import HTTPException, NotFound
 
+from drs_provider.simulator import permissions
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.faults import Fault
 
@@ -39,6 +40,9 @@ _REGION = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/")
 _XML_CODE = re.compile(r"<Code>([^<]+)</Code>")
 #: Not API calls: the simulator's and moto's own pages, and the instance metadata service.
 _NOT_AWS = {"moto_api", "_internal", "instance_metadata"}
+#: Where IAM's names differ from the API's.
+_IAM_PREFIX = {"service-quotas": "servicequotas"}
+_IAM_ACTION = {"ListObjectsV2": "ListBucket", "ListObjects": "ListBucket", "HeadObject": "GetObject"}
 #: Statuses of errors that no service model declares.
 _STATUS = {
     "ThrottlingException": 429,
@@ -84,7 +88,11 @@ class Entry:
             return call.fail(early[0])
         limits = [fault.page_size for fault in faults if fault.page_size is not None]
         token = page_limit.set(min(limits) if limits else None)
+        caller = call.caller() if simulation.scenario.iam else None
+        who = permissions.caller.set(caller)
         try:
+            if caller is not None and not call.allowed(caller):
+                return call.fail(call.denial())
             with simulation.clock.lock:
                 simulation.clock.run_due()
                 result = self.handler(request, full_url, headers)
@@ -99,6 +107,7 @@ class Entry:
             raise
         finally:
             page_limit.reset(token)
+            permissions.caller.reset(who)
         late = [fault for fault in faults if fault.error or fault.reset]
         if late:
             return call.fail(late[0], faults)
@@ -121,6 +130,34 @@ class _Call:
         self.region = region.group(1) if region else simulation.scenario.region
         self.account = _account(simulation, request)
         self.operation, self.params = _operation(self.service, request)
+
+    def caller(self) -> permissions.Caller:
+        """Whoever signed it."""
+        key = _ACCESS_KEY.search(self.request.headers.get("Authorization", ""))
+        return permissions.Caller.of(self.account, self.region, key.group(1) if key else "", self.request.headers)
+
+    def allowed(self, caller: permissions.Caller) -> bool:
+        """Whether IAM lets the caller do it; everybody may ask who they are."""
+        if self.operation == "GetCallerIdentity":
+            return True
+        action = f"{_IAM_PREFIX.get(self.service, self.service)}:{_IAM_ACTION.get(self.operation, self.operation)}"
+        context = permissions.request_context(self.params, self.region)
+        arns = permissions.resources(self.service, self.operation, self.params, self.account, self.region)
+        if any(not caller.may(action, arn, context) for arn in arns):
+            return False
+        # Tags of a job that is to be are tags all the same.
+        sets_tags = self.service == "drs" and self.operation != "TagResource" and self.params.get("tags")
+        return not sets_tags or caller.may(
+            "drs:TagResource", f"arn:aws:drs:{self.region}:{self.account}:job/*", context
+        )
+
+    def denial(self) -> Fault:
+        """The answer to a caller who may not do it, in the service's own words."""
+        code = {"ec2": "UnauthorizedOperation", "sns": "AuthorizationError"}.get(self.service)
+        if code is None:
+            code = "AccessDenied" if self.service in ("s3", "sts", "iam") else "AccessDeniedException"
+        message = f"User is not authorized to perform: {self.service}:{self.operation}"
+        return Fault(operation=self.operation, error=code, message=message, status=403)
 
     def log(self, status: int, error: str | None) -> None:
         self.simulation.events.call(

@@ -17,18 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import moto.backend_index
 import moto.backends
-import moto.settings
-from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.responses import BaseResponse
 
-from drs_provider.simulator import entry, policy_simulation
+from drs_provider.simulator import entry, instance_times, policy_simulation
 
 if TYPE_CHECKING:
     from drs_provider.simulator.scenario import AccountSpec
     from drs_provider.simulator.simulation import Simulation
 
-__all__ = ["SERVICES", "Service", "enforce_iam", "install", "reset_backends"]
+__all__ = ["SERVICES", "Service", "install", "reset_backends"]
 
 
 @dataclass(frozen=True)
@@ -99,18 +97,13 @@ def install() -> None:
             setattr(BaseBackend, name, property(_through_entry(vars(BaseBackend)[name].fget)))
         policy_simulation.install()
         base_response.get_current_account = entry.account_of_response(BaseResponse.get_current_account)
+        instance_times.install()
         _installed = True
 
 
 def reset_backends() -> None:
     """Empty every service, moto's own too."""
     BackendDict.reset()
-
-
-def enforce_iam(on: bool) -> None:
-    """Let moto evaluate IAM policies for every call, or let everybody do everything."""
-    moto.settings.INITIAL_NO_AUTH_ACTION_COUNT = 0 if on else float("inf")
-    ActionAuthenticatorMixin.request_count = 0
 
 
 def _through_entry(handlers: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:

@@ -67,6 +67,9 @@ class Durations(_Spec):
     cleanup: Duration | None = Field(default=None, description="CLEANUP_START to CLEANUP_END")
     terminate: Duration | None = Field(default=None, description="A TERMINATE job, from its start to its end")
     boot: Duration | None = Field(default=None, description="From LAUNCH_END until the EC2 status checks pass")
+    initiation: Duration | None = Field(default=None, description="INITIATING, of a replication that starts")
+    initial_sync: Duration | None = None
+    rescan: Duration | None = None
 
 
 class SnapshotSpec(_Spec):
@@ -127,6 +130,10 @@ class ServerSpec(_Spec):
     origin_instance: str | None = Field(default=None, pattern=r"^i-[0-9a-f]{8,17}$")
     origin_region: str = "us-east-1"
     origin_account: str | None = Field(default=None, pattern=r"^\d{12}$")
+    failback_client: Duration | None = Field(
+        default=None, description="On premises: the failback client is booted this long after a recovery"
+    )
+    failback_outcome: Outcomes = ["launched"]
     private_ip: str | None = None
     disks: list[int] = Field(default_factory=lambda: [32 * 2**30], description="Bytes of each disk")
 

@@ -54,7 +54,6 @@ class Simulation:
             registration.reset_backends()
             self.scenario = scenario
             self.loaded_at = self.clock.now()
-            registration.enforce_iam(scenario.iam)
             for account, region, site in scenario.sites():
                 for service in registration.SERVICES:
                     service.seed(self, account, region, site)
@@ -123,9 +122,6 @@ def deactivate() -> None:
     global _current
     simulation, _current = _current, None
     if simulation is not None:
-        from drs_provider.simulator import registration
-
-        registration.enforce_iam(False)
         simulation.close()
 
 

@@ -83,8 +83,12 @@ def launch_template_lacks(server: SourceServer) -> list[str]:
     return [name for name, value in needed.items() if not value]
 
 
-def launch_instance(server: SourceServer, stopped: bool, tags: dict[str, str]) -> Any:
-    """Launch a recovery instance in EC2; returns moto's instance."""
+def launch_instance(server: SourceServer, target: Any, stopped: bool, tags: dict[str, str]) -> Any:
+    """Launch a recovery instance in EC2, into a stopped one where `target` is given; returns moto's instance."""
+    if target is not None:
+        target.ec2_backend.start_instances([target.id])
+        target.add_tags(tags)
+        return _checked(target, server)
     backend = ec2_backends[server.account][server.region]
     data = _template(server)
     interface = (data.get("NetworkInterfaces") or [{}])[0]
@@ -102,21 +106,26 @@ def launch_instance(server: SourceServer, stopped: bool, tags: dict[str, str]) -
         nics={},
     )
     instance: Any = reservation.instances[0]
-    clock = simulations.require().clock
-    instance.__class__ = RecoveredInstance
-    instance.checks_pass_at = clock.now() + clock.scaled(server.duration("boot"))
-    instance.impaired = server.spec.status_checks == "impaired"
     if server.spec.os == "windows":
         instance.platform = "windows"
     if stopped:
         backend.stop_instances([instance.id])
-    return instance
+    return _checked(instance, server)
 
 
 def terminate_instance(instance: Any) -> None:
     """Terminate an instance in EC2, where nobody did so before."""
     if instance.state != "terminated":
         instance.ec2_backend.terminate_instances([instance.id])
+
+
+def _checked(instance: Any, server: SourceServer) -> Any:
+    """Its status checks pass when the server has booted."""
+    clock = simulations.require().clock
+    instance.__class__ = RecoveredInstance
+    instance.checks_pass_at = clock.now() + clock.scaled(server.duration("boot"))
+    instance.impaired = server.spec.status_checks == "impaired"
+    return instance
 
 
 def _template(server: SourceServer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,11 @@ class Participant:
     source_server_id: str
     launch_status: str = "PENDING"
     recovery_instance_id: str | None = None
+
+    @property
+    def launched(self) -> bool:
+        """Whether it was launched, whatever became of it later."""
+        return self.launch_status == "LAUNCHED"
 
     @property
     def ended(self) -> bool:
@@ -48,7 +54,8 @@ class Job:
     status: str = "PENDING"
     ended_at: float | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
-    deleted: bool = False
+    #: Called when it has ended.
+    on_end: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def arn(self) -> str:

@@ -18,7 +18,7 @@ from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.models import DrsBackend
 
-__all__ = ["Launching", "Terminating"]
+__all__ = ["FailbackLaunching", "Launching", "Terminating"]
 
 _JOB_START = 0.3
 _FIRST_PHASE = 0.5
@@ -64,12 +64,14 @@ class Launching(_Work):
     """A LAUNCH job, from its acceptance to its end.
 
     :param snapshots: the moment that each server is recovered to, by server id; absent: now, by an on-demand snapshot.
+    :param allowed: whether the caller, with whose rights DRS acts, may do what a launch needs.
     """
 
     def __init__(self, backend: DrsBackend, job: Job, snapshots: dict[str, float], allowed: bool = True) -> None:
         super().__init__(backend, job)
         self.snapshots = snapshots
         self.allowed = allowed
+        self.targets: dict[str, Any] = {}
         self.outcomes: dict[str, str] = {}
         self.servers = [backend.servers[one.source_server_id] for one in job.participants]
 
@@ -81,6 +83,7 @@ class Launching(_Work):
             if not self.allowed or launch_template_lacks(server):
                 outcome = "failed_silently"  # DRS says nothing of missing rights or of an incomplete template.
             self.outcomes[server.id] = outcome
+            self.targets[server.id] = self.backend.launch_target(server)
             server.last_launch = LastLaunch(self.job.id, now, self.job.is_drill)
         self.clock.call_in(_JOB_START, self._begin)
 
@@ -154,7 +157,7 @@ class Launching(_Work):
         stopped = server.launch_configuration.get("launchDisposition") == "STOPPED"
         instance = self.backend.add_instance(
             RecoveryInstance(
-                ec2=launch_instance(server, stopped, tags),
+                ec2=launch_instance(server, self.targets.get(server.id), stopped, tags),
                 server=server,
                 job_id=self.job.id,
                 is_drill=self.job.is_drill,
@@ -163,9 +166,20 @@ class Launching(_Work):
                 tags=dict(server.tags),
             )
         )
+        if server.fails_back is not None and not self.job.is_drill:
+            server.fails_back.failback_state = "FAILBACK_COMPLETED"
+        self._await_failback_client(instance)
         self.job.participant(server.id).recovery_instance_id = instance.id
         self.note("LAUNCH_END", server, targetInstanceID=instance.id)
         self._ended(server, "LAUNCHED", _TO_JOB_END)
+
+    def _await_failback_client(self, instance: RecoveryInstance) -> None:
+        """On premises, somebody boots the failback client a while after a recovery."""
+        after = instance.server.spec.failback_client
+        if instance.server.spec.origin == "on_premises" and after is not None and not instance.is_drill:
+            instance.client_seen_at = self.clock.now() + self.clock.scaled(after)
+            synced = instance.server.duration("initial_sync")
+            instance.client_synced_at = instance.client_seen_at + self.clock.scaled(synced)
 
     def _fails_at(self, phase: str, server: SourceServer, event: str) -> bool:
         if self.outcomes[server.id] != "failed" or server.spec.fail_at != phase:
@@ -183,6 +197,34 @@ class Launching(_Work):
         self._set(server, status)
         if all(participant.ended for participant in self.job.participants):
             self.clock.call_in(to_job_end, self.end)
+
+
+class FailbackLaunching(_Work):
+    """A job that fails recovery instances back to machines on premises: a conversion, and a reboot over there."""
+
+    def __init__(self, backend: DrsBackend, job: Job, instances: list[RecoveryInstance]) -> None:
+        super().__init__(backend, job)
+        self.instances = instances
+
+    def start(self) -> None:
+        """Put the phases down with the clock."""
+        for instance in self.instances:
+            instance.failback_job_id = self.job.id
+        self.clock.call_in(_JOB_START, self._begin)
+
+    def _begin(self) -> None:
+        self.begin()
+        for instance in self.instances:
+            self.note("CONVERSION_START", instance.server)
+        longest = max(instance.server.duration("conversion") for instance in self.instances)
+        self.clock.call_in(longest, self._converted)
+
+    def _converted(self) -> None:
+        for instance, participant in zip(self.instances, self.job.participants, strict=True):
+            self.note("CONVERSION_END", instance.server)
+            instance.failback_state = "FAILBACK_COMPLETED"
+            participant.launch_status = "LAUNCHED"
+        self.end()
 
 
 class Terminating(_Work):

@@ -48,9 +48,7 @@ class Listings(State):
 
     def describe_job_log_items(self, request: Request) -> dict[str, Any]:
         """DescribeJobLogItems, oldest first."""
-        if request["jobID"] not in self.jobs:
-            raise NotFound("Job", request["jobID"])
-        items = list(enumerate(self.jobs[request["jobID"]].log))
+        items = list(enumerate(self.job(request["jobID"]).log))
         return self.paged(request, items, lambda item: str(item[0]), lambda item: item[1])
 
     def describe_recovery_instances(self, request: Request) -> dict[str, Any]:
@@ -63,7 +61,8 @@ class Listings(State):
             for instance in self.instances.values()
             if (not wanted or instance.id in wanted) and (not servers or instance.server.id in servers)
         ]
-        return self.paged(request, instances, lambda instance: instance.id, lambda instance: instance.describe())
+        now = self.clock.now()
+        return self.paged(request, instances, lambda instance: instance.id, lambda instance: instance.describe(now))
 
     def describe_recovery_snapshots(self, request: Request) -> dict[str, Any]:
         """DescribeRecoverySnapshots of one server, oldest first unless `order` is DESC."""
@@ -99,7 +98,13 @@ class Listings(State):
 
     def _tags(self, arn: str) -> dict[str, str]:
         """The tags of a resource, which the caller may change."""
-        resources: list[Any] = [*self.servers.values(), *self.jobs.values(), *self.instances.values()]
+        resources: list[Any] = [
+            *self.servers.values(),
+            *self.jobs.values(),
+            *self.instances.values(),
+            *self.plans.values(),
+            *self.executions.values(),
+        ]
         for resource in resources:
             if resource.arn == arn:
                 tags: dict[str, str] = resource.tags

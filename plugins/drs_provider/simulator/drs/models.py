@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from moto.core.base_backend import BackendDict, BaseBackend
 
-from drs_provider.simulator.drs.instances import create_launch_template, terminate_instance
-from drs_provider.simulator.drs.jobs import Job
+from drs_provider.simulator.drs.failback import Failback
+from drs_provider.simulator.drs.instances import create_launch_template, launch_instance
+from drs_provider.simulator.drs.jobs import Job, Participant
 from drs_provider.simulator.drs.listings import Listings
-from drs_provider.simulator.drs.recoveries import Recoveries
+from drs_provider.simulator.drs.native_executions import Execution, NativeExecutions
+from drs_provider.simulator.drs.native_plans import RecoveryPlan
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
-from drs_provider.simulator.drs.source_servers import SourceServer
+from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
 from drs_provider.simulator.servicequotas.quotas import quota_values
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DrsBackend", "drs_backends", "seed"]
 
 
-class DrsBackend(Recoveries, Listings, BaseBackend):
+class DrsBackend(Failback, NativeExecutions, Listings, BaseBackend):
     """The state of one account and region."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
@@ -37,35 +39,23 @@ class DrsBackend(Recoveries, Listings, BaseBackend):
         self.running: dict[str, Job] = {}
         self.busy: dict[str, Job] = {}
         self.instances: dict[str, RecoveryInstance] = {}
+        self.tokens: dict[tuple[str, str], str] = {}
+        self.plans: dict[str, RecoveryPlan] = {}
+        self.executions: dict[str, Execution] = {}
         self.quotas = quota_values({})
         self.initialized = True
 
-    def add_instance(self, instance: RecoveryInstance) -> RecoveryInstance:
-        """A recovery instance was launched."""
-        self.instances[instance.id] = instance
-        instance.server.recovery_instance_id = instance.id
-        return instance
-
-    def remove_instance(self, instance: RecoveryInstance) -> None:
-        """A recovery instance is gone, in EC2 too."""
-        terminate_instance(instance.ec2)
-        self.instances.pop(instance.id, None)
-        server = instance.server
-        if server.recovery_instance_id == instance.id:
-            server.recovery_instance_id = None
-            if server.last_launch is not None and server.last_launch.job_id == instance.job_id:
-                server.last_launch.status = "TERMINATED"
-
     def add_server(self, simulation: Simulation, spec: ServerSpec) -> SourceServer:
-        """A source server of the scenario."""
+        """A source server of the scenario, or one that a failback made."""
+        now = simulation.clock.now()
         server = SourceServer(
             spec=spec,
             account=self.account_id,
             region=self.region_name,
-            added_at=simulation.loaded_at,
+            added_at=now,
             defaults=simulation.scenario.durations,
-            replication=Replication(spec, simulation.loaded_at, simulation.clock.speed),
-            snapshots=SnapshotSeries(spec.id, simulation.loaded_at, spec.snapshots),
+            replication=Replication(spec, now, simulation.clock.speed),
+            snapshots=SnapshotSeries(spec.id, now, spec.snapshots),
             tags=dict(spec.tags),
             launch_configuration={"launchDisposition": spec.launch_disposition, "copyTags": spec.copy_tags},
         )
@@ -83,4 +73,30 @@ def seed(simulation: Simulation, account: str, region: str, site: AccountSpec) -
     backend.initialized = site.initialized
     backend.quotas = quota_values(site.quotas)
     for spec in site.servers:
-        backend.add_server(simulation, spec)
+        server = backend.add_server(simulation, spec)
+        if spec.launched is not None:
+            _launched_before(backend, simulation, server)
+
+
+def _launched_before(backend: DrsBackend, simulation: Simulation, server: SourceServer) -> None:
+    """An earlier job left an instance."""
+    now = simulation.clock.now()
+    is_drill = server.spec.launched == "drill"
+    job = Job(
+        account=backend.account_id,
+        region=backend.region_name,
+        type="LAUNCH",
+        initiated_by="START_DRILL" if is_drill else "START_RECOVERY",
+        created_at=now - 86400,
+        participants=[Participant(server.id, "LAUNCHED")],
+        names_instances=simulation.scenario.job_recovery_instance_ids,
+        status="COMPLETED",
+        ended_at=now - 86400 + 540,
+    )
+    backend.jobs[job.id] = job
+    server.last_launch = LastLaunch(job.id, job.created_at, is_drill, "LAUNCHED")
+    ec2 = launch_instance(server, None, stopped=False, tags={"Name": server.spec.hostname})
+    ec2.checks_pass_at = now
+    instance = RecoveryInstance(ec2, server, job.id, is_drill, job.created_at, now - 86400 + 536, dict(server.tags))
+    backend.add_instance(instance)
+    job.participants[0].recovery_instance_id = instance.id

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from drs_provider.simulator import permissions
 from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.drs.configuration import Configuration
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound, QuotaExceeded, Validation
 from drs_provider.simulator.drs.jobs import Job, Participant
 from drs_provider.simulator.drs.launching import Launching, Terminating
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
-from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.state import Request
 from drs_provider.simulator.servicequotas.quotas import quota_code
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ __all__ = ["Recoveries"]
 _NOT_LAUNCHABLE = {"STOPPED", "DISCONNECTED", "INITIATING", "INITIAL_SYNC"}
 
 
-class Recoveries(State):
+class Recoveries(Configuration):
     """Jobs that launch and terminate."""
 
     def start_recovery(self, request: Request) -> dict[str, Any]:
@@ -31,7 +33,7 @@ class Recoveries(State):
         if len(set(ids)) != len(ids):
             raise Validation("A source server may stand in the request only once")
         moments = {
-            entry["sourceServerID"]: self._moment(entry["sourceServerID"], entry["recoverySnapshotID"])
+            entry["sourceServerID"]: self.moment(entry["sourceServerID"], entry["recoverySnapshotID"])
             for entry in wanted
             if entry.get("recoverySnapshotID")
         }
@@ -51,8 +53,8 @@ class Recoveries(State):
         instances = [self.instance(instance_id) for instance_id in ids]
         for instance in instances:
             self._terminable(instance)
-        self._within_quotas(len(instances))
-        job = self._add_job(
+        self.within_quotas(len(instances))
+        job = self.add_job(
             "TERMINATE",
             "TERMINATE_RECOVERY_INSTANCES",
             [Participant(instance.server.id, recovery_instance_id=instance.id) for instance in instances],
@@ -78,6 +80,15 @@ class Recoveries(State):
                 resourceId=server_id,
                 resourceType="SourceServer",
             )
+        self.launch_target(server)
+
+    def delete_job(self, request: Request) -> dict[str, Any]:
+        """DeleteJob of a completed one."""
+        job = self.job(request["jobID"])
+        if job.ended_at is None:
+            raise Conflict(f"Job {job.id} is {job.status}", resourceId=job.id, resourceType="Job")
+        del self.jobs[job.id]
+        return {}
 
     def launch(
         self,
@@ -87,13 +98,15 @@ class Recoveries(State):
         moments: dict[str, float],
     ) -> Job:
         """Start a LAUNCH job within the quotas."""
-        self._within_quotas(len(server_ids))
+        self.within_quotas(len(server_ids))
         participants = [Participant(server_id) for server_id in server_ids]
-        job = self._add_job("LAUNCH", initiated_by, participants, tags)
-        Launching(cast("DrsBackend", self), job, dict(moments)).start()
+        job = self.add_job("LAUNCH", initiated_by, participants, tags)
+        caller = permissions.caller.get()
+        allowed = caller is None or caller.may_launch()
+        Launching(cast("DrsBackend", self), job, dict(moments), allowed).start()
         return job
 
-    def _add_job(self, kind: str, initiated_by: str, participants: list[Participant], tags: dict[str, str]) -> Job:
+    def add_job(self, kind: str, initiated_by: str, participants: list[Participant], tags: dict[str, str]) -> Job:
         job = Job(
             account=self.account_id,
             region=self.region_name,
@@ -107,7 +120,7 @@ class Recoveries(State):
         self.job_began(job)
         return job
 
-    def _within_quotas(self, servers: int) -> None:
+    def within_quotas(self, servers: int) -> None:
         for key, used, what in (
             ("servers_per_job", servers, "source servers in a single job"),
             ("concurrent_jobs", len(self.running) + 1, "concurrent jobs in progress"),
@@ -118,7 +131,8 @@ class Recoveries(State):
                     f"Maximum number of {what} ({self.quotas[key]:g}) exceeded", quota_code=quota_code(key) or ""
                 )
 
-    def _moment(self, server_id: str, snapshot_id: str) -> float:
+    def moment(self, server_id: str, snapshot_id: str) -> float:
+        """The moment of a finished snapshot of a server."""
         server = self.server(server_id)
         now = self.clock.now()
         for snapshot in server.snapshots.at(now, server.replication.last_consistent(now)):
@@ -128,7 +142,8 @@ class Recoveries(State):
                 return snapshot.taken_at
         raise NotFound("RecoverySnapshot", snapshot_id)
 
-    def _terminable(self, instance: RecoveryInstance) -> None:
+    def refuse_busy(self, instance: RecoveryInstance) -> None:
+        """Refuse what a job is at work on."""
         job = self.busy.get(instance.server.id)
         if instance.terminating or job is not None:
             busy = job.id if job else "another job"
@@ -137,7 +152,10 @@ class Recoveries(State):
                 resourceId=instance.id,
                 resourceType="RecoveryInstance",
             )
-        if instance.failback_state in ("FAILBACK_IN_PROGRESS", "FAILBACK_READY_FOR_LAUNCH"):
+
+    def _terminable(self, instance: RecoveryInstance) -> None:
+        self.refuse_busy(instance)
+        if instance.failback_shown(self.clock.now()) in ("FAILBACK_IN_PROGRESS", "FAILBACK_READY_FOR_LAUNCH"):
             raise Conflict(
                 f"Recovery instance {instance.id} is being failed back",
                 resourceId=instance.id,

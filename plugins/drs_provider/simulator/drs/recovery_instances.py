@@ -26,9 +26,14 @@ class RecoveryInstance:
     failback_state: str = "FAILBACK_NOT_STARTED"
     failback_job_id: str | None = None
     failback_started_at: float | None = None
-    replication_state: str = "STOPPED"
+    #: The FAILBACK server in the origin region whose replication this instance shows.
+    follows: SourceServer | None = None
     terminating: bool = False
     failback_configuration: dict[str, Any] = field(default_factory=dict)
+    #: When the failback client on premises was seen, and when it has synced.
+    client_seen_at: float | None = None
+    client_synced_at: float | None = None
+    _replication: str = "STOPPED"
 
     @property
     def id(self) -> str:
@@ -40,10 +45,27 @@ class RecoveryInstance:
         """The ARN."""
         return f"arn:aws:drs:{self.server.region}:{self.server.account}:recovery-instance/{self.id}"
 
-    def describe(self) -> dict[str, Any]:
+    def set_replication(self, state: str) -> None:
+        """From now on its own replication is so, and follows no other server's."""
+        self._replication = state
+        self.follows = None
+
+    def replication_shown(self, now: float) -> str:
+        """dataReplicationInfo.dataReplicationState."""
+        return self.follows.replication.state(now) if self.follows is not None else self._replication
+
+    def failback_shown(self, now: float) -> str:
+        """failback.state: on premises it follows the failback client."""
+        if self.failback_state != "FAILBACK_NOT_STARTED" or self.client_seen_at is None or now < self.client_seen_at:
+            return self.failback_state
+        if self.client_synced_at is not None and now >= self.client_synced_at:
+            return "FAILBACK_READY_FOR_LAUNCH"
+        return "FAILBACK_IN_PROGRESS"
+
+    def describe(self, now: float) -> dict[str, Any]:
         """As DescribeRecoveryInstances shows it, with the state that EC2 has it in."""
         spec = self.server.spec
-        failback: dict[str, Any] = {"state": self.failback_state, "failbackToOriginalServer": False}
+        failback: dict[str, Any] = {"state": self.failback_shown(now), "failbackToOriginalServer": False}
         if self.failback_job_id:
             failback["failbackJobID"] = self.failback_job_id
         if self.failback_started_at is not None:
@@ -61,7 +83,7 @@ class RecoveryInstance:
             "originEnvironment": "AWS" if spec.origin == "aws" else "ON_PREMISES",
             "agentVersion": "6.4.0",
             "failback": failback,
-            "dataReplicationInfo": {"dataReplicationState": self.replication_state},
+            "dataReplicationInfo": {"dataReplicationState": self.replication_shown(now)},
             "recoveryInstanceProperties": {
                 "lastUpdatedDateTime": timestamp(self.launched_at),
                 "identificationHints": {

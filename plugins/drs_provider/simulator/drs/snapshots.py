@@ -55,12 +55,10 @@ class SnapshotSeries:
     began_at: float
     specs: list[SnapshotSpec] | None
     on_demand: list[Snapshot] = field(default_factory=list)
-    deleted: bool = False
+    not_before: float = 0.0
 
     def at(self, now: float, last_consistent: float) -> list[Snapshot]:
         """The snapshots that exist at `now`, oldest first, where replication was consistent until `last_consistent`."""
-        if self.deleted:
-            return []
         if self.specs is not None:
             fixed = [
                 Snapshot(
@@ -74,13 +72,25 @@ class SnapshotSeries:
                 for taken in self._kept(now)
                 if taken <= last_consistent
             ]
-        return sorted([*fixed, *self.on_demand], key=lambda snapshot: (snapshot.taken_at, snapshot.id))
+        kept = [one for one in (*fixed, *self.on_demand) if one.taken_at >= self.not_before]
+        return sorted(kept, key=lambda snapshot: (snapshot.taken_at, snapshot.id))
 
     def take(self, now: float) -> Snapshot:
         """An on-demand snapshot, as a launch of the latest state takes one."""
         snapshot = Snapshot(_identity("pit-", f"{self.server_id}/demand/{now:.6f}"), now, finished=True)
         self.on_demand.append(snapshot)
         return snapshot
+
+    def delete_all(self) -> None:
+        """Replication stopped: DRS keeps no snapshot."""
+        self.begin(float("inf"))
+
+    def begin(self, at: float) -> None:
+        """There is nothing from before `at`."""
+        self.not_before = at
+        if at < float("inf"):
+            self.began_at = at + _FIRST_AGE
+        self.on_demand.clear()
 
     def _kept(self, now: float) -> set[float]:
         newest = self.began_at - _FIRST_AGE

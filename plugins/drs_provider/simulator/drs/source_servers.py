@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
 from drs_provider.simulator.drs.timestamps import timestamp
 from drs_provider.simulator.scenario import Durations, ServerSpec
+
+if TYPE_CHECKING:
+    from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 
 __all__ = ["LastLaunch", "SourceServer"]
 
@@ -18,7 +21,16 @@ DEFAULT_DURATIONS = {
     "linux": {"conversion": 187.0, "launch": 293.0},
     "windows": {"conversion": 839.0, "launch": 342.0},
 }
-_COMMON_DURATIONS = {"snapshot": 0.2, "preparation": 51.0, "cleanup": 20.0, "terminate": 30.0, "boot": 120.0}
+_COMMON_DURATIONS = {
+    "snapshot": 0.2,
+    "preparation": 51.0,
+    "cleanup": 20.0,
+    "terminate": 30.0,
+    "boot": 120.0,
+    "initiation": 60.0,
+    "initial_sync": 600.0,
+    "rescan": 120.0,
+}
 _OS = {"linux": "Linux version 5.10.0 (Red Hat Enterprise Linux 8.9)", "windows": "Microsoft Windows Server 2022"}
 
 
@@ -55,6 +67,8 @@ class SourceServer:
     launches: int = 0
     direction: str = "FAILOVER"
     reversed_arn: str | None = None
+    #: The recovery instance that this FAILBACK server replicates.
+    fails_back: RecoveryInstance | None = None
     launch_configuration: dict[str, Any] = field(default_factory=dict)
     replication_configuration: dict[str, Any] = field(default_factory=dict)
     _properties: dict[str, Any] | None = None
@@ -81,6 +95,11 @@ class SourceServer:
             if seconds is not None:
                 return seconds
         return DEFAULT_DURATIONS[self.spec.os].get(phase, _COMMON_DURATIONS.get(phase, 0.0))
+
+    def point_to(self, instance_id: str) -> None:
+        """From now on it is another EC2 instance that replicates."""
+        self.spec = self.spec.model_copy(update={"origin_instance": instance_id})
+        self._properties = None
 
     def next_outcome(self) -> str:
         """How the launch that begins now will end; counts launches."""

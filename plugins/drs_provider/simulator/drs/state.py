@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.drs.exceptions import NotFound, Validation
+from drs_provider.simulator.drs.instances import terminate_instance
 from drs_provider.simulator.drs.jobs import Job
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import SourceServer
@@ -14,6 +15,8 @@ from drs_provider.simulator.pagination import InvalidToken, page
 
 if TYPE_CHECKING:
     from drs_provider.simulator.clock import Clock
+    from drs_provider.simulator.drs.native_executions import Execution
+    from drs_provider.simulator.drs.native_plans import RecoveryPlan
 
 __all__ = ["Request", "State"]
 
@@ -32,6 +35,8 @@ class State:
     running: dict[str, Job]
     busy: dict[str, Job]
     instances: dict[str, RecoveryInstance]
+    plans: dict[str, RecoveryPlan]
+    executions: dict[str, Execution]
     quotas: dict[str, float]
     initialized: bool
 
@@ -52,6 +57,34 @@ class State:
             raise NotFound("RecoveryInstance", instance_id)
         return self.instances[instance_id]
 
+    def job(self, job_id: str) -> Job:
+        """A job, or `NotFound`."""
+        if job_id not in self.jobs:
+            raise NotFound("Job", job_id)
+        return self.jobs[job_id]
+
+    def add_instance(self, instance: RecoveryInstance) -> RecoveryInstance:
+        """A recovery instance was launched."""
+        self.instances[instance.id] = instance
+        instance.server.recovery_instance_id = instance.id
+        return instance
+
+    def remove_instance(self, instance: RecoveryInstance) -> None:
+        """A recovery instance is gone, in EC2 too."""
+        terminate_instance(instance.ec2)
+        self.forget_instance(instance)
+
+    def forget_instance(self, instance: RecoveryInstance) -> None:
+        """A recovery instance is no longer DRS's; EC2 may keep it."""
+        self.instances.pop(instance.id, None)
+        server = instance.server
+        if server.direction == "FAILOVER":
+            server.reversed_arn = None
+        if server.recovery_instance_id == instance.id:
+            server.recovery_instance_id = None
+            if server.last_launch is not None and server.last_launch.job_id == instance.job_id:
+                server.last_launch.status = "TERMINATED"
+
     def job_began(self, job: Job) -> None:
         """A job was accepted: its servers are in no other one until it ends."""
         self.jobs[job.id] = self.running[job.id] = job
@@ -62,6 +95,8 @@ class State:
         self.running.pop(job.id, None)
         for participant in job.participants:
             self.busy.pop(participant.source_server_id, None)
+        for callback in job.on_end:
+            callback()
 
     def paged(
         self,

@@ -1,0 +1,61 @@
+"""Makes moto's EC2 instances start and stop by the simulation's clock.
+
+moto stamps an instance with the wall clock, and only when it is made. With a clock that stands still or is moved on by
+hand, that is not when the instance was launched; and AWS renews the launch time when a stopped instance starts.
+"""
+
+from __future__ import annotations
+
+import functools
+from datetime import datetime, timezone
+from typing import Any
+
+from moto.ec2.models.instances import Instance
+
+from drs_provider.simulator import simulation as simulations
+
+__all__ = ["install", "started_at", "stopped_at"]
+
+_STARTED = "drs_simulator_started"
+_STOPPED = "drs_simulator_stopped"
+
+
+def install() -> None:
+    """Let every instance note its times. Called once a process."""
+    instance: Any = Instance
+    for name, note in (("__init__", _started), ("start", _started), ("stop", _stopped)):
+        setattr(instance, name, _noting(getattr(instance, name), note))
+
+
+def started_at(instance: Any) -> float:
+    """When an instance last began to run (epoch seconds)."""
+    return float(getattr(instance, _STARTED))
+
+
+def stopped_at(instance: Any) -> float | None:
+    """When an instance was stopped (epoch seconds); None while it runs."""
+    at: float | None = getattr(instance, _STOPPED)
+    return at
+
+
+def _noting(original: Any, note: Any) -> Any:
+    @functools.wraps(original)
+    def noting(instance: Any, *args: Any, **fields: Any) -> Any:
+        answer = original(instance, *args, **fields)
+        simulation = simulations.current()
+        note(instance, simulation.clock.now() if simulation is not None else datetime.now(timezone.utc).timestamp())
+        return answer
+
+    return noting
+
+
+def _started(instance: Any, now: float) -> None:
+    if getattr(instance, _STOPPED, now) is not None:
+        setattr(instance, _STARTED, now)
+        instance.launch_time = datetime.fromtimestamp(now, tz=timezone.utc).replace(tzinfo=None)
+    setattr(instance, _STOPPED, None)
+
+
+def _stopped(instance: Any, now: float) -> None:
+    if getattr(instance, _STOPPED, None) is None:
+        setattr(instance, _STOPPED, now)
