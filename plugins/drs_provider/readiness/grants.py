@@ -113,6 +113,32 @@ GRANTS: tuple[Grant, ...] = (
         ("arn:aws:iam::*:role/*",),
         optional=True,
     ),
+    # Operators that plans do not use, for hand-written DAGs.
+    Grant(
+        "FailBack",
+        "failback",
+        (
+            "drs:DisconnectRecoveryInstance",
+            "drs:ReverseReplication",
+            "drs:StartFailbackLaunch",
+            "drs:StopFailback",
+        ),
+        "The failback operators; not needed by recovery plans.",
+        ("arn:aws:drs:*:*:recovery-instance/*",),
+    ),
+    Grant(
+        "ReadReplicationTemplates",
+        "failback",
+        ("drs:DescribeReplicationConfigurationTemplates",),
+        "DRS reads them when replication is reversed.",
+    ),
+    Grant(
+        "ManageSourceServers",
+        "failback",
+        ("drs:StartReplication", "drs:StopReplication", "drs:UpdateLaunchConfiguration"),
+        "Tidying up after a failback, and the operator that changes launch settings.",
+        ("arn:aws:drs:*:*:source-server/*",),
+    ),
     # Scripts.
     Grant(
         "ReadDocuments",

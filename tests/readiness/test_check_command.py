@@ -1,0 +1,94 @@
+"""``drs-plan check``: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from drs_provider.commands.check import check
+
+if TYPE_CHECKING:
+    from conftest import Room
+
+WEB1 = "s-1a2b3c4d5e6f70021"
+
+
+@pytest.fixture
+def plan_file(room: Room, tmp_path: Path) -> Path:
+    """The plan as a file; the region is loaded when the command is run."""
+    return tmp_path / "shop.yaml"
+
+
+def run(room: Room, path: Path, *arguments: str) -> tuple[int, str]:
+    path.write_text(yaml.safe_dump(room.plan_data), encoding="utf-8")
+    room.load()
+    app = typer.Typer()
+    app.command()(check)
+    result = CliRunner().invoke(app, [str(path), *arguments])
+    return result.exit_code, result.output
+
+
+def test_ready(room: Room, plan_file: Path) -> None:
+    status, text = run(room, plan_file)
+    assert status == 0, text
+    assert "database: 3 servers (db01, db02, db-archive)" in text
+    assert text.splitlines()[-1] == "Ready: no findings (drill)."
+
+
+def test_not_ready(room: Room, plan_file: Path) -> None:
+    room.server(WEB1)["replication"] = "STALLED"
+    status, text = run(room, plan_file, "--mode", "recovery")
+    assert status == 1
+    assert "replication-state" in text
+    assert "Not ready (recovery): 1 blocking" in text
+
+
+def test_warnings_alone_are_ready(room: Room, plan_file: Path) -> None:
+    room.scenario["quotas"] = {"servers_per_job": 2}
+    status, text = run(room, plan_file)
+    assert status == 0
+    assert "quota-servers-per-job" in text
+    assert "1 warnings" in text
+
+
+def test_waves_and_json(room: Room, plan_file: Path) -> None:
+    room.server(WEB1)["replication"] = "STALLED"
+    status, text = run(room, plan_file, "--waves", "app, web", "--format", "json")
+    data = json.loads(text)
+    assert status == 1
+    assert (data["plan"], data["region"], data["mode"], data["ready"]) == ("shop", "us-west-2", "drill", False)
+    assert list(data["waves"]) == ["app", "web"]
+    assert [finding["server"] for finding in data["findings"]] == [WEB1]
+
+
+def test_snapshot_time(room: Room, plan_file: Path) -> None:
+    status, text = run(room, plan_file, "--snapshot-time", "2020-01-01T00:00:00Z")
+    assert status == 1
+    assert text.count("no-snapshot-before") == 6
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--mode", "panic"),
+        ("--format", "xml"),
+        ("--waves", "webb"),
+        ("--snapshot-time", "noon"),
+        ("--profile", "no-such-profile"),
+    ],
+)
+def test_cannot_run(room: Room, plan_file: Path, arguments: tuple[str, ...]) -> None:
+    assert run(room, plan_file, *arguments)[0] == 2
+
+
+def test_a_broken_plan_cannot_be_checked(room: Room, plan_file: Path) -> None:
+    room.wave("app")["depends_on"] = ["nowhere"]
+    status, text = run(room, plan_file)
+    assert status == 2
+    assert "nowhere" in text
