@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import typer
 
+from drs_provider.commands.check import check
 from drs_provider.commands.doctor import doctor
 from drs_provider.commands.graph import graph
 from drs_provider.commands.history import history
 from drs_provider.commands.init import init
 from drs_provider.commands.mwaa_bundle import mwaa_bundle
 from drs_provider.commands.mwaa_sync import mwaa_sync
+from drs_provider.commands.orphans import orphans
 from drs_provider.commands.report import report
 from drs_provider.commands.schema import schema
 from drs_provider.commands.validate import validate
@@ -31,6 +33,8 @@ app = typer.Typer(
 app.command("validate")(validate)
 app.command("graph")(graph)
 app.command("schema")(schema)
+app.command("check")(check)
+app.command("orphans")(orphans)
 app.command("report")(report)
 app.command("history")(history)
 

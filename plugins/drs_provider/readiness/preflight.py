@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
 
-MAX_WORKERS = 16
+# As many as a botocore client has connections by default, so that none is opened and thrown away.
+MAX_WORKERS = 10
 # How far back a wave's second look searches for jobs that hold its servers; preflight looks at all that DRS keeps.
 RECENT_JOBS = timedelta(days=3)
 
