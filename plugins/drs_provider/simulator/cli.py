@@ -50,6 +50,29 @@ def serve(
         simulation.close()
 
 
+@app.command("scenario")
+def scenario_command(
+    from_plan: Annotated[Path, typer.Option(help="The recovery plan file")],
+    output: Annotated[Path | None, typer.Option(help="Where to write; absent: standard output")] = None,
+) -> None:
+    """Write a scenario in which a plan's drill succeeds: its servers, documents, targets and topics."""
+    import yaml
+
+    from drs_provider.plan import PlanError, load_plan
+    from drs_provider.simulator.plan_scenario import scenario_from_plan
+
+    try:
+        scenario = scenario_from_plan(load_plan(from_plan))
+    except PlanError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    text = yaml.safe_dump(scenario, sort_keys=False, allow_unicode=True)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """The entry point of the `drs-sim` command."""
     app()

@@ -14,7 +14,7 @@ from moto.ec2.models.instances import Instance
 
 from drs_provider.simulator import simulation as simulations
 
-__all__ = ["install", "started_at", "stopped_at"]
+__all__ = ["began_at", "install", "started_at", "stopped_at"]
 
 _STARTED = "drs_simulator_started"
 _STOPPED = "drs_simulator_stopped"
@@ -30,6 +30,12 @@ def install() -> None:
 def started_at(instance: Any) -> float:
     """When an instance last began to run (epoch seconds)."""
     return float(getattr(instance, _STARTED))
+
+
+def began_at(instance: Any, at: float) -> None:
+    """Say that an instance has been running since then (epoch seconds)."""
+    setattr(instance, _STARTED, at)
+    instance.launch_time = datetime.fromtimestamp(at, tz=timezone.utc).replace(tzinfo=None)
 
 
 def stopped_at(instance: Any) -> float | None:

@@ -19,6 +19,7 @@ __all__ = [
     "AccountSpec",
     "ChangeSpec",
     "Durations",
+    "InstanceSpec",
     "LaunchTemplateSpec",
     "Scenario",
     "ServerSpec",
@@ -138,6 +139,15 @@ class ServerSpec(_Spec):
     disks: list[int] = Field(default_factory=lambda: [32 * 2**30], description="Bytes of each disk")
 
 
+class InstanceSpec(_Spec):
+    """An EC2 instance in the recovery region that DRS did not launch, its SSM agent online."""
+
+    id: str | None = Field(default=None, pattern=r"^i-[0-9a-f]{8,17}$")
+    name: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
+    os: Literal["linux", "windows"] = "linux"
+
+
 class AccountSpec(_Spec):
     """Another account or region, reached by an assumed role or by a region name."""
 
@@ -156,6 +166,8 @@ class Scenario(_Spec):
     initialized: bool = Field(default=True, description="Whether InitializeService was called")
     servers: list[ServerSpec] = Field(default_factory=list)
     accounts: list[AccountSpec] = Field(default_factory=list)
+    instances: list[InstanceSpec] = Field(default_factory=list)
+    topics: list[str] = Field(default_factory=list, description="SNS topics, by name or ARN")
     documents: dict[str, DocumentSpec] = Field(default_factory=dict)
     faults: list[Fault] = Field(default_factory=list)
     page_size: int | None = Field(default=None, ge=1, description="The longest page of any list, DRS and SSM alike")

@@ -44,6 +44,7 @@ class Simulation:
         :raises ScenarioError: the scenario is not valid; what ran before goes on.
         """
         from drs_provider.simulator import registration
+        from drs_provider.simulator.surroundings import seed_surroundings
 
         scenario = load_scenario(source)
         with self.clock.lock:
@@ -57,6 +58,7 @@ class Simulation:
             for account, region, site in scenario.sites():
                 for service in registration.SERVICES:
                     service.seed(self, account, region, site)
+            seed_surroundings(scenario, self.clock.now())
             for fault in scenario.faults:
                 self.faults.add(fault)
         return scenario

@@ -20,6 +20,7 @@ from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
 from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
+from drs_provider.simulator.instance_times import began_at
 from drs_provider.simulator.servicequotas.quotas import quota_values
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _launched_before(backend: DrsBackend, simulation: Simulation, server: Source
     server.last_launch = LastLaunch(job.id, job.created_at, is_drill, "LAUNCHED")
     ec2 = launch_instance(server, None, stopped=False, tags={"Name": server.spec.hostname})
     ec2.checks_pass_at = now
+    began_at(ec2, now - 86400 + 536)
     instance = RecoveryInstance(ec2, server, job.id, is_drill, job.created_at, now - 86400 + 536, dict(server.tags))
     backend.add_instance(instance)
     job.participants[0].recovery_instance_id = instance.id

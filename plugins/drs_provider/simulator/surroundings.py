@@ -1,0 +1,60 @@
+"""What stands around DRS in a scenario: EC2 instances that DRS did not launch, and SNS topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import moto.ec2.models.instances as moto_instances
+from moto.ec2.models import ec2_backends
+from moto.sns.models import sns_backends
+
+from drs_provider.simulator.instance_times import began_at
+from drs_provider.simulator.scenario import InstanceSpec, Scenario
+
+__all__ = ["seed_surroundings"]
+
+_IMAGE = {"linux": "ami-1e749f67", "windows": "ami-56ec3e2f"}
+_DAY = 86400.0
+
+
+def seed_surroundings(scenario: Scenario, now: float) -> None:
+    """Put the scenario's instances and topics in place; the instances have been running for a day."""
+    for spec in scenario.instances:
+        began_at(_instance(scenario, spec), now - _DAY)
+    for topic in scenario.topics:
+        *_, region, account, name = topic.split(":") if topic.startswith("arn:") else ("", "", topic)
+        sns_backends[account or scenario.account][region or scenario.region].create_topic(name)
+
+
+def _instance(scenario: Scenario, spec: InstanceSpec) -> Any:
+    backend = ec2_backends[scenario.account][scenario.region]
+    tags = {"Name": spec.name, **spec.tags} if spec.name else dict(spec.tags)
+    with _with_id(spec.id):
+        reservation = backend.run_instances(
+            _IMAGE[spec.os],
+            1,
+            None,
+            [],
+            instance_type="t3.small",
+            is_instance_type_default=False,
+            region_name=scenario.region,
+            security_group_ids=[],
+            tags={"instance": tags},
+            nics={},
+        )
+    return reservation.instances[0]
+
+
+@contextmanager
+def _with_id(instance_id: str | None) -> Iterator[None]:
+    """moto makes up the ids of instances; for a while it makes up this one. Runs under the simulation's lock."""
+    module: Any = moto_instances
+    original = module.random_instance_id
+    if instance_id is not None:
+        module.random_instance_id = lambda: instance_id
+    try:
+        yield
+    finally:
+        module.random_instance_id = original
