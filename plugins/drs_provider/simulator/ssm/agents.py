@@ -7,14 +7,14 @@ that DRS launched are known by their source server, so that a scenario can speak
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import timezone
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from moto.ec2.models import ec2_backends
 
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.documents import AgentSpec
+from drs_provider.simulator.instance_times import started_at, stopped_at
 from drs_provider.simulator.scenario import ServerSpec
 
 __all__ = ["SOURCE_SERVER_TAG", "Fleet", "Node"]
@@ -29,7 +29,7 @@ _ALIVE: Final = ("pending", "running", "stopping", "stopped")
 
 @dataclass(frozen=True)
 class Node:
-    """One instance as SSM sees it; `online_at` and `lost_at` are epoch seconds, None for never."""
+    """One instance as SSM sees it; times are epoch seconds, None for never."""
 
     instance_id: str
     hostname: str
@@ -40,12 +40,13 @@ class Node:
     iam_role: str | None
     tags: Mapping[str, str]
     running: bool
+    stopped_at: float | None
     online_at: float | None
     lost_at: float | None
 
     def registered(self, now: float) -> bool:
         """Whether its agent ever reached SSM."""
-        return self.online_at is not None and self.online_at <= now
+        return self.online_at is not None and self.online_at <= (now if self.stopped_at is None else self.stopped_at)
 
     def online(self, now: float) -> bool:
         """Whether its agent answers."""
@@ -53,7 +54,7 @@ class Node:
 
     def last_ping(self, now: float) -> float:
         """When SSM last heard of its agent (epoch seconds)."""
-        return min(now, self.lost_at) if self.lost_at is not None else now
+        return min(at for at in (now, self.lost_at, self.stopped_at) if at is not None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,14 +68,12 @@ class Fleet:
 
     account: str
     region: str
-    #: When each instance began to run, as far as SSM saw it, and whether it ran when SSM last looked.
-    _seen: dict[str, tuple[float | None, bool]] = field(default_factory=dict)
 
     def nodes(self) -> list[Node]:
         """The instances whose agent ever came online and that still exist, by id."""
         now = simulations.require().clock.now()
         servers = self._servers()
-        found = [self._node(instance, servers, now) for instance in self._instances()]
+        found = [self._node(instance, servers) for instance in self._instances()]
         return sorted((node for node in found if node.registered(now)), key=lambda node: node.instance_id)
 
     def node(self, instance_id: str) -> Node | None:
@@ -83,7 +82,7 @@ class Fleet:
         instance = backend.get_instance_by_id(instance_id)
         if instance is None or instance.state not in _ALIVE:
             return None
-        return self._node(instance, self._servers(), simulations.require().clock.now())
+        return self._node(instance, self._servers())
 
     def matching(self, targets: Iterable[Mapping[str, Any]]) -> list[Node]:
         """The nodes that all `targets` of a command name, by `InstanceIds`, `tag:<key>` or `tag-key`."""
@@ -97,14 +96,14 @@ class Fleet:
         sites = simulations.require().scenario.sites()
         return {server.id: server for _, _, site in sites for server in site.servers}
 
-    def _node(self, instance: Any, servers: Mapping[str, ServerSpec], now: float) -> Node:
+    def _node(self, instance: Any, servers: Mapping[str, ServerSpec]) -> Node:
         simulation = simulations.require()
         tags = {str(key): str(value) for key, value in instance.ec2_backend.tags.get(instance.id, {}).items()}
         server = servers.get(tags.get(SOURCE_SERVER_TAG, ""))
         windows = server.os == "windows" if server else instance.platform == "windows"
         platform: Literal["Linux", "Windows"] = "Windows" if windows else "Linux"
         agent = (server.agent if server else None) or simulation.scenario.agent
-        started = self._start_of(instance, now)
+        started, stopped = started_at(instance), stopped_at(instance)
         role = getattr(instance, "iam_instance_profile", None)
         return Node(
             instance_id=instance.id,
@@ -115,32 +114,22 @@ class Fleet:
             ip=instance.private_ip,
             iam_role=str(role["Arn"]).rpartition("/")[2] if role else None,
             tags=tags,
-            running=instance.state == "running",
+            running=stopped is None,
+            stopped_at=stopped,
             online_at=_online_at(agent, platform, started, simulation.clock.scaled),
             lost_at=_lost_at(agent, started, simulation.clock.scaled),
         )
 
-    def _start_of(self, instance: Any, now: float) -> float | None:
-        start, ran = self._seen.get(instance.id, (None, False))
-        runs = instance.state == "running"
-        if runs and instance.id not in self._seen:
-            launched = instance.launch_time.replace(tzinfo=instance.launch_time.tzinfo or timezone.utc).timestamp()
-            start = min(launched, now)
-        elif runs and not ran:
-            start = now
-        self._seen[instance.id] = (start, runs)
-        return start
 
-
-def _online_at(agent: AgentSpec, platform: str, started: float | None, scaled: Any) -> float | None:
-    if agent.never or started is None:
+def _online_at(agent: AgentSpec, platform: str, started: float, scaled: Any) -> float | None:
+    if agent.never:
         return None
     delay = agent.online_after if agent.online_after is not None else _ONLINE_AFTER[platform]
     return started + float(scaled(delay))
 
 
-def _lost_at(agent: AgentSpec, started: float | None, scaled: Any) -> float | None:
-    if agent.lost_after is None or started is None:
+def _lost_at(agent: AgentSpec, started: float, scaled: Any) -> float | None:
+    if agent.lost_after is None:
         return None
     return started + float(scaled(agent.lost_after))
 

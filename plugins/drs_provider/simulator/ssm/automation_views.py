@@ -182,7 +182,8 @@ def _timed(at: float, key: str, values: list[str]) -> bool:
     except ValueError as error:
         raise InvalidFilterValue(f"{values[0]} is not a time") from error
     wanted = wanted if wanted.tzinfo else wanted.replace(tzinfo=timezone.utc)
-    return at < wanted.timestamp() if key == "StartTimeBefore" else at > wanted.timestamp()
+    shown = int(at * 1000) / 1000  # Answers give milliseconds, and what they give must not be after itself.
+    return shown < wanted.timestamp() if key == "StartTimeBefore" else shown > wanted.timestamp()
 
 
 def _count(steps: list[Step], status: str) -> int:

@@ -139,7 +139,8 @@ def _matches(each: Mapping[str, str], requested: float, command: Command, item: 
     if key in ("InvokedAfter", "InvokedBefore"):
         at = datetime.fromisoformat(value.replace("Z", "+00:00"))
         at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
-        return requested > at.timestamp() if key == "InvokedAfter" else requested < at.timestamp()
+        shown = int(requested * 1000) / 1000  # Answers give milliseconds, and what they give must not be after itself.
+        return shown > at.timestamp() if key == "InvokedAfter" else shown < at.timestamp()
     if key == "ExecutionStage" and isinstance(item, Command):
         return (value == "Complete") == item.over
     raise InvalidFilterKey(f"The filter key {key} is not valid for this operation")
