@@ -65,27 +65,25 @@ def load_services(file: Path, variables: Mapping[str, str], profiles: Iterable[s
 class ComposeProject:
     """The services of a Compose file as processes.
 
-    :param file: the Compose file.
-    :param variables: what ``.env`` and the shell hold.
+    :param root: the folder of the Compose file, which its relative paths start from.
+    :param services: the services, as :func:`load_services` returns them.
     :param folder: for everything that the services write; every user must be able to enter it.
-    :param profiles: the profiles to enable.
     :param scale: how many processes a service has, where it is not one.
     :param binds: other folders for the file's bind mounts, such as ``{"./reports": tmp_path}``.
     """
 
     def __init__(
         self,
-        file: Path,
-        variables: Mapping[str, str],
+        root: Path,
+        services: Mapping[str, Mapping[str, Any]],
         folder: Path,
         *,
-        profiles: Iterable[str] = (),
         scale: Mapping[str, int] | None = None,
         binds: Mapping[str, Path] | None = None,
     ) -> None:
-        self.root = file.parent
+        self.root = root
+        self.services = dict(services)
         self.folder = folder
-        self.services = load_services(file, variables, profiles)
         self._scale = dict(scale or {})
         self._binds = dict(binds or {})
         self._ports: dict[tuple[str, int, str], int] = {}
