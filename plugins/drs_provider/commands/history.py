@@ -31,8 +31,8 @@ def history(
     """
     import json
 
-    from drs_provider.evidence.storage import reports_of
     from drs_provider.evidence.storage import reports_folder as configured
+    from drs_provider.evidence.storage import reports_of
 
     for name, value, allowed in (
         ("--mode", mode, ("drill", "recovery", "all")),

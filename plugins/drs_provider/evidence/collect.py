@@ -184,16 +184,17 @@ def _note_strays(reading: Reading, jobs: Sequence[JobFacts], waves: Sequence[Wav
 
 
 def _note_silence(reading: Reading, tasks: Sequence[TaskFacts]) -> None:
-    silent = [
-        task.task_id
+    ended = [
+        task
         for task in tasks
         if task.state in ("success", "failed")
-        and not task.events
-        and task.task_id not in ("confirm", "report")
-        and not task.task_id.endswith(".rollback")
+        and task.task_id.partition(".")[2] not in ("", "rollback")
+        and task.task_id.rpartition(".")[2] != "launch"
     ]
-    if silent:
-        reading.note(f"the evidence of {', '.join(sorted(silent))}", "the task ended without saying what it did")
+    if untimed := sorted(task.task_id for task in ended if task.finished is None):
+        reading.note(f"when {', '.join(untimed)} ended", "the task did not tell")
+    if silent := sorted(task.task_id for task in ended if task.state == "failed" and not task.events):
+        reading.note(f"why {', '.join(silent)} failed", "the task ended without saying what it did")
 
 
 def collect_preflight(task: TaskFacts) -> Preflight:

@@ -31,7 +31,9 @@ from drs_provider.evidence.event_shapes import (
 )
 
 __all__ = [
+    "ENDED_KEY",
     "EVIDENCE_KEY",
+    "STARTED_KEY",
     "ApprovalEvent",
     "ConfirmEvent",
     "Event",
@@ -61,6 +63,11 @@ __all__ = [
 
 EVIDENCE_KEY = "evidence"
 """The XCom key under which every task of a plan's DAG pushes its event."""
+
+STARTED_KEY = "started"
+ENDED_KEY = "ended"
+"""XCom keys for the moments, ISO 8601 in UTC, at which a task began and ended its work. A task that ends in the
+triggerer cannot push an event; these, its return value and the plan say as much."""
 
 Time = datetime | str
 Section = Literal["pre_launch", "post_launch", "rollback"]

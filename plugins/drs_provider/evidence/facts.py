@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from drs_provider.evidence.events import EVIDENCE_KEY
+from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, STARTED_KEY
 from drs_provider.evidence.reading import events_of, mapping, moment, text
 from drs_provider.evidence.record import StepState
 
@@ -34,6 +34,7 @@ class TaskFacts:
     """What is known of one task.
 
     :param state: Airflow's state; None where the task has none yet or it is not known.
+    :param started: by Airflow, or by the task's own XComs ``started`` and ``ended``.
     :param events: the events that it pushed.
     :param returned: its return value.
     """
@@ -107,8 +108,8 @@ class RunFacts:
             task_id=task_id,
             known=task_id in mapping(self.tasks),
             state=text(told.get("state")),
-            started=moment(told.get("started")),
-            ended=moment(told.get("ended")),
+            started=min(filter(None, map(moment, (told.get("started"), xcoms.get(STARTED_KEY)))), default=None),
+            ended=max(filter(None, map(moment, (told.get("ended"), xcoms.get(ENDED_KEY)))), default=None),
             events=tuple(events_of(xcoms.get(EVIDENCE_KEY))),
             returned=mapping(xcoms.get("return_value")),
         )

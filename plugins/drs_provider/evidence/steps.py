@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from drs_provider.evidence.facts import TaskFacts, step_state
+from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.reading import events_of, first, integer, items, mapping, moment, text, texts
 from drs_provider.evidence.record import HealthCheck, Instance, LeftInstance, Rollback, Script, ScriptInstance
 
-__all__ = ["collect_check", "collect_rollback", "collect_script", "left_instances"]
+__all__ = ["collect_checks", "collect_rollback", "collect_script", "left_instances"]
 
 
 def collect_script(script: Any, section: Any, task: TaskFacts) -> Script:
     """Put one script together, from the plan and from what its task said."""
     event = task.event
+    status = first(text(event.get("status")), text(task.returned.get("status")))
+    state = task.step
+    if state == "success" and status is not None and step_state(status) == "failed":
+        # The plan says to go on after this script; it failed all the same.
+        state = "failed"
     execution = first(event.get("execution_id"), *map(task.returned.get, ("command_id", "automation_execution_id")))
     return Script(
         name=script.name,
@@ -21,14 +27,20 @@ def collect_script(script: Any, section: Any, task: TaskFacts) -> Script:
         kind="automation" if script.automation else "run_command",
         document=str(script.automation or script.run_command),
         execution_id=text(execution),
-        state=task.step,
-        status=first(text(event.get("status")), text(task.returned.get("status"))),
+        state=state,
+        status=status,
         instances=_script_instances(first(event.get("instances"), task.returned.get("instances"))),
-        output_tail=text(event.get("output_tail")),
-        reason=text(event.get("reason")),
+        output_tail=first(text(event.get("output_tail")), _outputs(task.returned.get("outputs"))),
+        reason=first(text(event.get("reason")), text(task.returned.get("reason"))),
         started=task.began,
         ended=task.finished,
     )
+
+
+def _outputs(value: Any) -> str | None:
+    """Return an automation's outputs as lines, the first 20."""
+    lines = [f"{key}: {', '.join(texts(found)) or text(found) or ''}" for key, found in mapping(value).items()]
+    return "\n".join(lines[:20]) or None
 
 
 def _script_instances(value: Any) -> list[ScriptInstance]:
@@ -43,22 +55,42 @@ def _script_instances(value: Any) -> list[ScriptInstance]:
     ]
 
 
-def collect_check(task: TaskFacts) -> HealthCheck:
-    """Put one health check together."""
-    event = task.event
-    name = task.task_id.rpartition(".")[2]
-    return HealthCheck(
-        name=name,
-        check=text(event.get("check")) or name.replace("_", " "),
-        state=task.step,
-        instances=[
-            Instance(instance_id=key, status=text(result.get("status")), detail=text(result.get("detail")))
-            for key, result in ((key, mapping(item)) for key, item in mapping(event.get("instances")).items())
-        ],
-        reason=text(event.get("reason")),
-        started=task.began,
-        ended=task.finished,
-    )
+def collect_checks(checks: Sequence[Any], wave: str, facts: RunFacts) -> list[HealthCheck]:
+    """Put the health checks of a wave together, in the order of the plan.
+
+    :param checks: the plan's. A type that occurs again is numbered in its task id: ``tcp``, ``tcp_2``.
+    """
+    seen: dict[str, int] = {}
+    found = []
+    for check in checks:
+        seen[check.type] = seen.get(check.type, 0) + 1
+        name = check.type if seen[check.type] == 1 else f"{check.type}_{seen[check.type]}"
+        task = facts.task(f"{wave}.health.{name}")
+        event = task.event
+        instances = {key: mapping(item) for key, item in mapping(event.get("instances")).items()}
+        found.append(
+            HealthCheck(
+                name=name,
+                check=text(event.get("check")) or _asked(check),
+                state=task.step,
+                instances=[
+                    Instance(instance_id=key, status=text(item.get("status")), detail=text(item.get("detail")))
+                    for key, item in instances.items()
+                ],
+                reason=text(event.get("reason")),
+                started=task.began,
+                ended=task.finished,
+            )
+        )
+    return found
+
+
+def _asked(check: Any) -> str:
+    """Say what a health check of the plan asks: ``tcp 5432``, ``http :8080/healthz → 200``."""
+    port = getattr(check, "effective_port", None) or getattr(check, "port", None)
+    if check.type == "http":
+        return f"{getattr(check, 'scheme', 'http')} :{port}{check.path} → {check.expect}"
+    return f"{check.type} {port}" if port else str(check.type).replace("_", " ")
 
 
 def collect_rollback(task: TaskFacts) -> Rollback | None:

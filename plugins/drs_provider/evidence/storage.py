@@ -48,11 +48,15 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class StoredReport:
-    """Where the three files of a report lie, each as a path or URL."""
+    """Where the three files of a report lie, each as a path or URL; as text, their folder."""
 
+    folder: str
     json: str
     html: str
     markdown: str
+
+    def __str__(self) -> str:
+        return self.folder
 
 
 class UnreadableReport(ValueError):
@@ -101,7 +105,7 @@ def write_files(record: RunRecord, folder: str) -> StoredReport:
     texts = {HTML_NAME: render_html(record), MARKDOWN_NAME: render_markdown(record), JSON_NAME: record.to_json()}
     for name, text in texts.items():
         _write(root, name, text)
-    return StoredReport(*(str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME)))
+    return StoredReport(str(root), *(str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME)))
 
 
 def read_report(path: str) -> RunRecord:

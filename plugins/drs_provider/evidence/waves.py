@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.jobs import JobFacts, Reading
-from drs_provider.evidence.reading import mapping, moment, text, texts
+from drs_provider.evidence.reading import mapping, text, texts
 from drs_provider.evidence.record import HealthCheck, Job, Phase, PhaseKind, Rollback, Script, Server, Wave, WaveState
 from drs_provider.evidence.servers import collect_servers
-from drs_provider.evidence.steps import collect_check, collect_rollback, collect_script
+from drs_provider.evidence.steps import collect_checks, collect_rollback, collect_script
 from drs_provider.evidence.timeline import clock_seconds, merge_phases
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def collect_wave(
         for section in ("pre_launch", "post_launch")
         for script in getattr(wave, section)
     ]
-    checks = [collect_check(task) for task in tasks if task.task_id.startswith(f"{wave.name}.health.")]
+    checks = collect_checks(wave.health_checks, wave.name, facts)
     servers = collect_servers(facts, wave.name, jobs, reading)
     work = wave_state(wave.name, facts, tasks)
     state: WaveState = work
@@ -46,9 +46,10 @@ def collect_wave(
     took_part = [task for task in tasks if task.step not in ("skipped", "not_started")]
     began = min(filter(None, (task.began for task in took_part)), default=None)
     finished = max(filter(None, (task.finished for task in took_part)), default=None)
-    if not took_part or finished is None:
-        began = began or min((job.started for job in jobs if job.started), default=None)
-        finished = max((job.ended for job in jobs if job.ended), default=None)
+    began = began or min((job.started for job in jobs if job.started), default=None)
+    if finished is None or facts.task(f"{wave.name}.wait_for_launch").step == "success":
+        # A wait that ended in the triggerer may not have told when; it did not end before its jobs.
+        finished = max(filter(None, [finished, *(job.ended for job in jobs)]), default=None)
     ended = finished if work in ("success", "failed", "unknown") else None
     if began and ended and ended < began:
         ended = began
@@ -128,17 +129,12 @@ def _reason(
 
 def wave_phases(tasks: Iterable[TaskFacts], jobs: Iterable[JobFacts], rollback: Rollback | None) -> list[Phase]:
     """Return the phases of a wave: its jobs' by their logs, all others by its tasks."""
-    kinds: dict[str, PhaseKind] = {"approval": "approval", "script": "scripts", "health": "health", "settle": "settle"}
     phases = [
-        Phase(
-            kind=kinds[str(event["kind"])],
-            name=text(event.get("name")),
-            started=moment(event.get("started")),
-            ended=moment(event.get("ended")),
-        )
+        Phase(kind=kind, name=name, started=task.began, ended=task.finished)
         for task in tasks
-        for event in task.events
-        if event.get("kind") in kinds and step_state(text(event.get("status"))) != "skipped"
+        if task.step not in ("skipped", "not_started")
+        for kind, name in [_phase_of(task)]
+        if kind and task.began and (task.finished or task.step == "running")
     ]
     for job in jobs:
         phases += [phase for each in job.phases.values() for phase in each]
@@ -147,3 +143,17 @@ def wave_phases(tasks: Iterable[TaskFacts], jobs: Iterable[JobFacts], rollback: 
     if rollback and rollback.started:
         phases.append(Phase(kind="rollback", started=rollback.started, ended=rollback.ended))
     return merge_phases(phase for phase in phases if phase.started)
+
+
+def _phase_of(task: TaskFacts) -> tuple[PhaseKind | None, str | None]:
+    """Return which phase of a wave a task is, and its name, by its id: ``<wave>.health.tcp``."""
+    _, _, step = task.task_id.partition(".")
+    section, _, name = step.partition(".")
+    kinds: dict[str, PhaseKind] = {
+        "approve": "approval",
+        "pre_launch": "scripts",
+        "post_launch": "scripts",
+        "health": "health",
+        "settle": "settle",
+    }
+    return kinds.get(section), name or None
