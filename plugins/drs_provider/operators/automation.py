@@ -151,8 +151,8 @@ class SsmAutomationOperator(AwsBaseOperator[SsmHook]):
     def _start_or_adopt(self, identity: TaskIdentity) -> Automation:
         """Return this try's automation: that of an earlier try while it runs or succeeded, otherwise a new one.
 
-        The n-th try of a generation has at most n attempts behind it, so only an attempt before that may be passed
-        over as failed: a new execution that fails at once is never taken for an old one.
+        The n-th try of a generation makes at most the n-th attempt, so one that has just failed in the last place left
+        for it is this try's own failure.
         """
         calls = self.hook.calls()
         for attempt in range(1, identity.tries + 1):

@@ -1,0 +1,128 @@
+"""A region with instances that SSM manages, and a stand-in for Airflow that runs a task through its deferrals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.triggers.base import TaskSuccessEvent
+
+SOURCE_SERVER_TAG = "AWSElasticDisasterRecoverySourceServerID"
+
+
+def server_id(number: int) -> str:
+    """Return the id of the n-th source server."""
+    return f"s-{number:017x}"
+
+
+class Region:
+    """The simulator with instances in it."""
+
+    def __init__(self, simulator: Any) -> None:
+        self.simulator = simulator
+        self.instance_ids: list[str] = []
+
+    def load(
+        self,
+        servers: int = 2,
+        *,
+        speed: float = 20.0,
+        server: Mapping[int, Mapping[str, Any]] | None = None,
+        **scenario: Any,
+    ) -> list[str]:
+        """Load a scenario with servers 1 to n, run their instances, and return the instance ids in this order.
+
+        :param server: what is special about the n-th server.
+        """
+        listed = [
+            {"id": server_id(n), "hostname": f"host{n:03d}", **(server or {}).get(n, {})} for n in range(1, servers + 1)
+        ]
+        scenario.setdefault("agent", {"online_after": 0})
+        self.simulator.load({"servers": listed, **scenario}, speed=speed)
+        ec2 = boto3.client("ec2")
+        self.instance_ids = [
+            ec2.run_instances(
+                ImageId="ami-12c6146b",
+                MinCount=1,
+                MaxCount=1,
+                TagSpecifications=[
+                    {
+                        "ResourceType": "instance",
+                        "Tags": [{"Key": SOURCE_SERVER_TAG, "Value": one["id"]}, {"Key": "App", "Value": "shop"}],
+                    }
+                ],
+            )["Instances"][0]["InstanceId"]
+            for one in listed
+        ]
+        self.simulator.clear_log()
+        return self.instance_ids
+
+    def calls(self, operation: str) -> list[dict[str, Any]]:
+        """Return the log's calls of an operation."""
+        return [entry for entry in self.simulator.log if entry.get("operation") == operation]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the log's changes of state of a name."""
+        return [entry for entry in self.simulator.log if entry.get("event") == name]
+
+    def add_fault(self, operation: str, **fields: Any) -> dict[str, Any]:
+        """Put a fault in force."""
+        fault: dict[str, Any] = self.simulator.add_fault(operation, **fields)
+        return fault
+
+
+@pytest.fixture
+def region(drs_simulator_server: Any) -> Region:
+    """An empty region; ``load`` fills it."""
+    return Region(drs_simulator_server)
+
+
+class Outcome:
+    """What became of a task: its return value and the triggers that it was deferred to."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.triggers: list[Any] = []
+
+
+@pytest.fixture
+def run_task(remake: Callable[[Any], Any]) -> Callable[..., Outcome]:
+    """Run a task as Airflow does, each trigger made anew from its serialised state.
+
+    Exceptions of the task come through; ``while_deferred`` is called with each trigger before it runs.
+    """
+
+    async def first_event(trigger: Any) -> Any:
+        async for event in trigger.run():
+            return event
+        raise AssertionError("the trigger ended without an event")
+
+    def run(
+        operator: Any, context: dict[str, Any], *, while_deferred: Callable[[Any], None] = lambda trigger: None
+    ) -> Outcome:
+        outcome = Outcome()
+
+        def call() -> Any:
+            return operator.execute(context)
+
+        while True:
+            try:
+                outcome.value = call()
+                return outcome
+            except TaskDeferred as deferred:
+                trigger = remake(deferred.trigger)
+                outcome.triggers.append(trigger)
+                while_deferred(trigger)
+                event = asyncio.run(asyncio.wait_for(first_event(trigger), 60))
+                if isinstance(event, TaskSuccessEvent):
+                    outcome.value = (event.xcoms or {})["return_value"]
+                    return outcome
+                method = getattr(operator, deferred.method_name)
+                arguments = {**(deferred.kwargs or {}), "event": event.payload}
+                call = lambda: method(context, **arguments)  # noqa: E731, B023
+
+    return run

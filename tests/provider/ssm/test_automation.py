@@ -1,0 +1,305 @@
+"""An automation: started once, approvals shown, every end understood, in a worker and deferred."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
+
+from drs_provider.hooks.ssm_status import AUTOMATION_STATUS, INVOCATION_STATUS, Automation, Progress
+from drs_provider.operators.automation import SsmAutomationOperator
+from drs_provider.sensors.ssm import SsmAutomationSensor
+
+BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+APPROVAL = {
+    "kind": "Automation",
+    "steps": [
+        {"name": "snapshot", "duration": 2},
+        {"name": "approve", "action": "aws:approve", "approvers": ["arn:aws:iam::123456789012:user/boss"]},
+        {"name": "promote", "duration": 2, "outputs": {"Endpoint": ["db.example"]}},
+    ],
+    "outputs": {"promote.Endpoint": ["db.example"]},
+}
+
+
+def automation(**arguments: Any) -> SsmAutomationOperator:
+    arguments = {"document_name": "Shop-Failover", "timeout": 30, "poll_interval": 0.3, **arguments}
+    return SsmAutomationOperator(task_id="failover", aws_conn_id=None, region_name="us-west-2", **arguments)
+
+
+def signal_when_waiting(signal_type: str) -> threading.Thread:
+    """Approve or reject the first execution that waits, as a person at the console would."""
+
+    def work() -> None:
+        client = boto3.client("ssm")
+        give_up = time.time() + 30
+        while time.time() < give_up:
+            for execution in client.describe_automation_executions()["AutomationExecutionMetadataList"]:
+                if execution["AutomationExecutionStatus"] in ("Waiting", "PendingApproval"):
+                    time.sleep(1)  # long enough to be seen waiting
+                    client.send_automation_signal(
+                        AutomationExecutionId=execution["AutomationExecutionId"], SignalType=signal_type
+                    )
+                    return
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_every_status_of_the_service_model_is_mapped():
+    model = botocore.session.get_session().get_service_model("ssm")
+    assert set(AUTOMATION_STATUS) == set(model.shape_for("AutomationExecutionStatus").enum)
+    assert len(AUTOMATION_STATUS) == 19
+    invocations = {*model.shape_for("CommandInvocationStatus").enum, *model.shape_for("CommandStatus").enum}
+    assert set(INVOCATION_STATUS) == invocations
+
+
+def test_an_unknown_status_goes_on():
+    assert Automation("id", "doc", "Rejuvenating", None).progress is Progress.RUNNING
+
+
+@BOTH
+def test_outputs_are_returned_and_the_parameters_are_sent(region, run_task, task_context, deferrable):
+    documents = {"Shop-Failover": {"kind": "Automation", "duration": 30, "outputs": {"a.Endpoint": ["db", "db2"]}}}
+    region.load(0, documents=documents)
+    operator = automation(parameters={"Target": ["b"], "Mode": "fast"}, deferrable=deferrable)
+    context = task_context(operator)
+    outcome = run_task(operator, context)
+    started = region.calls("StartAutomationExecution")
+    assert started[0]["params"]["Parameters"] == {"Target": ["b"], "Mode": ["fast"]}
+    assert outcome.value["outputs"]["a.Endpoint"] == ["db", "db2"]
+    assert outcome.value["status"] == "Success"
+    assert outcome.value["instances"] == {}
+    assert len(outcome.triggers) == (1 if deferrable else 0)
+    assert outcome.value["automation_execution_id"] in context["ti"].xcoms["_link_SsmAutomationLink"]
+
+
+@BOTH
+def test_an_approval_is_shown_with_its_link_and_then_goes_on(region, run_task, task_context, deferrable, capfd):
+    region.load(0, documents={"Shop-Failover": APPROVAL}, speed=5)
+    person = signal_when_waiting("Approve")
+    outcome = run_task(*with_context(task_context, automation(deferrable=deferrable)))
+    person.join()
+    assert outcome.value["outputs"]["promote.Endpoint"] == ["db.example"]
+    logged = capfd.readouterr().out
+    execution_id = outcome.value["automation_execution_id"]
+    assert (
+        f"Automation {execution_id} waits (Waiting) at step approve: approve, reject or resume it at https://" in logged
+    )
+    assert f"/systems-manager/automation/execution/{execution_id}?region=us-west-2" in logged
+    assert "Step promote (aws:executeAwsApi): Success" in logged
+
+
+def with_context(task_context, operator, **arguments):
+    return operator, task_context(operator, **arguments)
+
+
+@BOTH
+def test_a_rejected_approval_fails_the_task(region, run_task, task_context, deferrable):
+    region.load(0, documents={"Shop-Failover": APPROVAL}, speed=5)
+    person = signal_when_waiting("Reject")
+    with pytest.raises(AirflowException, match=r"Rejected|Failed") as failure:
+        run_task(*with_context(task_context, automation(deferrable=deferrable)))
+    person.join()
+    assert "step approve" in str(failure.value)
+
+
+@BOTH
+def test_an_approval_that_nobody_gives_times_out_and_the_automation_is_cancelled(
+    region, run_task, task_context, deferrable
+):
+    region.load(0, documents={"Shop-Failover": APPROVAL}, speed=5)
+    began = time.time()
+    with pytest.raises(AirflowException, match="did not end in time: it is Waiting at step approve"):
+        run_task(*with_context(task_context, automation(timeout=4, deferrable=deferrable)))
+    assert time.time() - began < 20
+    assert len(region.calls("StopAutomationExecution")) == 1
+
+
+@BOTH
+def test_a_failed_step_is_told_with_its_message(region, run_task, task_context, deferrable):
+    documents = {
+        "Shop-Failover": {
+            "kind": "Automation",
+            "message": "Step fails when it is running",
+            "outcome": "Failed",
+            "steps": [
+                {"name": "snapshot", "duration": 1},
+                {"name": "promote", "duration": 1, "outcome": "Failed", "message": "the replica is gone"},
+            ],
+        }
+    }
+    region.load(0, documents=documents, speed=5)
+    with pytest.raises(AirflowException) as failure:
+        run_task(*with_context(task_context, automation(deferrable=deferrable)))
+    assert "ended as Failed" in str(failure.value)
+    assert "step promote (aws:executeAwsApi) is Failed: the replica is gone" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [status for status, progress in AUTOMATION_STATUS.items() if progress is Progress.FAILED and status != "Exited"],
+)
+def test_every_end_without_success_fails_the_task(region, run_task, task_context, status):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 1, "outcome": status}})
+    with pytest.raises(AirflowException, match=f"ended as {status}"):
+        run_task(*with_context(task_context, automation()))
+
+
+@BOTH
+def test_throttling_and_outages_while_waiting_do_not_fail_the_task(region, run_task, task_context, deferrable):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 60}})
+    for operation in ("DescribeAutomationExecutions", "GetAutomationExecution", "StartAutomationExecution"):
+        region.add_fault(operation, error="ThrottlingException", times=2)
+        region.add_fault(operation, error="InternalServerError", status=500, when="after", skip=2, times=2)
+    outcome = run_task(*with_context(task_context, automation(timeout=60, deferrable=deferrable)))
+    assert outcome.value["status"] == "Success"
+    assert len(region.events("AUTOMATION_START")) == 1
+
+
+def test_a_retry_after_a_crash_adopts_and_one_after_a_failure_starts_again(region, run_task, task_context, capfd):
+    outcomes = ["Failed", "Success"]
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 20, "outcome": outcomes}}, speed=10)
+
+    class Crash(Exception):
+        pass
+
+    def crash(_trigger: Any) -> None:
+        raise Crash
+
+    first = automation(deferrable=True, retries=3)
+    with pytest.raises(Crash):
+        run_task(first, task_context(first), while_deferred=crash)
+    second = automation(retries=3)
+    with pytest.raises(AirflowException, match="ended as Failed"):
+        run_task(second, task_context(second, try_number=2))
+    assert len(region.events("AUTOMATION_START")) == 1
+    third = automation(retries=3)
+    outcome = run_task(third, task_context(third, try_number=3))
+    assert len(region.events("AUTOMATION_START")) == 2
+    assert "ended as Failed: starting attempt 2" in capfd.readouterr().out
+    fourth = automation(retries=3)
+    assert run_task(fourth, task_context(fourth, try_number=4)).value == outcome.value
+    cleared = automation(retries=3)
+    run_task(cleared, task_context(cleared, try_number=5, max_tries=7))
+    assert len(region.events("AUTOMATION_START")) == 3
+
+
+def test_other_parameters_in_a_retry_are_refused_with_advice(region, run_task, task_context):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 1}})
+    first = automation(parameters={"At": "noon"}, retries=1)
+    run_task(first, task_context(first))
+    second = automation(parameters={"At": "midnight"}, retries=1)
+    with pytest.raises(AirflowException, match="Clear the task"):
+        run_task(second, task_context(second, try_number=2))
+    assert len(region.events("AUTOMATION_START")) == 1
+
+
+_VICTIM = """
+from types import SimpleNamespace
+from drs_provider.operators.automation import SsmAutomationOperator
+
+operator = SsmAutomationOperator(
+    task_id="failover", aws_conn_id=None, region_name="us-west-2", document_name="Shop-Failover", retries=1,
+)
+ti = SimpleNamespace(task=operator, task_id="failover", dag_id="tests", run_id="manual__1", map_index=-1,
+                     try_number=1, max_tries=1, xcom_push=lambda **_: None)
+operator.execute({"ti": ti, "dag_run": None})
+"""
+
+
+def test_a_worker_killed_while_the_answer_is_held_back_leaves_one_execution(region, run_task, task_context):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 40}})
+    region.add_fault("StartAutomationExecution", hold=True, times=1)
+    victim = subprocess.Popen([sys.executable, "-c", _VICTIM], env=os.environ.copy())
+    try:
+        give_up = time.time() + 60
+        while not region.events("AUTOMATION_START"):
+            assert victim.poll() is None
+            assert time.time() < give_up
+            time.sleep(0.1)
+    finally:
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    region.simulator.release()
+    operator = automation(retries=1)
+    outcome = run_task(operator, task_context(operator, try_number=2))
+    assert outcome.value["status"] == "Success"
+    assert len(region.events("AUTOMATION_START")) == 1
+
+
+def test_on_kill_stops_the_automation(region, task_context):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600}}, speed=5)
+    operator = automation(timeout=600)
+    killer = threading.Timer(2, operator.on_kill)
+    killer.start()
+    with pytest.raises(AirflowException, match=r"killed|Cancelled"):
+        operator.execute(task_context(operator))
+    killer.join()
+    assert len(region.calls("StopAutomationExecution")) == 1
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_marking_the_deferred_task_stops_the_automation_unless_told_otherwise(region, run_task, task_context, stop):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600}}, speed=5)
+
+    class Marked(Exception):
+        pass
+
+    def mark(trigger: Any) -> None:
+        asyncio.run(trigger.on_kill())
+        raise Marked
+
+    operator = automation(timeout=600, deferrable=True, stop_on_kill=stop)
+    with pytest.raises(Marked):
+        run_task(operator, task_context(operator), while_deferred=mark)
+    assert len(region.calls("StopAutomationExecution")) == (1 if stop else 0)
+
+
+@BOTH
+def test_the_sensor_waits_for_an_automation_that_another_task_started(region, run_task, task_context, deferrable):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 40, "outputs": {"a.B": ["c"]}}})
+    starter = automation(wait_for_completion=False)
+    started = run_task(starter, task_context(starter)).value
+    sensor = SsmAutomationSensor(
+        task_id="wait",
+        automation_execution_id=started["automation_execution_id"],
+        aws_conn_id=None,
+        region_name="us-west-2",
+        poke_interval=0.3,
+        timeout=30,
+        deferrable=deferrable,
+    )
+    assert run_task(sensor, task_context(sensor)).value["outputs"]["a.B"] == ["c"]
+
+
+@BOTH
+def test_the_sensor_leaves_the_automation_alone_at_its_deadline(region, run_task, task_context, deferrable):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600}}, speed=1)
+    starter = automation(wait_for_completion=False)
+    started = run_task(starter, task_context(starter)).value
+    sensor = SsmAutomationSensor(
+        task_id="wait",
+        automation_execution_id=started["automation_execution_id"],
+        aws_conn_id=None,
+        region_name="us-west-2",
+        poke_interval=0.3,
+        timeout=3,
+        soft_fail=True,
+        deferrable=deferrable,
+    )
+    with pytest.raises(AirflowSkipException, match="did not end in time"):
+        run_task(sensor, task_context(sensor))
+    assert not region.calls("StopAutomationExecution")
