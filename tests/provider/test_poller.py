@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from drs_provider.triggers import polling
-from drs_provider.triggers.polling import DeadlinePassed, PollFailed, PollKey, Poller, shared_poller
+from drs_provider.triggers.polling import DeadlinePassed, Poller, PollFailed, PollKey, shared_poller
 
 
 def aws_error(code: str, status: int) -> ClientError:

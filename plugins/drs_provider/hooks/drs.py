@@ -23,6 +23,8 @@ Item = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
+READ_PATIENCE = 300.0
+"""Seconds for which a question in a worker goes on through throttling, 5xx and a dead network."""
 API_SERVERS_PER_JOB = 200
 """What StartRecovery takes at most whatever the quota says (botocore service model)."""
 
@@ -98,24 +100,30 @@ class DrsHook(AwsBaseHook):
         return run_blocking(question)
 
     @property
-    def _reads(self) -> DrsReads:
-        return DrsReads(BlockingCalls(self.conn, log=log))
+    def reads(self) -> DrsReads:
+        """The questions to DRS as coroutines, for :func:`~drs_provider.hooks.calls.run_blocking`."""
+        return DrsReads(self.calls())
+
+    def calls(self, service: str = "drs") -> BlockingCalls:
+        """Return an AWS service's calls for a worker: reading goes on through transient errors for five minutes."""
+        client = self.conn if service == "drs" else self.client(service)
+        return BlockingCalls(client, patience=READ_PATIENCE, log=log)
 
     def jobs(self, job_ids: Sequence[str]) -> list[Item]:
         """Return the jobs that exist of those named, in the shape of DescribeJobs."""
-        return self._run(self._reads.jobs(job_ids))
+        return self._run(self.reads.jobs(job_ids))
 
     def jobs_since(self, moment: datetime) -> list[Item]:
         """Return all jobs created at or after ``moment``, newest first."""
-        return self._run(self._reads.jobs_since(moment))
+        return self._run(self.reads.jobs_since(moment))
 
     def jobs_tagged(self, tags: Mapping[str, str], since: datetime) -> list[Item]:
         """Return the jobs since ``since`` that bear all the ``tags``, newest first."""
-        return self._run(self._reads.jobs_tagged(tags, since))
+        return self._run(self.reads.jobs_tagged(tags, since))
 
     def job_log(self, job_id: str) -> list[Item]:
         """Return a job's log, oldest line first, in the shape of DescribeJobLogItems."""
-        return self._run(self._reads.job_log(job_id))
+        return self._run(self.reads.job_log(job_id))
 
     def recovery_instances(
         self,
@@ -132,11 +140,11 @@ class DrsHook(AwsBaseHook):
         :param job_id: the job that launched them.
         """
         if job_id is None:
-            return self._run(self._reads.recovery_instances(instance_ids=instance_ids, server_ids=server_ids))
+            return self._run(self.reads.recovery_instances(instance_ids=instance_ids, server_ids=server_ids))
         servers = {
             server["sourceServerID"] for job in self.jobs([job_id]) for server in job.get("participatingServers") or ()
         }
-        found = self._run(self._reads.recovery_instances(server_ids=sorted(servers)))
+        found = self._run(self.reads.recovery_instances(server_ids=sorted(servers)))
         return [instance for instance in found if instance.get("jobID") == job_id]
 
     def source_servers(
@@ -153,7 +161,7 @@ class DrsHook(AwsBaseHook):
         :param tags: Only those that bear all of these tags.
         :param hostname: Only those with this hostname or fully qualified name, in any case of letters.
         """
-        servers = self._run(self._reads.source_servers(server_ids))
+        servers = self._run(self.reads.source_servers(server_ids))
         if tags:
             servers = [server for server in servers if matches_tags(server, tags)]
         if hostname is not None:
@@ -162,7 +170,7 @@ class DrsHook(AwsBaseHook):
 
     def snapshots(self, server_id: str, *, start: datetime | None = None, end: datetime | None = None) -> list[Item]:
         """Return a server's finished recovery snapshots, newest first, in the shape of DescribeRecoverySnapshots."""
-        return self._run(self._reads.snapshots(server_id, start=start, end=end))
+        return self._run(self.reads.snapshots(server_id, start=start, end=end))
 
     def quotas(self) -> DrsQuotas:
         """

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from drs_provider.hooks.calls import BlockingCalls, chunks, run_blocking
+from drs_provider.hooks.calls import chunks, run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.faults import Fault, classify, error_text
@@ -120,7 +120,7 @@ def wait_until_gone(hook: DrsHook, instance_ids: Sequence[str], deadline: float,
     :param interval: Seconds between two looks.
     :raises AirflowException: when instances are left at the deadline.
     """
-    calls = BlockingCalls(hook.client("ec2"))
+    calls = hook.calls("ec2")
     while True:
         left = not_gone(instance_ids, run_blocking(instance_states(calls, instance_ids)))
         if not left:

@@ -10,7 +10,7 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException
 
-from drs_provider.hooks.calls import BlockingCalls, run_blocking
+from drs_provider.hooks.calls import run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsSourceServersLink
 from drs_provider.readiness.timestamps import parse_timestamp
@@ -132,7 +132,7 @@ class DrsUpdateLaunchConfigurationOperator(AwsBaseOperator[DrsHook]):
         ids = list(self.source_server_ids)
         DrsSourceServersLink.push(context, self, self.hook, ids)
         # Idempotent, so it may be repeated through transient errors as a reading call is.
-        calls = BlockingCalls(self.hook.conn)
+        calls = self.hook.calls()
         result = {}
         for server in ids:
             answer = run_blocking(calls.read("update_launch_configuration", sourceServerID=server, **self.settings))

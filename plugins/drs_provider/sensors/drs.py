@@ -11,9 +11,8 @@ from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, PokeReturnValue, conf
 
-from drs_provider.hooks.calls import BlockingCalls, run_blocking
+from drs_provider.hooks.calls import run_blocking
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.drs_reads import DrsReads
 from drs_provider.hooks.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed, job_ids_of
 from drs_provider.hooks.outcome import collect_outcomes
 from drs_provider.hooks.replication import not_ready, replication_of
@@ -130,7 +129,7 @@ class DrsJobSensor(AwsBaseSensor[DrsHook]):
     def _look(self) -> dict[str, Any] | None:
         """Return the result when the jobs have ended, None while they run; raise when waiting on is pointless."""
         wait = self._wait()
-        reads = DrsReads(BlockingCalls(self.hook.conn))
+        reads = self.hook.reads
         jobs = run_blocking(reads.jobs(wait.job_ids))
         self._tail = self._tail or JobLogTail(self.log)
         for job in jobs:

@@ -1,0 +1,325 @@
+"""The DRS sensors, in a worker and deferred, over HTTP to the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.exceptions import TaskDeferred
+from airflow.triggers.base import TaskSuccessEvent
+
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.job_wait import LaunchFailed
+from drs_provider.sensors.drs import DrsJobSensor, DrsReplicationSensor
+from drs_provider.triggers import drs as triggers
+from drs_provider.triggers.drs import JobSnapshot, job_poll_seconds
+
+SERVERS = [f"s-{i:017d}" for i in range(4)]
+AWS = {"aws_conn_id": None, "region_name": "us-west-2"}
+
+
+def load(simulator: Any, speed: float = 300, **special: Any) -> None:
+    servers = [{"id": one, "hostname": f"host{i}", **special.get(f"s{i}", {})} for i, one in enumerate(SERVERS)]
+    simulator.load({"servers": servers, "page_size": 3}, speed=speed)
+
+
+def start(servers: list[str] | None = None) -> str:
+    wanted = [{"sourceServerID": one} for one in servers or SERVERS]
+    return str(DrsHook(**AWS).conn.start_recovery(sourceServers=wanted, isDrill=True)["job"]["jobID"])
+
+
+def fire(trigger: Any) -> Any:
+    """Run a trigger to its one event."""
+
+    async def run() -> list[Any]:
+        return [event async for event in trigger.run()]
+
+    (event,) = asyncio.run(run())
+    return event
+
+
+def wait(sensor: Any, context: dict[str, Any], remake: Any) -> Any:
+    """Execute a sensor as Airflow does, through a deferral and a restart of the triggerer if it defers."""
+    try:
+        return sensor.execute(context)
+    except TaskDeferred as deferral:
+        event = fire(remake(deferral.trigger))
+        if isinstance(event, TaskSuccessEvent):
+            assert event.xcoms is not None
+            return event.xcoms["return_value"]
+        return getattr(sensor, deferral.method_name)(context, event=event.payload)
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "deferred"])
+def deferrable(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def job_sensor(deferrable: bool) -> Any:
+    def make(job_ids: Any, **more: Any) -> DrsJobSensor:
+        options = {"poke_interval": 0.2, "deferrable": deferrable, **AWS, **more}
+        return DrsJobSensor(task_id="wait", job_ids=job_ids, **options)
+
+    return make
+
+
+class TestJobSensor:
+    def test_all_launched(self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, remake: Any) -> None:
+        load(drs_simulator_server)
+        job = start()
+        sensor = job_sensor({"jobs": [{"job_id": job}]})
+        context = task_context(sensor)
+        result = wait(sensor, context, remake)
+        assert (result["launched"], result["failed"]) == (4, [])
+        assert sorted(result["servers"]) == SERVERS
+        instances = {one["sourceServerID"]: one for one in DrsHook(**AWS).recovery_instances(job_id=job)}
+        for i, server in enumerate(SERVERS):
+            assert result["servers"][server] == {
+                "job_id": job,
+                "launch_status": "LAUNCHED",
+                "recovery_instance_id": instances[server]["recoveryInstanceID"],
+                "ec2_instance_id": instances[server]["ec2InstanceID"],
+                "reason": None,
+                "critical": True,
+                "hostname": f"host{i}",
+            }
+        assert context["ti"].xcoms["_link_DrsJobLink"].endswith(f"region=us-west-2#/launchHistory/{job}")
+
+    def test_a_required_server_fails(
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, remake: Any
+    ) -> None:
+        load(drs_simulator_server, s1={"outcome": "failed", "error": "no capacity for m5.large"})
+        sensor = job_sensor([start()])
+        with pytest.raises(LaunchFailed, match=rf"(?s)3 of 4.*{SERVERS[1]}  host1  FAILED.*no capacity") as caught:
+            wait(sensor, task_context(sensor), remake)
+        assert caught.value.failed == [SERVERS[1]]
+        assert caught.value.servers[SERVERS[0]]["launch_status"] == "LAUNCHED"
+
+    def test_a_silent_failure_is_told_with_its_known_causes(
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, remake: Any
+    ) -> None:
+        load(drs_simulator_server, s1={"outcome": "failed_silently"})
+        sensor = job_sensor([start()])
+        with pytest.raises(LaunchFailed, match=r"iam:PassRole.*launch template"):
+            wait(sensor, task_context(sensor), remake)
+
+    @pytest.mark.parametrize("terms", [{"optional": [SERVERS[1]]}, {"required": SERVERS[:1]}, {"min_launched": "3"}])
+    def test_enough_launched(
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, remake: Any, terms: dict[str, Any]
+    ) -> None:
+        load(drs_simulator_server, s1={"outcome": "failed"})
+        sensor = job_sensor(start(), **terms)
+        result = wait(sensor, task_context(sensor), remake)
+        assert (result["launched"], result["failed"]) == (3, [SERVERS[1]])
+        assert result["servers"][SERVERS[1]]["reason"]
+
+    def test_a_hanging_job_ends_at_the_deadline_of_its_creation(
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, remake: Any
+    ) -> None:
+        load(drs_simulator_server, s1={"outcome": "hangs"})
+        job = start()
+        sensor = job_sensor(job, timeout=5)
+        begun = time.monotonic()
+        with pytest.raises(LaunchFailed, match=r"(?s)Not ended within 5 s.*CONVERSION_START") as caught:
+            wait(sensor, task_context(sensor), remake)
+        assert time.monotonic() - begun < 12
+        # The next try, or a triggerer that comes back late, has no time left and still judges what there is.
+        begun = time.monotonic()
+        again = job_sensor(job, timeout=5)
+        with pytest.raises(LaunchFailed, match="Not ended within 5 s"):
+            wait(again, task_context(again, try_number=2), remake)
+        assert time.monotonic() - begun < 6
+        assert SERVERS[1] in caught.value.failed
+
+    def test_two_jobs_are_one_wait(
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, remake: Any
+    ) -> None:
+        load(drs_simulator_server)
+        jobs = [start(SERVERS[:2]), start(SERVERS[2:])]
+        sensor = job_sensor(jobs)
+        result = wait(sensor, task_context(sensor), remake)
+        assert result["launched"] == 4
+        assert {outcome["job_id"] for outcome in result["servers"].values()} == set(jobs)
+
+    @pytest.mark.parametrize("error", ["InternalServerException", "ThrottlingException", "ExpiredTokenException"])
+    def test_transient_errors_do_not_end_it(
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, remake: Any, error: str
+    ) -> None:
+        load(drs_simulator_server, speed=150)
+        job = start()
+        for operation in ("DescribeJobs", "DescribeJobLogItems", "DescribeRecoveryInstances", "DescribeSourceServers"):
+            drs_simulator_server.add_fault(operation, error=error, probability=0.3, seed=3)
+        sensor = job_sensor(job)
+        assert wait(sensor, task_context(sensor), remake)["launched"] == 4
+
+    def test_a_job_that_does_not_exist(
+        self,
+        drs_simulator_server: Any,
+        job_sensor: Any,
+        task_context: Any,
+        remake: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        load(drs_simulator_server)
+        monkeypatch.setattr("drs_provider.sensors.drs.UNSEEN_SECONDS", 1.0)
+        monkeypatch.setattr(triggers, "UNSEEN_SECONDS", 1.0)
+        sensor = job_sensor("drsjob-00000000000000000")
+        with pytest.raises(LaunchFailed, match="DRS has no job drsjob-0"):
+            wait(sensor, task_context(sensor), remake)
+
+    def test_ending_the_wait_leaves_the_job_alone(
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        load(drs_simulator_server, speed=1)
+        job = start()
+        sensor = job_sensor(job)
+        before = len([entry for entry in drs_simulator_server.log if entry.get("operation")])
+        sensor.on_kill()
+        trigger = triggers.DrsJobTrigger(job_ids=[job], timeout=60, **AWS)
+        asyncio.run(trigger.on_kill())
+        assert len([entry for entry in drs_simulator_server.log if entry.get("operation")]) == before
+        assert DrsHook(**AWS).jobs([job])[0]["status"] != "COMPLETED"
+
+
+class TestDeferral:
+    def test_what_has_ended_is_judged_without_a_deferral(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, speed=2000)
+        job = start()
+        DrsHook(**AWS).get_waiter("job_completed").wait(filters={"jobIDs": [job]}, WaiterConfig={"Delay": 1})
+        sensor = DrsJobSensor(task_id="wait", job_ids=job, deferrable=True, **AWS)
+        assert sensor.execute(task_context(sensor))["launched"] == 4
+
+    def test_the_trigger_carries_connection_and_configuration(
+        self, drs_simulator_server: Any, task_context: Any
+    ) -> None:
+        load(drs_simulator_server, speed=1)
+        sensor = DrsJobSensor(
+            task_id="wait",
+            job_ids=start(),
+            timeout=timedelta(minutes=3),
+            deferrable=True,
+            verify=False,
+            botocore_config={"read_timeout": 7},
+            **AWS,
+        )
+        with pytest.raises(TaskDeferred) as deferral:
+            sensor.execute(task_context(sensor))
+        _, arguments = deferral.value.trigger.serialize()
+        assert arguments["verify"] is False
+        assert arguments["botocore_config"] == {"read_timeout": 7}
+        assert arguments["region_name"] == "us-west-2"
+        assert arguments["timeout"] == 180.0
+        assert deferral.value.timeout is not None
+        assert deferral.value.timeout > timedelta(minutes=3)
+        assert deferral.value.trigger.hook().config.read_timeout == 7
+
+    def test_an_event_never_comes_within_two_seconds_of_the_deferral(self, drs_simulator_server: Any) -> None:
+        load(drs_simulator_server, speed=5000)
+        job = start()
+        time.sleep(0.5)
+        begun = time.monotonic()
+        event = fire(triggers.DrsJobTrigger(job_ids=[job], timeout=60, **AWS))
+        assert isinstance(event, TaskSuccessEvent)
+        assert time.monotonic() - begun >= 2.0
+
+    def test_a_triggerer_that_was_down_finds_what_ended_meanwhile(self, drs_simulator_server: Any, remake: Any) -> None:
+        load(drs_simulator_server, speed=2000)
+        job = start()
+        trigger = triggers.DrsJobTrigger(job_ids=[job], timeout=1.0, **AWS)
+        time.sleep(2.0)
+        event = fire(remake(trigger))
+        assert isinstance(event, TaskSuccessEvent)
+
+    def test_a_task_with_outlets_ends_in_the_worker(self, drs_simulator_server: Any, remake: Any) -> None:
+        load(drs_simulator_server, speed=2000)
+        event = fire(triggers.DrsJobTrigger(job_ids=[start()], timeout=60, end_task=False, **AWS))
+        assert event.payload["status"] == "success"
+        sensor = DrsJobSensor(task_id="wait", job_ids="drsjob-1", **AWS)
+        assert sensor.execute_complete({}, event=event.payload)["launched"] == 4
+
+    def test_a_definite_refusal_reaches_the_worker(self, drs_simulator_server: Any) -> None:
+        load(drs_simulator_server, speed=1)
+        job = start()
+        drs_simulator_server.add_fault("DescribeJobs", error="AccessDeniedException")
+        event = fire(triggers.DrsJobTrigger(job_ids=[job], timeout=60, **AWS))
+        sensor = DrsJobSensor(task_id="wait", job_ids=job, **AWS)
+        with pytest.raises(LaunchFailed, match="AccessDeniedException"):
+            sensor.execute_complete({}, event=event.payload)
+
+
+@pytest.mark.parametrize(
+    ("age", "status", "seconds"),
+    [
+        (1, "PENDING", 2.0),
+        (100, "PENDING", 5.0),
+        (900, "PENDING", 15.0),
+        (400, "IN_PROGRESS", 2.0),
+        (7200, "IN_PROGRESS", 15.0),
+    ],
+)
+def test_polls_are_slow_in_conversion_and_fast_near_the_end(age: float, status: str, seconds: float) -> None:
+    from datetime import datetime, timezone
+
+    created = datetime.now(timezone.utc) - timedelta(seconds=age)
+    job = {
+        "creationDateTime": created.isoformat(),
+        "status": "STARTED",
+        "participatingServers": [{"launchStatus": status}],
+    }
+    assert job_poll_seconds({"j": JobSnapshot(job, [])}) == pytest.approx(seconds, abs=0.1)
+
+
+class TestReplicationSensor:
+    def make(self, deferrable: bool, **more: Any) -> DrsReplicationSensor:
+        options = {"source_server_ids": SERVERS[:2], "poke_interval": 0.3, "deferrable": deferrable, "timeout": 20}
+        return DrsReplicationSensor(task_id="replication", **{**options, **AWS, **more})
+
+    def test_ready_at_once(self, drs_simulator_server: Any, deferrable: bool, task_context: Any, remake: Any) -> None:
+        load(drs_simulator_server)
+        sensor = self.make(deferrable, max_lag=timedelta(minutes=5))
+        assert wait(sensor, task_context(sensor), remake) == {
+            server: {"state": "CONTINUOUS", "lag_seconds": 0.0} for server in SERVERS[:2]
+        }
+
+    def test_it_waits_until_the_state_is_acceptable(
+        self, drs_simulator_server: Any, deferrable: bool, task_context: Any, remake: Any
+    ) -> None:
+        load(
+            drs_simulator_server,
+            s0={"replication": "RESCAN", "changes": [{"after": 1200, "replication": "CONTINUOUS"}]},
+        )
+        sensor = self.make(deferrable)
+        result = wait(sensor, task_context(sensor), remake)
+        assert result[SERVERS[0]]["state"] == "CONTINUOUS"
+
+    def test_servers_by_tags(self, drs_simulator_server: Any, deferrable: bool, task_context: Any, remake: Any) -> None:
+        load(drs_simulator_server, s2={"tags": {"Tier": "db", "App": "shop"}}, s3={"tags": {"Tier": "db"}})
+        sensor = self.make(deferrable, source_server_ids=None, server_tags={"Tier": "db", "App": "shop"})
+        assert list(wait(sensor, task_context(sensor), remake)) == [SERVERS[2]]
+
+    @pytest.mark.parametrize(
+        ("server", "says"),
+        [
+            ({"lag": 600}, "lags 10m"),
+            ({"replication": "STALLED", "replication_error": "AGENT_NOT_SEEN"}, "is STALLED \\(AGENT_NOT_SEEN\\)"),
+        ],
+    )
+    def test_what_is_wrong_is_told_when_the_time_is_up(
+        self, drs_simulator_server: Any, task_context: Any, remake: Any, server: dict[str, Any], says: str
+    ) -> None:
+        load(drs_simulator_server, s1=server)
+        sensor = self.make(True, max_lag=300, timeout=2)
+        with pytest.raises(Exception, match=f"{SERVERS[1]} {says}"):
+            wait(sensor, task_context(sensor), remake)
+
+    def test_the_time_is_up_in_a_worker_too(self, drs_simulator_server: Any, task_context: Any, remake: Any) -> None:
+        from airflow.exceptions import AirflowSensorTimeout
+
+        load(drs_simulator_server, s1={"lag": 600})
+        sensor = self.make(False, max_lag=300, timeout=1)
+        with pytest.raises(AirflowSensorTimeout):
+            wait(sensor, task_context(sensor), remake)
