@@ -154,6 +154,8 @@ def gantt(record: RunRecord) -> Chart | None:
     order = sorted(record.waves, key=lambda wave: (wave.started is None, wave.started and wave.started.timestamp()))
     for wave in order:
         rows.append(_wave(wave, scale, len(rows) * ROW_HEIGHT, wave.name in critical, last))
+    if not any(row.bars or row.width for row in rows):
+        return None
     marks = [Tick(scale.x(record.recovered), "recovered")] if record.recovered else []
     if shown is not None:
         marks.append(Tick(scale.x(start + timedelta(seconds=shown)), f"objective {duration_text(shown)}"))

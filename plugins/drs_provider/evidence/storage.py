@@ -76,7 +76,7 @@ def safe_name(text: str) -> str:
     What is not safe is replaced, and then a digest of the whole is put at the end: two runs never share a folder.
     """
     clean = _UNSAFE.sub("-", text)[:_LONGEST].strip(".-")
-    if clean == text:
+    if clean == text and clean:
         return text
     return f"{clean or 'run'}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
 

@@ -71,7 +71,11 @@ def verdict(record: RunRecord) -> Verdict:
         details.append(_sentence(rto.remark) + ".")
     if record.run.state == "failed":
         left = len(record.termination.left)
-        fault = f"{left} drill instances were left behind" if left else "a task failed after the last wave"
+        fault = (
+            f"{left} drill {'instance was' if left == 1 else 'instances were'} left behind"
+            if left
+            else "a task failed after the last wave"
+        )
         return Verdict(title, " ".join([*details, f"But {fault}."]), "Recovered, run failed", "bad")
     if rto.met is None:
         badge = "Recovered" if rto.objective_seconds is None else "Recovered, not judged"

@@ -1,0 +1,189 @@
+"""Reports on disk and in S3, and the commands that read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from drs_provider.commands.history import history, sparkline
+from drs_provider.commands.report import report
+from drs_provider.evidence import storage
+from drs_provider.evidence.storage import (
+    UnreadableReport,
+    read_report,
+    report_folder,
+    reports_of,
+    safe_name,
+    write_report,
+)
+
+
+@pytest.fixture
+def run() -> Any:
+    """Run a command as the console script does."""
+    app = typer.Typer()
+    app.command("report")(report)
+    app.command("history")(history)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_report_is_written_and_read_again(drill: Any, tmp_path: Path) -> None:
+    record = drill.record()
+    written = write_report(record, str(tmp_path / "reports"))
+    folder = tmp_path / "reports" / "three-tier-web" / safe_name(record.run.run_id)
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "summary.md"]
+    assert read_report(str(folder)) == record
+    assert read_report(str(folder / "report.json")) == record
+    assert str(written).endswith(folder.name)
+
+
+def test_the_json_comes_last(drill: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    write = storage._write
+    monkeypatch.setattr(storage, "_write", lambda root, name, text: (order.append(name), write(root, name, text)))
+    write_report(drill.record(), str(tmp_path))
+    assert order[-1] == "report.json"
+
+
+def test_a_report_cut_short_is_never_seen(drill: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(self: Path, text: str, encoding: str | None = None) -> int:
+        self.write_bytes(text.encode()[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", cut)
+    with pytest.raises(OSError, match="No space"):
+        write_report(drill.record(), str(tmp_path / "reports"))
+    assert [path for path in (tmp_path / "reports").rglob("*") if path.is_file()] == []
+
+
+def test_run_ids_become_names_that_never_meet() -> None:
+    assert safe_name("manual__1") == "manual__1"
+    one, other = safe_name("a:b"), safe_name("a+b")
+    assert one != other
+    assert one.startswith("a-b-")
+    for hostile in ("../../etc", "..", "", "a/b", "\u202e", "x" * 500):
+        name = safe_name(hostile)
+        assert name not in ("", ".", "..")
+        assert "/" not in name
+        assert len(name) < 140
+
+
+def test_history_lists_runs_by_time_and_passes_over_the_unreadable(drill: Any, tmp_path: Path) -> None:
+    for number, start in ((1, 30), (2, 10), (3, 20)):
+        drill.facts.update(run_id=f"z{4 - number}", started=f"2026-11-21T10:59:{start}+00:00")
+        write_report(drill.record(), str(tmp_path))
+    (tmp_path / "three-tier-web" / "broken").mkdir()
+    (tmp_path / "three-tier-web" / "broken" / "report.json").write_text('{"schema_version": 9}')
+    (tmp_path / "three-tier-web" / "being-written").mkdir()
+    records, problems = reports_of("three-tier-web", str(tmp_path))
+    assert [record.run.run_id for record in records] == ["z2", "z1", "z3"]
+    assert len(problems) == 1
+    assert "broken" in problems[0]
+    assert reports_of("another", str(tmp_path)) == ([], [])
+
+
+def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("[]")
+    with pytest.raises(UnreadableReport, match=r"report\.json is not a report"):
+        read_report(str(tmp_path))
+
+
+class TestReportCommand:
+    def test_makes_the_pages_again(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        folder = Path(str(write_report(drill.record(), str(tmp_path))).removeprefix("file://"))
+        before = (folder / "report.html").read_text()
+        (folder / "report.html").unlink()
+        (folder / "summary.md").unlink()
+        result = run("report", folder)
+        assert result.exit_code == 0, result.output
+        assert (folder / "report.html").read_text() == before
+        assert (folder / "summary.md").exists()
+
+    def test_finds_a_run_by_plan_and_id(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        write_report(drill.record(), str(tmp_path))
+        run_id = drill.facts["run_id"]
+        result = run("report", "three-tier-web", run_id, "--reports-folder", tmp_path, "--format", "markdown")
+        assert result.output.startswith("# three-tier-web: recovered in 23 m 20 s")
+        assert run("report", tmp_path / "three-tier-web" / safe_name(run_id) / "report.json").exit_code == 0
+
+    def test_writes_elsewhere_on_request(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        folder = str(write_report(drill.record(), str(tmp_path / "a")))
+        assert run("report", folder, "--into", tmp_path / "b").exit_code == 0
+        assert read_report(str(tmp_path / "b")) == drill.record()
+
+    def test_a_failed_run(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        drill.fails("web.post_launch.switch-dns")
+        assert run("report", write_report(drill.record(), str(tmp_path))).exit_code == 1
+
+    def test_no_such_report(self, tmp_path: Path, run: Any) -> None:
+        result = run("report", tmp_path)
+        assert result.exit_code == 2
+        assert "no report at" in result.output
+
+
+class TestHistoryCommand:
+    def test_shows_the_trend(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        for number in (1, 2):
+            drill.facts.update(run_id=f"drill-{number}", started=f"2026-11-21T10:{57 + number}:00+00:00")
+            write_report(drill.record(), str(tmp_path))
+        result = run("history", "three-tier-web", "--reports-folder", tmp_path)
+        assert result.exit_code == 0, result.output
+        assert "█▁" in result.output
+        assert "−1 m" in result.output
+        assert "24 m 20 s" in result.output
+
+    def test_json(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        write_report(drill.record(), str(tmp_path))
+        result = run("history", "three-tier-web", "--reports-folder", tmp_path, "--format", "json")
+        runs = json.loads(result.output)["runs"]
+        assert [(row["rto"]["achieved_seconds"], row["rto"]["met"]) for row in runs] == [(1400, True)]
+
+    def test_recoveries_are_apart(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        write_report(drill.record(), str(tmp_path))
+        result = run("history", "three-tier-web", "--reports-folder", tmp_path, "--mode", "recovery")
+        assert result.exit_code == 2
+        assert "no report of a recovery" in result.output
+
+
+def test_sparkline() -> None:
+    assert sparkline([1, None, 2, 3]) == "▁·▅█"
+    assert sparkline([5, 5]) == "▅▅"
+    assert sparkline([]) == ""
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket on a server of its own, which Airflow's object storage reaches as it reaches S3."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for key, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AIRFLOW_CONN_AWS_REPORTS": "aws://",
+    }.items():
+        monkeypatch.setenv(key, value)
+    boto3.client("s3").create_bucket(Bucket="evidence")
+    yield "s3://aws_reports@evidence/dr"
+    server.stop()
+
+
+def test_reports_in_s3(drill: Any, bucket: str) -> None:
+    record = drill.record()
+    written = write_report(record, bucket)
+    assert written.json.startswith("s3://")
+    assert read_report(report_folder(bucket, "three-tier-web", record.run.run_id)) == record
+    assert reports_of("three-tier-web", bucket) == ([record], [])
+    with pytest.raises(FileNotFoundError):
+        read_report(f"{bucket}/three-tier-web/none")
