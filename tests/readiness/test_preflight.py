@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
+from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import CODES
-from drs_provider.readiness.preflight import PreflightResult
+from drs_provider.readiness.preflight import PreflightResult, run_preflight
 
 if TYPE_CHECKING:
     from conftest import Room
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 DB1, DB2, DB3 = "s-1a2b3c4d5e6f70001", "s-1a2b3c4d5e6f70002", "s-1a2b3c4d5e6f70003"
 APP1, APP2 = "s-1a2b3c4d5e6f70011", "s-1a2b3c4d5e6f70012"
 WEB1 = "s-1a2b3c4d5e6f70021"
+ONE_ATTEMPT = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 
 def found(result: PreflightResult) -> set[tuple[str, str, str | None]]:
@@ -321,6 +324,18 @@ def test_a_check_that_fails_is_a_finding_and_never_a_pass(room: Room, operation:
 def test_throttling_that_passes_is_not_a_finding(room: Room) -> None:
     room.scenario["faults"] = [{"operation": "DescribeJobs", "error": "ThrottlingException", "times": 1}]
     assert found(room.check()) == set()
+
+
+def test_throttling_that_outlasts_botocore_is_waited_for(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drs_provider.readiness.preflight.PATIENCE", (0.0, 0.0))
+    throttled = {"operation": "DescribeSourceServers", "error": "ThrottlingException"}
+    room.scenario["faults"] = [{**throttled, "times": 9}]
+    clients = Clients(lambda service: boto3.client(service, region_name="us-west-2", config=ONE_ATTEMPT))
+    room.load()
+    assert found(run_preflight(room.plan, clients, mode="drill")) == {("check-failed", "error", None)}
+    room.scenario["faults"] = [{**throttled, "times": 2}]
+    room.load()
+    assert found(run_preflight(room.plan, clients, mode="drill")) == set()
 
 
 def test_permissions_not_checked(room: Room) -> None:

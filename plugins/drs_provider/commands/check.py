@@ -9,6 +9,9 @@ import typer
 
 __all__ = ["check"]
 
+SHOWN = 8
+"""How many servers of a wave the text names; JSON names all."""
+
 
 def check(
     plan: Annotated[Path, typer.Argument(help="The plan file.", show_default=False)],
@@ -46,10 +49,10 @@ def check(
     except (PlanError, OSError, ValueError) as error:
         raise _cannot_run(str(error)) from error
     target = loaded.plan.target
-    names = [wave.name for wave in loaded.plan.waves]
+    known = [wave.name for wave in loaded.plan.waves]
     chosen = [name.strip() for name in waves.split(",") if name.strip()]
-    if unknown := [name for name in chosen if name not in names]:
-        raise _cannot_run(f"no such wave: {', '.join(unknown)}; the plan's waves are {', '.join(names)}")
+    if unknown := [name for name in chosen if name not in known]:
+        raise _cannot_run(f"no such wave: {', '.join(unknown)}; the plan's waves are {', '.join(known)}")
     connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
     clients = connect(target.region, profile=profile, aws_conn_id=connection)
 
@@ -66,7 +69,8 @@ def check(
         typer.echo(json.dumps({"plan": loaded.plan.name, "region": target.region, **result.as_dict()}, indent=2))
     else:
         for wave, servers in result.resolved.items():
-            listed = ", ".join(server.hostname or server.id for server in servers)
+            names = [server.hostname or server.id for server in servers]
+            listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             typer.echo(f"{wave}: {len(servers)} server{'' if len(servers) == 1 else 's'} ({listed or 'none'})")
         if report.findings:
             typer.echo(f"\n{report.table()}\n")

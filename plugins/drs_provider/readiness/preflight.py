@@ -10,6 +10,8 @@ check`` is the same from a terminal.
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from drs_provider.hooks.faults import Fault, classify
 from drs_provider.readiness import jobs as job_checks
 from drs_provider.readiness.actions import required_grants
 from drs_provider.readiness.clients import Clients
@@ -43,6 +46,8 @@ __all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
 
 # As many as a botocore client has connections by default, so that none is opened and thrown away.
 MAX_WORKERS = 10
+# Seconds to wait before a throttled check is made again.
+PATIENCE = (1.0, 2.0, 4.0, 8.0)
 # How far back a wave's second look searches for jobs that hold its servers; preflight looks at all that DRS keeps.
 RECENT_JOBS = timedelta(days=3)
 
@@ -284,15 +289,24 @@ def _concurrently(checks: Sequence[Check]) -> list[Finding]:
 
 
 def _made(check: Check) -> list[Finding] | Exception:
-    """Make one check. Whatever goes wrong in it is returned, to become a finding."""
-    try:
-        return check.make()
-    except Exception as error:
-        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "UninitializedAccountException":
-            message = "Elastic Disaster Recovery is not initialised in this account and region."
-            remedy = "Check the plan's region and connection, or initialise the service in the DRS console."
-            return [Finding.of("service-not-initialised", message, remedy)]
-        return error
+    """Make one check. Whatever goes wrong in it is returned, to become a finding.
+
+    Throttling is not a failure until botocore's own retries and some patience on top are used up: hundreds of servers
+    mean hundreds of calls, and DRS publishes no rates.
+    """
+    for pause in (*PATIENCE, None):
+        try:
+            return check.make()
+        except Exception as error:
+            if pause is not None and classify(error) is Fault.THROTTLED:
+                time.sleep(pause * random.uniform(0.5, 1.5))
+                continue
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "UninitializedAccountException":
+                message = "Elastic Disaster Recovery is not initialised in this account and region."
+                remedy = "Check the plan's region and connection, or initialise the service in the DRS console."
+                return [Finding.of("service-not-initialised", message, remedy)]
+            return error
+    raise AssertionError("unreachable: the last attempt returns")
 
 
 def _failed(names: Sequence[str], cause: str) -> Finding:
