@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -192,7 +193,7 @@ class TcpPortTrigger(ProbeTrigger):
         except asyncio.TimeoutError:
             return f"no answer from {host} within {self.probe_timeout:g} s"
         except OSError as error:
-            return f"{host}: {error.strerror or error}"
+            return f"{host}: {os.strerror(error.errno) if error.errno else error}"
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
