@@ -179,3 +179,15 @@ def test_pages_of_describe_instance_information(drs_simulator):
     with pytest.raises(ClientError) as caught:
         ssm.describe_instance_information(NextToken="nonsense")
     assert code_of(caught) == "InvalidNextToken"
+
+
+def test_without_a_simulation_moto_answers_as_it_always_did(drs_simulator):
+    from drs_provider.simulator.simulation import activate, current, deactivate
+
+    simulation = current()
+    deactivate()
+    try:
+        ssm = boto3.client("ssm", REGION)
+        assert send(ssm, launch())["Status"] == "Success"
+    finally:
+        activate(simulation)

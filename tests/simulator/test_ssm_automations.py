@@ -241,8 +241,8 @@ def test_a_client_token_survives_an_error_after_the_effect(drs_simulator):
 
 
 def test_targets_run_one_execution_each(drs_simulator):
-    document = {"duration": 10, "instances": {"b": {"outcome": "Failed"}}}
-    books = Runbooks(drs_simulator, {"Doc": document})
+    bad = {"duration": 10, "instances": {"a": {"outcome": "Failed"}}}
+    books = Runbooks(drs_simulator, {"Doc": {"duration": 10}, "Bad": bad})
     more = {
         "TargetParameterName": "Cluster",
         "Targets": [{"Key": "ParameterValues", "Values": ["a", "b", "c"]}],
@@ -250,6 +250,7 @@ def test_targets_run_one_execution_each(drs_simulator):
     }
     parent = books.start(**more)
     stopped = books.start(**more)
+    failing = books.start("Bad", **more)
     drs_simulator.advance(2)
     filters = [{"Key": "ParentExecutionId", "Values": [parent]}]
     children = books.client.describe_automation_executions(Filters=filters)["AutomationExecutionMetadataList"]
@@ -264,6 +265,13 @@ def test_targets_run_one_execution_each(drs_simulator):
         ("b", "Success"),
         ("c", "Success"),
     ]
+    assert books.status(failing) == "Failed"
+    filters = [{"Key": "ParentExecutionId", "Values": [failing]}]
+    children = books.client.describe_automation_executions(Filters=filters)["AutomationExecutionMetadataList"]
+    assert sorted((child["Target"], child["AutomationExecutionStatus"]) for child in children) == [
+        ("a", "Failed"),
+        ("b", "Success"),
+    ], "no more targets after MaxErrors"
     refused("InvalidTarget", books.start, Targets=more["Targets"])
 
 

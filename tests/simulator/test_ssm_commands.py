@@ -261,10 +261,12 @@ def test_cancel_of_some_instances_leaves_the_others(drs_simulator):
 
 def test_cancel_before_the_invocations_exist(drs_simulator):
     shell = Shell(drs_simulator)
-    command = shell.send("sleep 600")
+    command, other = shell.send("sleep 600"), shell.send("sleep 600")
     shell.client.cancel_command(CommandId=command)
+    shell.client.cancel_command(CommandId=other, InstanceIds=shell.instances)
     drs_simulator.advance(1)
     assert shell.states(command) == ["Cancelled"] and shell.command(command)["Status"] == "Cancelled"
+    assert shell.states(other) == ["Cancelled"]
 
 
 def test_requests_that_aws_refuses(drs_simulator):
@@ -299,7 +301,8 @@ def test_requests_that_aws_refuses(drs_simulator):
     drs_simulator.advance(10)
     get = shell.client.get_command_invocation
     refused("InvalidPluginName", get, CommandId=done, InstanceId=ids[0], PluginName="aws:nonsense")
-    assert [each for each in drs_simulator.log if each.get("event") == "COMMAND_START"][1:] == []
+    starts = [each["command"] for each in drs_simulator.log if each.get("event") == "COMMAND_START"]
+    assert starts == [done], "what is refused starts nothing"
 
 
 def test_documents_by_arn_and_by_create_document(drs_simulator):

@@ -140,7 +140,8 @@ class DocumentSpec(BaseModel):
     error_output: str = ""
     message: str | None = Field(default=None, description="The FailureMessage of an automation that fails")
     instances: dict[str, InstanceOutcome] = Field(
-        default_factory=dict, description="By instance id, source server id or hostname"
+        default_factory=dict,
+        description="By instance id, source server id or hostname; of automations, by a parameter's value too",
     )
     steps: list[StepSpec] = Field(default_factory=list)
     outputs: dict[str, list[str]] = Field(default_factory=dict, description="Such as {step.Output: [value]}")

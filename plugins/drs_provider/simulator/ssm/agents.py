@@ -15,7 +15,7 @@ from moto.ec2.models import ec2_backends
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.documents import AgentSpec
 from drs_provider.simulator.instance_times import started_at, stopped_at
-from drs_provider.simulator.scenario import ServerSpec
+from drs_provider.simulator.scenario import Scenario, ServerSpec
 
 __all__ = ["SOURCE_SERVER_TAG", "Fleet", "Node"]
 
@@ -62,44 +62,53 @@ class Node:
         return tuple(name for name in (self.instance_id, self.server_id, self.hostname) if name)
 
 
-@dataclass
 class Fleet:
     """The instances of one account and region."""
 
-    account: str
-    region: str
+    def __init__(self, account: str, region: str) -> None:
+        self.account = account
+        self.region = region
+        # moto looks instances up one by one; a command to 50 of 300 would look at them all 50 times.
+        self._instances: dict[str, Any] = {}
+        self._servers: tuple[Scenario, dict[str, ServerSpec]] | None = None
 
-    def nodes(self) -> list[Node]:
-        """The instances whose agent ever came online and that still exist, by id."""
+    def nodes(self, among: Iterable[str] | None = None) -> list[Node]:
+        """The instances whose agent ever came online and that still exist, by id: all of them, or those `among` some."""
         now = simulations.require().clock.now()
-        servers = self._servers()
-        found = [self._node(instance, servers) for instance in self._instances()]
+        instances = self._all()
+        if among is not None:
+            instances = {each: instances[each] for each in among if each in instances}
+        found = [self._node(each) for each in instances.values() if each.state in _ALIVE]
         return sorted((node for node in found if node.registered(now)), key=lambda node: node.instance_id)
 
     def node(self, instance_id: str) -> Node | None:
         """One instance, whether its agent came online or not; None where there is no such instance."""
-        backend = ec2_backends[self.account][self.region]
-        instance = backend.get_instance_by_id(instance_id)
+        instance = self._instances.get(instance_id) or self._all().get(instance_id)
         if instance is None or instance.state not in _ALIVE:
             return None
-        return self._node(instance, self._servers())
+        return self._node(instance)
 
     def matching(self, targets: Iterable[Mapping[str, Any]]) -> list[Node]:
         """The nodes that all `targets` of a command name, by `InstanceIds`, `tag:<key>` or `tag-key`."""
         return [node for node in self.nodes() if node.running and all(_matches(node, target) for target in targets)]
 
-    def _instances(self) -> list[Any]:
-        backend = ec2_backends[self.account][self.region]
-        return [instance for instance in backend.all_instances() if instance.state in _ALIVE]
+    def _all(self) -> dict[str, Any]:
+        reservations = ec2_backends[self.account][self.region].reservations.values()
+        self._instances = {each.id: each for reservation in reservations for each in reservation.instances}
+        return self._instances
 
-    def _servers(self) -> dict[str, ServerSpec]:
-        sites = simulations.require().scenario.sites()
-        return {server.id: server for _, _, site in sites for server in site.servers}
+    def _server(self, scenario: Scenario, server_id: str | None) -> ServerSpec | None:
+        if server_id is None:
+            return None
+        if self._servers is None or self._servers[0] is not scenario:
+            servers = {server.id: server for _, _, site in scenario.sites() for server in site.servers}
+            self._servers = (scenario, servers)
+        return self._servers[1].get(server_id)
 
-    def _node(self, instance: Any, servers: Mapping[str, ServerSpec]) -> Node:
+    def _node(self, instance: Any) -> Node:
         simulation = simulations.require()
         tags = {str(key): str(value) for key, value in instance.ec2_backend.tags.get(instance.id, {}).items()}
-        server = servers.get(tags.get(SOURCE_SERVER_TAG, ""))
+        server = self._server(simulation.scenario, tags.get(SOURCE_SERVER_TAG))
         windows = server.os == "windows" if server else instance.platform == "windows"
         platform: Literal["Linux", "Windows"] = "Windows" if windows else "Linux"
         agent = (server.agent if server else None) or simulation.scenario.agent

@@ -131,22 +131,22 @@ class Automation:
         parent: TargetedExecution | None = None,
         target: str | None = None,
     ) -> Execution:
-        nodes = self._nodes_in(request.get("Parameters") or {})
-        runbook = self._runbook(document, nodes)
-        server = next((node.server_id for node in nodes if node.server_id), None)
+        values = [value for each in (request.get("Parameters") or {}).values() for value in each]
+        nodes = self._nodes(values)
+        runbook = self._runbook(document, [*values, *(name for node in nodes for name in node.names)])
         simulation = simulations.require()
-        execution = Execution(simulation, runbook, request, self._executed_by, server, parent, target)
+        execution = Execution(simulation, runbook, request, self._executed_by, nodes, parent, target)
         self._executions[execution.execution_id] = execution
         return execution
 
-    def _runbook(self, document: Document, nodes: Iterable[Node]) -> Runbook:
+    def _runbook(self, document: Document, names: Iterable[str]) -> Runbook:
+        """What an execution will do; `names`: its parameters' values, and what the instances among them are called."""
         given = self._backend.spec_of(document)
         spec = given or DocumentSpec()
         turn = self._turns[document.name]
         self._turns[document.name] += 1
         outcome: str = spec.outcome[min(turn, len(spec.outcome) - 1)]
-        named = (spec.instances[name] for node in nodes for name in node.names if name in spec.instances)
-        host = next(named, InstanceOutcome())
+        host = next((spec.instances[name] for name in names if name in spec.instances), InstanceOutcome())
         if host.outcome in _STEP_OUTCOMES:
             outcome = host.outcome
         steps = tuple(spec.steps or (document_steps(document) if given is None else ()))
@@ -176,9 +176,9 @@ class Automation:
             raise InvalidTarget(f"No target matches {key}")
         return found
 
-    def _nodes_in(self, parameters: Mapping[str, list[str]]) -> list[Node]:
-        values = [value for each in parameters.values() for value in each if value.startswith("i-")]
-        return [node for node in map(self._backend.fleet.node, values) if node is not None]
+    def _nodes(self, values: Iterable[str]) -> list[Node]:
+        nodes = (self._backend.fleet.node(value) for value in values if value.startswith("i-"))
+        return [node for node in nodes if node is not None]
 
     def _execution(self, request: Mapping[str, Any]) -> Execution:
         execution = self._executions.get(request["AutomationExecutionId"])

@@ -7,13 +7,14 @@ is no end (`Scheduled`, `PendingApproval`, `hangs` and such) lasts until the exe
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from drs_provider.simulator.clock import Timer
 from drs_provider.simulator.documents import StepSpec
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.commands import share
 from drs_provider.simulator.ssm.exceptions import InvalidAutomationSignal, InvalidAutomationStatusUpdate
 
@@ -81,6 +82,7 @@ class Step:
 class Execution:
     """One automation execution.
 
+    :param nodes: the instances that its parameters name; the log names them too.
     :param parent: the execution that runs this one for one of its targets.
     :param target: the target's value, where there is a parent.
     """
@@ -91,7 +93,7 @@ class Execution:
         runbook: Runbook,
         request: Mapping[str, Any],
         executed_by: str,
-        server: str | None = None,
+        nodes: Sequence[Node] = (),
         parent: TargetedExecution | None = None,
         target: str | None = None,
     ) -> None:
@@ -107,7 +109,7 @@ class Execution:
         self.started = simulation.clock.now()
         self.ended: float | None = None
         self._simulation = simulation
-        self._server = server
+        self._nodes = tuple(nodes)
         self._timers: list[Timer] = []
         self._completing = False
         self._log("AUTOMATION_START")
@@ -249,9 +251,12 @@ class Execution:
             more["step"] = step.spec.name
         if event.endswith("END"):
             more["status"] = step.status if step else self.status
+        if self._nodes:
+            more["instances"] = [node.instance_id for node in self._nodes]
         if self.target is not None:
             more["target"] = self.target
-        self._simulation.record(event, server=self._server, **more)
+        server = next((node.server_id for node in self._nodes if node.server_id), None)
+        self._simulation.record(event, server=server, **more)
 
 
 class TargetedExecution(Execution):

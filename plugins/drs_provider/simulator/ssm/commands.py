@@ -76,6 +76,7 @@ class Command:
         self.invocations: list[Invocation] = []
         self.exists = False
         self.cancelled = False
+        self._cancelled_early: set[str] = set()
         self.status = self.details = "Pending"
         self._simulation = simulation
         self._resolve = resolve
@@ -104,6 +105,8 @@ class Command:
             return
         if not instance_ids:
             self.cancelled = True
+        elif not self.exists:
+            self._cancelled_early.update(instance_ids)
         for invocation in self.invocations:
             if invocation.over or (instance_ids and invocation.node.instance_id not in instance_ids):
                 continue
@@ -119,8 +122,8 @@ class Command:
         self.exists = True
         for node, plan in self._resolve():
             self.invocations.append(Invocation(node, plan, self._simulation.clock.now()))
-        if self.cancelled:
-            for invocation in self.invocations:
+        for invocation in self.invocations:
+            if self.cancelled or invocation.node.instance_id in self._cancelled_early:
                 self._end(invocation, "Cancelled")
         self._hand_out()
 

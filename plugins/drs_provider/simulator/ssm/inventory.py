@@ -49,9 +49,10 @@ class Inventory:
         filters += request.get("Filters") or []
         _check(filters)
         now = simulations.require().clock.now()
+        among = next((each["Values"] for each in filters if each["Key"] == "InstanceIds"), None)
         found = [
             node
-            for node in self._backend.fleet.nodes()
+            for node in self._backend.fleet.nodes(among)
             if all(_matches(node, each["Key"], list(each["Values"]), now) for each in filters)
         ]
         try:

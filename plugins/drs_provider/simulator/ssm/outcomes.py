@@ -93,7 +93,7 @@ def plan_invocation(
             code = shell.exit_code
     duration = host.duration
     if duration is None:
-        duration = base.duration if "duration" in said else (shell.duration if text else DEFAULT_DURATION)
+        duration = base.duration if "duration" in said else shell.duration
     output = host.output if host.output is not None else (base.output if "output" in said else shell.output)
     error = host.error_output if host.error_output is not None else base.error_output
     if outcome == "Failed" and not error:
@@ -109,11 +109,11 @@ class _Shell:
 
 
 def _shell(text: str) -> _Shell:
-    slept = sum(float(seconds) for seconds in _SLEEP.findall(text))
+    slept = [float(seconds) for seconds in _SLEEP.findall(text)]
     match = _EXIT.search(text)
     code = int(match.group(1)) % 256 if match else int(bool(_THROW.search(text)))
     lines = [line.strip().strip("'\"") for line in _ECHO.findall(text)]
-    return _Shell(slept or DEFAULT_DURATION, code, "".join(f"{line}\n" for line in lines))
+    return _Shell(sum(slept) if slept else DEFAULT_DURATION, code, "".join(f"{line}\n" for line in lines))
 
 
 def _timeout(parameters: Mapping[str, list[str]]) -> float:
