@@ -73,7 +73,7 @@ class Fleet:
         self._servers: tuple[Scenario, dict[str, ServerSpec]] | None = None
 
     def nodes(self, among: Iterable[str] | None = None) -> list[Node]:
-        """The instances whose agent ever came online and that still exist, by id: all of them, or those `among` some."""
+        """The instances whose agent ever came online and that still exist, by id: all, or those `among` some."""
         now = simulations.require().clock.now()
         instances = self._all()
         if among is not None:
