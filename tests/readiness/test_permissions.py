@@ -87,6 +87,15 @@ def test_a_condition_that_cannot_be_judged_is_neither_yes_nor_no(room: Room) -> 
     assert "ssm:SendCommand depends on ssm:resourceTag/Application" in result.findings.warnings[0].message
 
 
+def test_a_denial_is_one_although_other_statements_have_conditions(room: Room) -> None:
+    # IAM lists the condition keys of a policy as missing; those of the published policies do not make it uncertain.
+    narrowed = json.loads(json.dumps(POLICIES["orchestration.json"]))
+    statement = next(one for one in narrowed["Statement"] if one["Sid"] == "StartRecovery")
+    statement["Condition"] = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["drs.amazonaws.com"]}}
+    result = check(room, as_role(room, narrowed, POLICIES["drs-on-behalf.json"]))
+    assert denied(result) == {"drs:StartRecovery", "drs:CreateRecoveryInstanceForDrs"}
+
+
 def test_a_policy_that_names_its_documents_passes(room: Room) -> None:
     narrowed = json.loads(json.dumps(POLICIES["orchestration.json"]))
     for one in narrowed["Statement"]:

@@ -7,6 +7,7 @@ denial can be overridden and a pass is no proof.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from drs_provider.readiness.grants import MANAGED, Grant
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
 
-__all__ = ["Principal", "caller", "check_grant", "not_checked", "role_arn"]
+__all__ = ["Principal", "Simulation", "caller", "not_checked", "role_arn", "simulate", "simulations"]
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
 _ASSUMED_ROLE = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
@@ -36,6 +37,7 @@ CONTEXT: dict[str, tuple[str, str]] = {
     "aws:ResourceTag/AWSDRS": ("string", "AllowLaunchingIntoThisInstance"),
     "ec2:ResourceTag/AWSDRS": ("string", "AllowLaunchingIntoThisInstance"),
 }
+KNOWN_KEYS = {key.casefold() for key in (*CONTEXT, "ec2:CreateAction", "iam:PassedToService")}
 # The kinds of resource that an action is authorised on, where its grant lists more: on others a denial means nothing.
 SIMULATED_ON: dict[str, tuple[str, ...]] = {
     "ec2:AttachVolume": ("instance", "volume"),
@@ -85,6 +87,20 @@ class Principal:
     account: str
 
 
+@dataclass(frozen=True)
+class Simulation:
+    """One call of the simulator.
+
+    :param arns: the resources; none means ``*``.
+    :param context: the context entries.
+    :param reasons: the actions, each with the reason why it is needed.
+    """
+
+    arns: tuple[str, ...]
+    context: list[dict[str, Any]]
+    reasons: dict[str, str]
+
+
 def role_arn(caller_arn: str) -> str | None:
     """The ARN of the role behind an assumed-role session; None where the caller is not one.
 
@@ -110,34 +126,47 @@ def caller(clients: Clients) -> Principal:
     return Principal(arn, arn.split(":")[1], account)
 
 
-def check_grant(clients: Clients, principal: Principal, grant: Grant, plan: RecoveryPlan, mode: Mode) -> list[Finding]:
-    """Simulate one grant: a finding for each action that is denied.
+def simulations(grants: Iterable[Grant], principal: Principal, plan: RecoveryPlan, mode: Mode) -> list[Simulation]:
+    """The calls of the simulator that answer for these grants, as few as possible.
+
+    :param grants: what is needed.
+    :param principal: whose rights.
+    :param plan: gives the region, and the names that stand for the patterns of a grant.
+    :param mode: ``drill`` or ``recovery``.
+    """
+    together: dict[tuple[tuple[str, ...], str], Simulation] = {}
+    for grant in grants:
+        context = _context(grant.condition)
+        for action in grant.actions:
+            arns = _examples(grant, action, principal, plan, mode)
+            simulation = together.setdefault((arns, json.dumps(context)), Simulation(arns, context, {}))
+            simulation.reasons.setdefault(action, grant.reason)
+    return list(together.values())
+
+
+def simulate(clients: Clients, principal: Principal, simulation: Simulation) -> list[Finding]:
+    """Make one simulation (SimulatePrincipalPolicy): a finding for each action that is denied.
 
     :param clients: the clients.
     :param principal: whose rights.
-    :param grant: what is needed.
-    :param plan: gives the region, and the names that stand for the patterns of the grant.
-    :param mode: ``drill`` or ``recovery``.
+    :param simulation: one of :func:`simulations`.
     :raises botocore.exceptions.ClientError: if the simulation itself fails.
     """
-    together: dict[tuple[str, ...], list[str]] = {}
-    for action in grant.actions:
-        together.setdefault(_examples(grant, action, principal, plan, mode), []).append(action)
-    context = _context(grant.condition)
+    params: dict[str, Any] = {
+        "PolicySourceArn": principal.arn,
+        "ActionNames": list(simulation.reasons),
+        "ContextEntries": simulation.context,
+    }
+    if simulation.arns:
+        params["ResourceArns"] = list(simulation.arns)
     findings = []
-    for arns, actions in together.items():
-        params: dict[str, Any] = {"PolicySourceArn": principal.arn, "ActionNames": actions, "ContextEntries": context}
-        if arns:
-            params["ResourceArns"] = list(arns)
-        while True:
-            page = clients.iam.simulate_principal_policy(**params)
-            findings += [
-                _denied(result, grant, principal) for result in map(_worst, page["EvaluationResults"]) if result
-            ]
-            if not page.get("IsTruncated"):
-                break
-            params["Marker"] = page["Marker"]
-    return findings
+    while True:
+        page = clients.iam.simulate_principal_policy(**params)
+        denials = [_worst(result) for result in page["EvaluationResults"]]
+        findings += [_denied(denial, simulation, principal) for denial in denials if denial]
+        if not page.get("IsTruncated"):
+            return findings
+        params["Marker"] = page["Marker"]
 
 
 def not_checked(why: str) -> Finding:
@@ -160,9 +189,10 @@ def _worst(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return result if result["EvalDecision"] != "allowed" else None
 
 
-def _denied(result: Mapping[str, Any], grant: Grant, principal: Principal) -> Finding:
+def _denied(result: Mapping[str, Any], simulation: Simulation, principal: Principal) -> Finding:
     action = result["EvalActionName"]
-    missing = result.get("MissingContextValues") or []
+    # Keys of the published policies are given where they belong; elsewhere their absence is the truth.
+    missing = [key for key in result.get("MissingContextValues") or () if key.casefold() not in KNOWN_KEYS]
     if result["EvalDecision"] == "implicitDeny" and missing:
         # The caller's policy asks for something that the simulation was not told: neither a yes nor a no.
         return not_checked(f"{action} depends on {', '.join(sorted(missing))}")
@@ -172,7 +202,7 @@ def _denied(result: Mapping[str, Any], grant: Grant, principal: Principal) -> Fi
     by = "a policy of the organization" if organization is False else by
     explicitly = " explicitly" if result["EvalDecision"] == "explicitDeny" else ""
     message = f"{principal.arn} may not {action} on {result.get('EvalResourceName', '*')}: denied{explicitly} by {by}."
-    return Finding.of("permission-denied", message, f"Needed because: {grant.reason}")
+    return Finding.of("permission-denied", message, f"Needed for: {simulation.reasons[action]}")
 
 
 def _context(condition: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.documents import check_document, documents_of
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
 from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
-from drs_provider.readiness.permissions import DENIED, caller, check_grant, not_checked
+from drs_provider.readiness.permissions import DENIED, caller, not_checked, simulate, simulations
 from drs_provider.readiness.quotas import check_quotas, read_quotas
 from drs_provider.readiness.replication import check_replication, has_recovery_point
 from drs_provider.readiness.resolution import (
@@ -259,13 +259,13 @@ def _check_permissions(plan: RecoveryPlan, clients: Clients, mode: Mode, waves: 
         return []  # The root user may do everything and cannot be simulated.
     if ":federated-user/" in principal.arn:
         return [not_checked(f"{principal.arn} is a federated user")]
-    simulate = partial(check_grant, clients, principal, plan=plan, mode=mode)
-    grants = required_grants(plan, mode, waves)
+    first, *others = simulations(required_grants(plan, mode, waves), principal, plan, mode)
+    one = partial(simulate, clients, principal)
     try:
         # The first one alone: where simulating is denied, one call is enough to know.
-        findings = simulate(grants[0]) if grants else []
-        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="permissions") as pool:
-            findings += [finding for found in pool.map(simulate, grants[1:]) for finding in found]
+        findings = one(first)
+        with ThreadPoolExecutor(max_workers=MAX_WORKERS, thread_name_prefix="permissions") as pool:
+            findings += [finding for found in pool.map(one, others) for finding in found]
     except ClientError as error:
         if error.response["Error"]["Code"] not in (*DENIED, "NoSuchEntity"):
             raise
