@@ -45,3 +45,7 @@ format: $(VENV)/.ready  ## Put the code into the project's format
 
 types: $(VENV)/.ready  ## Check the types
 	$(BIN)/mypy
+
+.PHONY: bench-simulator
+bench-simulator: $(VENV)/.ready  ## Twenty clients at once against 300 simulated servers: states, and how long calls take
+	$(BIN)/python benchmarks/bench_simulator.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -11,6 +12,18 @@ from drs_provider.simulator.control import CONTROL_PREFIX, ControlPages
 from drs_provider.simulator.simulation import Simulation, activate
 
 __all__ = ["SimulatorServer"]
+
+
+class _Dispatcher(DomainDispatcherApplication):
+    """moto's dispatcher, which otherwise lists its own folder for every call to learn what a host name means."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._backend_for_host = functools.cache(super().get_backend_for_host)
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """moto's name of the service behind a host name."""
+        return self._backend_for_host(host)
 
 
 class _QuietHandler(MotoRequestHandler):
@@ -36,7 +49,7 @@ class SimulatorServer:
     def __init__(self, simulation: Simulation, host: str = "127.0.0.1", port: int = 0) -> None:
         activate(simulation)
         self.simulation = simulation
-        self._aws = DomainDispatcherApplication(create_backend_app)
+        self._aws = _Dispatcher()
         self._control = ControlPages(simulation)
         self._server: BaseWSGIServer = make_server(
             host, port, self._serve, threaded=True, request_handler=_QuietHandler

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from moto.ec2.models import ec2_backends
@@ -9,11 +11,13 @@ from moto.ec2.models.instances import Instance
 
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.drs.source_servers import SourceServer
+from drs_provider.simulator.instance_times import began_at
 
 __all__ = [
     "RecoveredInstance",
+    "begin_instance",
+    "complete_instance",
     "create_launch_template",
-    "launch_instance",
     "launch_template_lacks",
     "terminate_instance",
 ]
@@ -83,49 +87,70 @@ def launch_template_lacks(server: SourceServer) -> list[str]:
     return [name for name, value in needed.items() if not value]
 
 
-def launch_instance(server: SourceServer, target: Any, stopped: bool, tags: dict[str, str]) -> Any:
-    """Launch a recovery instance in EC2, into a stopped one where `target` is given; returns moto's instance."""
-    if target is not None:
-        target.ec2_backend.start_instances([target.id])
-        target.add_tags(tags)
-        return _checked(target, server)
+def begin_instance(server: SourceServer, tags: dict[str, str]) -> Any:
+    """Launch a recovery instance in EC2, which stays `pending` until `complete_instance`; returns moto's instance."""
     backend = ec2_backends[server.account][server.region]
     data = _template(server)
     interface = (data.get("NetworkInterfaces") or [{}])[0]
-    reservation = backend.run_instances(
-        data.get("ImageId") or _IMAGE[server.spec.os],
-        1,
-        None,
-        [],
-        instance_type=data.get("InstanceType") or server.spec.launch_template.instance_type,
-        is_instance_type_default=False,
-        region_name=server.region,
-        subnet_id=interface.get("SubnetId") or _default_subnet(backend, server.region).id,
-        security_group_ids=list(interface.get("Groups") or []),
-        tags={"instance": tags, "volume": tags},
-        nics={},
-    )
+    with _one_image(backend):
+        reservation = backend.run_instances(
+            data.get("ImageId") or _IMAGE[server.spec.os],
+            1,
+            None,
+            [],
+            instance_type=data.get("InstanceType") or server.spec.launch_template.instance_type,
+            is_instance_type_default=False,
+            region_name=server.region,
+            subnet_id=interface.get("SubnetId") or _default_subnet(backend, server.region).id,
+            security_group_ids=list(interface.get("Groups") or []),
+            tags={"instance": tags, "volume": tags},
+            nics={},
+        )
     instance: Any = reservation.instances[0]
     if server.spec.os == "windows":
         instance.platform = "windows"
+    instance._state.name, instance._state.code = "pending", 0
+    return instance
+
+
+def complete_instance(instance: Any, server: SourceServer, stopped: bool, tags: dict[str, str]) -> None:
+    """Let an instance run, or leave it stopped; also one that was there before, and that the server is launched into.
+
+    Somebody may have terminated it meanwhile: then it stays terminated.
+    """
+    if instance.state == "terminated":
+        return
     if stopped:
-        backend.stop_instances([instance.id])
-    return _checked(instance, server)
+        instance.stop()
+    else:
+        instance.start()
+    instance.add_tags(tags)
+    clock = simulations.require().clock
+    began_at(instance, clock.now())
+    instance.__class__ = RecoveredInstance
+    instance.checks_pass_at = clock.now() + clock.scaled(server.duration("boot"))
+    instance.impaired = server.spec.status_checks == "impaired"
 
 
 def terminate_instance(instance: Any) -> None:
     """Terminate an instance in EC2, where nobody did so before."""
     if instance.state != "terminated":
-        instance.ec2_backend.terminate_instances([instance.id])
+        instance.terminate()
 
 
-def _checked(instance: Any, server: SourceServer) -> Any:
-    """Its status checks pass when the server has booted."""
-    clock = simulations.require().clock
-    instance.__class__ = RecoveredInstance
-    instance.checks_pass_at = clock.now() + clock.scaled(server.duration("boot"))
-    instance.impaired = server.spec.status_checks == "impaired"
-    return instance
+@contextmanager
+def _one_image(backend: Any) -> Iterator[None]:
+    """moto looks for the image of an instance among more than a thousand: here only the one is looked at."""
+
+    def describe_images(filters: Any, **_: Any) -> list[Any]:
+        image = backend.amis.get(filters["image-id"])
+        return [image] if image is not None else []
+
+    backend.describe_images = describe_images
+    try:
+        yield
+    finally:
+        del backend.describe_images
 
 
 def _template(server: SourceServer) -> dict[str, Any]:

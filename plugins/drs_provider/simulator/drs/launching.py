@@ -7,10 +7,16 @@ CONVERSION_START 52, then conversion and launch by operating system, and JOB_END
 from __future__ import annotations
 
 import hashlib
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from drs_provider.simulator import simulation as simulations
-from drs_provider.simulator.drs.instances import launch_instance, launch_template_lacks, terminate_instance
+from drs_provider.simulator.drs.instances import (
+    begin_instance,
+    complete_instance,
+    launch_template_lacks,
+    terminate_instance,
+)
 from drs_provider.simulator.drs.jobs import Job
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
@@ -18,7 +24,7 @@ from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.models import DrsBackend
 
-__all__ = ["FailbackLaunching", "Launching", "Terminating"]
+__all__ = ["FailbackLaunching", "Launching", "Terminating", "instance_tags"]
 
 _JOB_START = 0.3
 _FIRST_PHASE = 0.5
@@ -29,6 +35,16 @@ _RAW_ERROR = (
     "An error occurred (InvalidParameterCombination) when calling the RunInstances operation: "
     "Could not launch the recovery instance"
 )
+
+
+def instance_tags(server: SourceServer, job: Job) -> dict[str, str]:
+    """The tags that DRS itself puts on the instances that it launches."""
+    return {
+        "Name": server.spec.hostname,
+        "AWSElasticDisasterRecoveryManaged": "drs.amazonaws.com",
+        "AWSElasticDisasterRecoverySourceServerID": server.id,
+        "AWSElasticDisasterRecoveryJobID": job.id,
+    }
 
 
 class _Work:
@@ -83,7 +99,9 @@ class Launching(_Work):
             if not self.allowed or launch_template_lacks(server):
                 outcome = "failed_silently"  # DRS says nothing of missing rights or of an incomplete template.
             self.outcomes[server.id] = outcome
-            self.targets[server.id] = self.backend.launch_target(server)
+            target = self.backend.launch_target(server)
+            if target is not None:
+                self.targets[server.id] = target
             server.last_launch = LastLaunch(self.job.id, now, self.job.is_drill)
         self.clock.call_in(_JOB_START, self._begin)
 
@@ -142,22 +160,27 @@ class Launching(_Work):
         self._set(server, "IN_PROGRESS")
         self.note("LAUNCH_START", server)
         self.clock.call_in(server.duration("launch"), lambda: self._launched(server))
+        if self.outcomes[server.id] != "failed" and server.id not in self.targets:
+            # EC2 shows the instance some time before DRS says LAUNCH_END; not every server's at the same moment.
+            share = 0.2 + 0.6 * (zlib.crc32(server.id.encode()) % 100) / 100
+            self.clock.call_in(server.duration("launch") * share, lambda: self._begin_instance(server))
+
+    def _begin_instance(self, server: SourceServer) -> None:
+        self.targets[server.id] = begin_instance(server, self._tags(server))
+
+    def _tags(self, server: SourceServer) -> dict[str, str]:
+        own = server.tags if server.launch_configuration.get("copyTags", True) else {}
+        return {**own, **instance_tags(server, self.job)}
 
     def _launched(self, server: SourceServer) -> None:
         if self._fails_at("launch", server, "LAUNCH_FAILED"):
             return
-        tags = {
-            "Name": server.spec.hostname,
-            "AWSElasticDisasterRecoveryManaged": "drs.amazonaws.com",
-            "AWSElasticDisasterRecoverySourceServerID": server.id,
-            "AWSElasticDisasterRecoveryJobID": self.job.id,
-        }
-        if server.launch_configuration.get("copyTags", True):
-            tags = {**server.tags, **tags}
+        ec2 = self.targets[server.id]
         stopped = server.launch_configuration.get("launchDisposition") == "STOPPED"
+        complete_instance(ec2, server, stopped, self._tags(server))
         instance = self.backend.add_instance(
             RecoveryInstance(
-                ec2=launch_instance(server, self.targets.get(server.id), stopped, tags),
+                ec2=ec2,
                 server=server,
                 job_id=self.job.id,
                 is_drill=self.job.is_drill,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from moto.core.base_backend import BackendDict, BaseBackend
 
 from drs_provider.simulator.drs.failback import Failback
-from drs_provider.simulator.drs.instances import create_launch_template, launch_instance
+from drs_provider.simulator.drs.instances import begin_instance, complete_instance, create_launch_template
 from drs_provider.simulator.drs.jobs import Job, Participant
+from drs_provider.simulator.drs.launching import instance_tags
 from drs_provider.simulator.drs.listings import Listings
 from drs_provider.simulator.drs.native_executions import Execution, NativeExecutions
 from drs_provider.simulator.drs.native_plans import RecoveryPlan
@@ -96,7 +97,8 @@ def _launched_before(backend: DrsBackend, simulation: Simulation, server: Source
     )
     backend.jobs[job.id] = job
     server.last_launch = LastLaunch(job.id, job.created_at, is_drill, "LAUNCHED")
-    ec2 = launch_instance(server, None, stopped=False, tags={"Name": server.spec.hostname})
+    ec2 = begin_instance(server, instance_tags(server, job))
+    complete_instance(ec2, server, stopped=False, tags={})
     ec2.checks_pass_at = now
     began_at(ec2, now - 86400 + 536)
     instance = RecoveryInstance(ec2, server, job.id, is_drill, job.created_at, now - 86400 + 536, dict(server.tags))
