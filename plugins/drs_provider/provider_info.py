@@ -6,6 +6,9 @@ from typing import Any
 
 __all__ = ["get_provider_info"]
 
+DRS = "AWS Elastic Disaster Recovery"
+SSM = "AWS Systems Manager"
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata, in the shape of Airflow's ``provider_info.schema.json``."""
@@ -13,6 +16,32 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-aws-drs",
         "name": "AWS Elastic Disaster Recovery",
         "description": "Recovery plans for AWS Elastic Disaster Recovery as Airflow DAGs.",
+        "integrations": [
+            {
+                "integration-name": DRS,
+                "external-doc-url": "https://docs.aws.amazon.com/drs/",
+                "tags": ["aws"],
+            },
+            {
+                "integration-name": SSM,
+                "external-doc-url": "https://docs.aws.amazon.com/systems-manager/",
+                "tags": ["aws"],
+            },
+        ],
+        "hooks": _modules(drs=["hooks.drs"], ssm=["hooks.ssm"]),
+        "operators": _modules(
+            drs=["operators.drs", "operators.drs_source_servers", "operators.drs_failback"],
+            ssm=["operators.ssm", "operators.automation"],
+        ),
+        "sensors": _modules(drs=["sensors.drs"], ssm=["sensors.ssm", "sensors.health"]),
+        "triggers": _modules(drs=["triggers.drs"], ssm=["triggers.ssm", "triggers.automation", "triggers.health"]),
+        "extra-links": [
+            "drs_provider.links.drs.DrsJobLink",
+            "drs_provider.links.drs.DrsRecoveryInstancesLink",
+            "drs_provider.links.drs.DrsSourceServersLink",
+            "drs_provider.links.ssm.SsmAutomationLink",
+            "drs_provider.links.ssm.SsmCommandLink",
+        ],
         "config": {
             "drs_provider": {
                 "description": "Recovery plans for AWS Elastic Disaster Recovery.",
@@ -37,3 +66,10 @@ def get_provider_info() -> dict[str, Any]:
             }
         },
     }
+
+
+def _modules(*, drs: list[str], ssm: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"integration-name": name, "python-modules": [f"drs_provider.{module}" for module in modules]}
+        for name, modules in ((DRS, drs), (SSM, ssm))
+    ]
