@@ -69,8 +69,12 @@ def orphans(
 def _is_alive(run: str) -> bool | None:
     """Whether Airflow's metadata database knows the run as queued or running; None where it has no such run."""
     from airflow.models.dagrun import DagRun
+    from sqlalchemy.exc import SQLAlchemyError
 
     dag_id, _, run_id = run.partition("/")
-    for dag_run in DagRun.find(dag_id=dag_id, run_id=run_id):
-        return str(dag_run.state) in ("queued", "running")
-    return None
+    try:
+        found = DagRun.find(dag_id=dag_id, run_id=[run_id])
+    except SQLAlchemyError as error:
+        typer.echo(f"Airflow's metadata database cannot be asked: {error}", err=True)
+        raise typer.Exit(2) from error
+    return any(str(dag_run.state) in ("queued", "running") for dag_run in found) if found else None
