@@ -49,3 +49,34 @@ types: $(VENV)/.ready  ## Check the types
 .PHONY: bench-simulator
 bench-simulator: $(VENV)/.ready  ## Twenty clients at once against 300 simulated servers: states, and how long calls take
 	$(BIN)/python benchmarks/bench_simulator.py
+
+# Deployments
+
+# Each row is a file of constraints, and runs on Python 3.12: Airflow 3.2.1 and 3.3.1 as MWAA has them, and the newest.
+MATRIX := mwaa-3.2.1 mwaa-3.3.1 airflow-3.3.2-py3.12
+MWAA := 3.2.1 3.3.1
+
+.PHONY: compose-env test-deploy test-matrix $(MATRIX:%=test-%)
+
+compose-env:  ## Write the secrets of docker-compose.yaml into .env; what is there stays
+	@$(PYTHON) scripts/compose_env.py
+
+test-deploy: $(VENV)/.ready $(MWAA:%=.venv-mwaa-%/.ready)  ## Whole deployments: Compose services, the image, MWAA
+	scripts/system-packages.sh postgresql redis-server curl
+	$(BIN)/python -m pytest -m deployment -q
+
+test-matrix: $(MATRIX:%=test-%)  ## The DAG and provider tests on the other versions of Airflow that are supported
+
+$(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
+	.venv-matrix-$*/bin/python -m pytest tests/dag tests/provider -m "not e2e" -q -p no:cacheprovider
+
+.venv-matrix-%/.ready: constraints/%.txt constraints/test-tools.txt pyproject.toml
+	"$$(scripts/python.sh 3.12)" -m venv .venv-matrix-$*
+	.venv-matrix-$*/bin/python -m pip install --quiet --constraint $< --requirement constraints/test-tools.txt --editable '.[simulator]'
+	@touch $@
+
+# What an image of MWAA holds, as far as recovery plans meet it.
+.venv-mwaa-%/.ready: constraints/mwaa-%.txt
+	"$$(scripts/python.sh 3.12)" -m venv .venv-mwaa-$*
+	.venv-mwaa-$*/bin/python -m pip install --quiet --constraint $< apache-airflow==$* 'apache-airflow-providers-amazon[aiobotocore]' 'apache-airflow-providers-celery' apache-airflow-providers-fab apache-airflow-providers-postgres apache-airflow-providers-common-io apache-airflow-providers-standard
+	@touch $@

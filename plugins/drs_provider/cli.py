@@ -16,6 +16,7 @@ from drs_provider.commands.init import init
 from drs_provider.commands.mwaa_bundle import mwaa_bundle
 from drs_provider.commands.mwaa_sync import mwaa_sync
 from drs_provider.commands.orphans import orphans
+from drs_provider.commands.rehearse import rehearse
 from drs_provider.commands.report import report
 from drs_provider.commands.schema import schema
 from drs_provider.commands.validate import validate
@@ -40,6 +41,7 @@ app.command("history")(history)
 
 app.command("doctor")(doctor)
 app.command("init")(init)
+app.command("rehearse")(rehearse)
 app.command("mwaa-bundle")(mwaa_bundle)
 app.command("mwaa-sync")(mwaa_sync)
 

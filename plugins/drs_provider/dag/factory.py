@@ -62,8 +62,9 @@ def build_dag(loaded: LoadedPlan) -> DAG:
         max_active_tasks=256,
         tags=["drs", *plan.tags],
         params=run_params(plan),
-        # A plan file is data. Nothing in it is ever rendered as a template with access to files.
-        template_searchpath=None,
+        # The DAG file says which DAGs are its own. The file that only looks for broken plans builds DAGs too, and
+        # Airflow would take the last file that did for the DAG's home.
+        auto_register=False,
         default_args={
             "owner": plan.owner,
             # A retry costs nothing: every task looks first for what an earlier try started.

@@ -30,7 +30,7 @@ __all__ = [
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-MAX_WEIGHT = 65_536
+MAX_WEIGHT = 32_768
 """Values after every alias is expanded; each 32 characters of text count as one more."""
 MAX_PROBLEMS = 100
 FREE_FORM = "args"
@@ -202,6 +202,9 @@ class _Builder:
         if len(self.troubles) >= MAX_PROBLEMS:
             raise Unreadable(f"has more than {MAX_PROBLEMS} problems", mark.line, mark.column)
 
+    def expects_key(self) -> bool:
+        return bool(self.open) and self.keys[-1] is None and isinstance(self.open[-1].children, dict)
+
     def path(self) -> tuple[str | int, ...]:
         """Where the next value belongs."""
         steps: list[str | int] = []
@@ -232,7 +235,7 @@ class _Builder:
         if not event.style and (text[:1] in FIRST or text in WORDS):
             value, complaint = read_plain(text)
             if complaint:
-                self.trouble(event.start_mark, complaint, len(text))
+                self.trouble(event.start_mark, complaint, len(text), text if self.expects_key() else None)
         node = Node(value, event.start_mark, event.end_mark, weight)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
@@ -300,16 +303,18 @@ class _Builder:
             self.trouble(start, "has no value: give it one, or remove it", max(end.column - start.column, 1))
 
     def key(self, node: Node, event: Any, parent: Node) -> str:
-        start, end = event.start_mark, event.end_mark
+        # A container's last event is its end; an alias stands elsewhere than its node.
+        ended = type(event) in (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+        start, end = (node.start, node.end) if ended else (event.start_mark, event.end_mark)
         value = node.value
         if isinstance(value, str):
             key = value
         elif isinstance(value, (dict, list)):
-            self.trouble(start, "a key must be text, not a list or a mapping")
             key = f"<line {start.line + 1}>"
+            self.trouble(start, "a key must be text, not a list or a mapping", 1, key)
         else:
             key = self.text[start.index : end.index] if start.line == end.line else str(value)
-            self.trouble(start, f'the key {key or "(empty)"} is not text: write "{key}"', max(len(key), 1))
+            self.trouble(start, f'the key {key or "(empty)"} is not text: write "{key}"', max(len(key), 1), key)
         if key == "<<" and type(event) is yaml.ScalarEvent and event.style in (None, ""):
             return key
         if key in parent.key_marks:

@@ -49,7 +49,7 @@ def written_path(location: Location) -> str:
     """A key path as text: ``waves[0].servers[2].id``."""
     path = ""
     for step in location:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+        path += f"[{step}]" if isinstance(step, int) else f".{step:.80}" if path else f"{step:.80}"
     return path
 
 
@@ -84,8 +84,8 @@ def located(document: Document, lines: list[str], file: str, objection: Objectio
         children = node.children if node is not None else None
         if node is not None and isinstance(children, dict) and step in children:
             key, node = node.key_marks[str(step)], children[str(step)]
-            # A container is shown by its key: its own mark is that of the first key inside it.
-            by_key = isinstance(node.children, dict) or (objection.at_key and step is objection.location[-1])
+            # A container is shown by its key: its own mark is that of the first thing inside it.
+            by_key = node.children is not None or (objection.at_key and step is objection.location[-1])
             start, end = key if by_key else (node.start, node.end)
         elif isinstance(children, list) and isinstance(step, int) and step < len(children):
             node = children[step]

@@ -26,6 +26,7 @@ NAME = r"^[a-z0-9][a-z0-9_-]*$"
 REGION = r"^[a-z]{2,5}(-[a-z]+){1,3}-[0-9]{1,2}$"
 SERVER_ID = r"^s-[0-9a-zA-Z]{17}$"
 SNAPSHOT_ID = r"^pit-[0-9a-zA-Z]{17}$"
+HOSTNAME = r"^\S+$"
 INSTANCE_ID = r"^m?i-[0-9a-f]{8,17}$"
 DOCUMENT = r"^[a-zA-Z0-9_.:/-]{3,200}$"
 TOPIC_ARN = r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$"
@@ -38,6 +39,7 @@ PATTERNS = {
     REGION: "an AWS region such as us-west-2",
     SERVER_ID: "a DRS source server id: s- and 17 letters or digits",
     SNAPSHOT_ID: "a DRS recovery snapshot id: pit- and 17 letters or digits",
+    HOSTNAME: "a host name, without spaces",
     INSTANCE_ID: "an instance id: i- and 8 to 17 hexadecimal digits",
     DOCUMENT: "the name or the ARN of an SSM document",
     TOPIC_ARN: "the ARN of an SNS topic: arn:aws:sns:us-west-2:123456789012:topic-name",
@@ -53,7 +55,7 @@ Region = Annotated[str, Field(pattern=REGION)]
 ServerId = Annotated[str, Field(pattern=SERVER_ID)]
 SnapshotId = Annotated[str, Field(pattern=SNAPSHOT_ID)]
 InstanceId = Annotated[str, Field(pattern=INSTANCE_ID)]
-Hostname = Annotated[str, Field(pattern=r"^\S+$", max_length=256)]
+Hostname = Annotated[str, Field(pattern=HOSTNAME, max_length=256)]
 Document = Annotated[str, Field(pattern=DOCUMENT)]
 TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
 DottedPath = Annotated[str, Field(pattern=DOTTED_PATH)]

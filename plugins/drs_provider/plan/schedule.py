@@ -22,6 +22,9 @@ PRESETS = {
 }
 """Airflow's cron presets. ``@once`` and ``@continuous`` are not drills: the one never repeats, the other never ends."""
 
+LONGEST = 200
+"""croniter expands lists: a hostile one would cost seconds."""
+
 _RANDOM = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
 
 
@@ -34,6 +37,8 @@ def check_schedule(schedule: str) -> None:
     """
     from croniter import CroniterBadDateError, croniter
 
+    if len(schedule) > LONGEST:
+        raise ValueError(f"is longer than {LONGEST} characters")
     if schedule.startswith("@") and schedule not in PRESETS:
         raise ValueError(f"is not a schedule preset: use a cron expression or one of {', '.join(PRESETS)}")
     expression = PRESETS.get(schedule, schedule)

@@ -35,7 +35,8 @@ def free_port() -> int:
 
 
 def _die_with_parent() -> None:
-    # Linux only: the kernel sends SIGTERM when the parent ends, even when it was killed with SIGKILL.
+    # Linux only: the kernel sends SIGTERM when the parent ends, even when it was killed with SIGKILL. What counts as
+    # the parent is the thread that started the process, so processes are started from threads that stay.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,10 +121,9 @@ class Rehearsal:
     def running(self) -> Iterator[Rehearsal]:
         """Start the simulator and Airflow side by side on entering; stop both on leaving, whatever happened."""
         try:
-            with ThreadPoolExecutor(2) as pool:
-                starts = [pool.submit(self.simulator.start), pool.submit(self.airflow.start)]
-            for start in starts:
-                start.result()
+            self.simulator.process.start()
+            self.airflow.start()
+            self.simulator.wait_until_ready()
             self.airflow.wait_for_dag(self.loaded.plan.name)
             yield self
         finally:

@@ -83,6 +83,10 @@ class SimulatorProcess:
         :raises ProcessDied: when it ends, for instance because its scenario is not valid.
         """
         self.process.start()
+        self.wait_until_ready(timeout)
+
+    def wait_until_ready(self, timeout: float = 60) -> None:
+        """Return when the process, started before, answers; parameters and errors are those of :meth:`start`."""
         wait_until(self._answers, "the simulator's first answer", timeout=timeout, children=[self.process])
 
     def _answers(self) -> bool:

@@ -13,6 +13,7 @@ import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -28,13 +29,13 @@ YOUNGEST_EVENT_SECONDS = 2.5
 
 def success_event(value: Any, *, end_task: bool) -> TriggerEvent:
     """
-    Return the event of a wait that succeeded.
+    Return the event of a wait that succeeded; ending the task, it also leaves the moment in XCom, under ``ended``.
 
     :param value: The task's return value.
     :param end_task: End the task from the triggerer with this value in XCom, without another worker slot.
     """
     if end_task:
-        return TaskSuccessEvent(xcoms={"return_value": value})
+        return TaskSuccessEvent(xcoms={"return_value": value, "ended": datetime.now(timezone.utc).isoformat()})
     return _event({"status": "success", "value": value})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
+from drs_provider.evidence.events import ENDED_KEY
 
 if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, Target, Wave
@@ -99,6 +100,10 @@ class RecoveryTask:
             raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
         self._refuse_changed_plan(context)
         return run
+
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        """Tell when the work ended; a task that ends in the triggerer tells by the trigger's event."""
+        context["ti"].xcom_push(key=ENDED_KEY, value=utc_now())
 
     def _refuse_changed_plan(self, context: Mapping[str, Any]) -> None:
         recorded = context["ti"].xcom_pull(task_ids="confirm", key=PLAN_KEY)

@@ -67,8 +67,8 @@ class LaunchWave(RecoveryTask, BaseOperator):
                             "hostname": server.hostname,
                             "critical": server.critical,
                             "snapshot_id": server.snapshot,
-                            "snapshot_time": None,
-                            "lag_seconds": None,
+                            "snapshot_time": server.snapshot_time,
+                            "lag_seconds": server.lag_seconds,
                         }
                         for server in servers
                     },

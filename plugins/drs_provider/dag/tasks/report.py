@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.tasks.base import RecoveryTask, task_states
-from drs_provider.evidence.events import EVIDENCE_KEY
+from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, STARTED_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -81,7 +81,13 @@ class WriteReport(RecoveryTask, BaseOperator):
         xcoms: dict[str, dict[str, Any]] = {}
         for task_id, state in states.items():
             if state not in _NOTHING_TO_READ or task_id == "terminate":
-                keys = (EVIDENCE_KEY, "return_value", *(("plan",) if task_id == "confirm" else ()))
+                keys = (
+                    EVIDENCE_KEY,
+                    "return_value",
+                    STARTED_KEY,
+                    ENDED_KEY,
+                    *(("plan",) if task_id == "confirm" else ()),
+                )
                 found = {key: ti.xcom_pull(task_ids=task_id, key=key) for key in keys}
                 xcoms[task_id] = {key: value for key, value in found.items() if value is not None}
         return RunFacts(

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from drs_provider.dag.tasks.base import RecoveryTask
+from drs_provider.evidence.events import EVIDENCE_KEY, settle_event
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,8 +40,12 @@ class SettleWave(RecoveryTask, BaseOperator):
         assert self.wave is not None  # noqa: S101
         pause = max(self.wave.settle, _SHORTEST_DEFERRAL)
         self.log.info("Settling for %s", self.wave.settle)
+        now = datetime.now(timezone.utc)
+        # The trigger ends the task and can tell nothing; the end of a pause is known before.
+        event = settle_event(started=now, ended=now + pause, wave=self.wave.name)
+        context["ti"].xcom_push(key=EVIDENCE_KEY, value=event)
         self.defer(
-            trigger=DateTimeTrigger(datetime.now(timezone.utc) + pause, end_from_trigger=True),
+            trigger=DateTimeTrigger(now + pause, end_from_trigger=True),
             method_name="execute_complete",
         )
 

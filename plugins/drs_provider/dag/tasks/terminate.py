@@ -12,8 +12,10 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from drs_provider.dag.tasks.base import RecoveryTask, failed_tasks, jobs_since, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
+from drs_provider.hooks.calls import BlockingCalls, run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.instance_end import instance_states
 from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
 from drs_provider.hooks.termination import Termination, instances_to_end
 from drs_provider.links.drs import DrsRecoveryInstancesLink
@@ -104,11 +106,11 @@ class TerminateDrill(RecoveryTask, BaseOperator):
         except AirflowException as error:
             self._fail(context, {str(one.get("ec2InstanceID")): str(error) for one in drills}, ending.job_ids)
         if not ids:
-            return self._finished(context, _ended_before(hook, jobs), ending.job_ids)
+            return self._finished(context, ending.job_ids)
         self.defer(
             trigger=DrsInstancesGoneTrigger(
                 instance_ids=ids,
-                value={"terminated": ids, "jobs": ending.job_ids},
+                value=ending.job_ids,
                 deadline=deadline,
                 end_task=False,
                 **self.aws,
@@ -124,26 +126,25 @@ class TerminateDrill(RecoveryTask, BaseOperator):
         if not event or event.get("status") != "success":
             reason = str((event or {}).get("message", "the trigger ended without an event"))
             self._fail(context, {one: reason for one in instance_ids if one in reason}, [])
-        return self._finished(context, event["value"]["terminated"], event["value"]["jobs"])  # type: ignore[index]
+        return self._finished(context, event["value"], instance_ids)
 
-    def _finished(self, context: Context, terminated: list[str], jobs: list[str]) -> dict[str, Any]:
-        """Record the end. A job that hangs may still launch an instance: that is a failure, never a success."""
-        hanging = {
-            str(job["jobID"]): [server["sourceServerID"] for server in job.get("participatingServers") or ()]
-            for job in self._jobs(DrsHook(**self.aws), context)
-            if not is_complete(job)
-        }
-        if hanging:
-            self._fail(
-                context,
-                {
-                    server: f"job {job} has not ended, and may still launch an instance of this server"
-                    for job, servers in hanging.items()
-                    for server in servers
-                },
-                jobs,
-                terminated,
-            )
+    def _finished(self, context: Context, jobs: list[str], ended: Iterable[str] = ()) -> dict[str, Any]:
+        """Record the end, by EC2's word on every instance that the run is known to have launched.
+
+        An earlier try may have ended instances that DRS no longer knows. A job that hangs may still launch an instance:
+        that is a failure, never a success.
+        """
+        hook = DrsHook(**self.aws)
+        known = sorted({*ended, *self._launched_instances(context)})
+        states = run_blocking(instance_states(BlockingCalls(hook.client("ec2")), known))
+        left = {one: f"EC2 says {states[one]}" for one in known if states.get(one, "terminated") != "terminated"}
+        terminated = [one for one in known if one not in left]
+        for job in self._jobs(hook, context):
+            if not is_complete(job):
+                for server in job.get("participatingServers") or ():
+                    left[server["sourceServerID"]] = f"job {job['jobID']} has not ended, and may still launch it"
+        if left:
+            self._fail(context, left, jobs, terminated)
         self._record(context, "success", terminated, {}, jobs)
         return {"terminated": terminated, "jobs": jobs}
 
@@ -184,6 +185,16 @@ class TerminateDrill(RecoveryTask, BaseOperator):
             ),
         )
 
+    def _launched_instances(self, context: Context) -> set[str]:
+        """Return the EC2 instances that the waits for launches told of, in success and in failure."""
+        ti = context["ti"]
+        found = set()
+        for wave in self.loaded.plan.waves:
+            for key in ("return_value", EVIDENCE_KEY):
+                told = ti.xcom_pull(task_ids=f"{wave.name}.wait_for_launch", key=key) or {}
+                found |= {server.get("ec2_instance_id") for server in (told.get("servers") or {}).values()}
+        return {instance for instance in found if instance}
+
     def _jobs(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
         ti = context["ti"]
         return hook.jobs_tagged({RUN_TAG: run_tag_value(ti.dag_id, ti.run_id)}, jobs_since(context))
@@ -193,11 +204,3 @@ def _last_end(jobs: Iterable[Mapping[str, Any]]) -> datetime:
     """Return when the last job ended, or began where it has not ended: keeping counts from there."""
     moments = [str(job.get("endDateTime") or job["creationDateTime"]) for job in jobs]
     return max(datetime.fromisoformat(moment.replace("Z", "+00:00")) for moment in moments)
-
-
-def _ended_before(hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the EC2 ids of the run's instances that an earlier try of this task ended."""
-    ids = {str(job["jobID"]) for job in jobs}
-    servers = {server["sourceServerID"] for job in jobs for server in job.get("participatingServers") or ()}
-    found = hook.recovery_instances(server_ids=sorted(servers)) if servers else []
-    return [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in found if one.get("jobID") in ids]

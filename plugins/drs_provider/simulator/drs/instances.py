@@ -50,6 +50,10 @@ class RecoveredInstance(Instance):
         return {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]} if self.impaired else status
 
 
+# moto's serializer finds an instance's id by the name of its class.
+RecoveredInstance.__name__ = Instance.__name__
+
+
 def create_launch_template(server: SourceServer) -> str:
     """Make the EC2 launch template of a server, as complete as its scenario says; returns its id."""
     backend = ec2_backends[server.account][server.region]
