@@ -80,3 +80,7 @@ $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
 	"$$(scripts/python.sh 3.12)" -m venv .venv-mwaa-$*
 	.venv-mwaa-$*/bin/python -m pip install --quiet --constraint $< apache-airflow==$* 'apache-airflow-providers-amazon[aiobotocore]' 'apache-airflow-providers-celery' apache-airflow-providers-fab apache-airflow-providers-postgres apache-airflow-providers-common-io apache-airflow-providers-standard
 	@touch $@
+
+.PHONY: bench-waiting
+bench-waiting: $(VENV)/.ready  ## 200 deferred waits in one process: API calls, CPU and memory against a client a trigger
+	$(BIN)/python benchmarks/bench_waiting.py
