@@ -136,6 +136,11 @@ class Stack:
         instance = self.api.task_instances(dag_id, run_id)[task_id]
         return "\n".join(self.api.task_log(dag_id, run_id, task_id, instance["try_number"]))
 
+    def seen_of_plan(self, dag_id: str) -> list[dict[str, Any]]:
+        """The accepted StartRecovery calls of all runs of a plan."""
+        calls = self.simulator.log.calls("StartRecovery")
+        return [c for c in calls if not c.get("error") and c["params"]["tags"]["drs-provider:dag"] == dag_id]
+
     def seen(self, dag_id: str, run_id: str) -> RunLog:
         """What the simulator saw of a run."""
         calls = [

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, BaseOperator, TaskGroup, TriggerRule, chain
+from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup, TriggerRule, chain
 
 from drs_provider.dag.docs import plan_page
 from drs_provider.dag.params import run_params
@@ -27,13 +26,9 @@ from drs_provider.dag.tasks import (
 )
 
 if TYPE_CHECKING:
-    from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.plan import Drill, LoadedPlan, Wave
 
 __all__ = ["build_dag"]
-
-# Before this date no plan existed. A date in the past lets a schedule begin at its next moment; the value itself means
-# nothing, because nothing is caught up.
-_START_DATE = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 # Checks of the instance itself come before the scripts that need it; checks of the service on it come after those that
 # start the service.
@@ -42,6 +37,17 @@ _INSTANCE_CHECKS = frozenset({"instance_status", "ssm_online"})
 # Every task finds out on its own whether its wave takes part in the run. With all_success, one script that is left out
 # in a drill would skip the launch behind it.
 _WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED}
+
+
+def _timetable(drill: Drill) -> CronTriggerTimetable | None:
+    """Return the schedule of a plan's drills.
+
+    Without a start date, and with no time in which a missed moment still counts, a plan that is deployed on a Tuesday
+    does not begin with the drill of the Saturday before.
+    """
+    if drill.schedule is None:
+        return None
+    return CronTriggerTimetable(drill.schedule, timezone=drill.timezone, run_immediately=timedelta(0))
 
 
 def build_dag(loaded: LoadedPlan) -> DAG:
@@ -55,8 +61,7 @@ def build_dag(loaded: LoadedPlan) -> DAG:
         dag_id=plan.name,
         description=plan.description,
         doc_md=plan_page(loaded),
-        schedule=plan.drill.schedule,
-        start_date=_START_DATE.astimezone(ZoneInfo(plan.drill.timezone)),
+        schedule=_timetable(plan.drill),
         catchup=False,
         max_active_runs=1,
         max_active_tasks=256,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import moto.backend_index
 import moto.backends
 from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.model_instances import reset_model_data
 from moto.core.responses import BaseResponse
 
 from drs_provider.simulator import entry, instance_times, policy_simulation
@@ -102,8 +103,12 @@ def install() -> None:
 
 
 def reset_backends() -> None:
-    """Empty every service, moto's own too."""
+    """Empty every service, moto's own too, and what moto keeps of every object it ever made."""
+    accounts = [account for services in list(BackendDict._instances) for account in services.values()]
     BackendDict.reset()
+    for account in accounts:
+        account.clear()  # A cache of moto's keeps them, and with them whole regions.
+    reset_model_data()
 
 
 def _through_entry(handlers: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:

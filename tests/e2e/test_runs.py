@@ -1,0 +1,109 @@
+"""Whole runs on a real Airflow, judged from the simulator's log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import BROKEN, EDITED, SCHEDULED
+from tests.e2e.stack import Stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+def test_three_parallel_waves_start_together(stack: Stack) -> None:
+    run = stack.start("parallel")
+    assert stack.wait("parallel", run) == "success", stack.states("parallel", run)
+    seen = stack.seen("parallel", run)
+    started = [seen.started(wave) for wave in ("one", "two", "three")]
+    ended = [seen.ended(wave) for wave in ("one", "two", "three")]
+    assert max(started) < min(ended), "every wave starts before any other has ended"
+    assert {wave: len(servers) for wave, servers in seen.launches().items()} == {"one": 2, "two": 2, "three": 2}
+
+
+def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack: Stack) -> None:
+    run = stack.start("sequential")
+    assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
+    seen = stack.seen("sequential", run)
+    assert seen.ended("database") <= seen.started("app")
+    assert seen.ended("app") <= seen.started("web")
+    launched = [server for servers in seen.launches().values() for server in servers]
+    assert len(launched) == len(set(launched)) == 6, "each server exactly once"
+    report = _report(stack, "sequential", run)
+    assert report["run"]["state"] == "success"
+    assert [wave["state"] for wave in report["waves"]] == ["success"] * 3
+    assert len(report["termination"]["terminated"]) == 6
+    assert report["termination"]["left"] == []
+
+
+def test_a_failed_database_stops_what_depends_on_it_and_nothing_else(stack: Stack) -> None:
+    run = stack.start("failing")
+    assert stack.wait("failing", run) == "failed"
+    seen = stack.seen("failing", run)
+    assert set(seen.launches()) == {"database", "mail"}
+    states = stack.states("failing", run)
+    assert states["database.wait_for_launch"] == "failed"
+    assert {states[f"{wave}.{task}"] for wave in ("app", "web") for task in ("launch", "wait_for_launch")} == {
+        "upstream_failed"
+    }
+    assert states["mail.wait_for_launch"] == states["terminate"] == "success"
+    report = _report(stack, "failing", run)
+    assert report["run"]["state"] == "failed"
+    assert report["termination"]["left"] == []
+
+
+def test_waves_that_are_left_out_count_as_done(stack: Stack) -> None:
+    run = stack.start("sequential", waves=["web"])
+    assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
+    assert set(stack.seen("sequential", run).launches()) == {"web"}
+    assert stack.states("sequential", run)["database.launch"] == "skipped"
+
+
+def test_a_recovery_without_the_typed_name_starts_nothing(stack: Stack) -> None:
+    run = stack.start("parallel", mode="recovery", confirm="paralel")
+    assert stack.wait("parallel", run) == "failed"
+    assert stack.seen("parallel", run).calls == []
+    assert "nothing was started" in stack.log_of("parallel", run, "confirm")
+
+
+def test_a_broken_plan_hides_no_other_and_says_where_it_is_broken(stack: Stack) -> None:
+    stack.until(stack.api.import_errors, "the import error")
+    (error,) = stack.api.import_errors()
+    assert "recovery_plan_errors.py" in error["filename"]
+    assert "broken.yaml:6" in error["stack_trace"]
+    assert "databse" in error["stack_trace"]
+    assert stack.api.has_dag("parallel")
+    assert not stack.api.has_dag("broken")
+    stack.write_plan("broken", BROKEN.replace("    depends_on: [databse]\n", ""))
+    stack.until(lambda: not stack.api.import_errors(), "the mended plan")
+    stack.airflow.wait_for_dag("broken")
+
+
+def test_a_plan_edited_while_its_run_is_going_stops_before_the_next_launch(stack: Stack) -> None:
+    run = stack.start("edited")
+    stack.until(lambda: "first" in stack.seen("edited", run).launches(), "the launch of the first wave")
+    stack.write_plan("edited", EDITED.replace("30m", "40m"))
+    assert stack.wait("edited", run) == "failed"
+    assert set(stack.seen("edited", run).launches()) == {"first"}
+    log = stack.log_of("edited", run, "second.launch")
+    assert "waves.second.launch_timeout" in log
+    assert "clear" in log
+    assert stack.states("edited", run)["terminate"] == "success", "the drill's instances are ended all the same"
+
+
+def test_a_scheduled_drill_fires(stack: Stack) -> None:
+    path = stack.write_plan("scheduled", SCHEDULED)
+    try:
+        stack.until(lambda: stack.seen_of_plan("scheduled"), "the launch by the schedule", 180)
+        (call, *_) = stack.seen_of_plan("scheduled")
+        assert call["params"]["isDrill"] is True
+        assert "/scheduled__" in call["params"]["tags"]["drs-provider:run"]
+    finally:
+        path.unlink()
+
+
+def _report(stack: Stack, dag_id: str, run_id: str) -> dict:
+    folder = stack.api.xcom(dag_id, run_id, "report", "report_folder")
+    return json.loads((Path(folder.removeprefix("file://").replace("file:", "")) / "report.json").read_text())
