@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -46,9 +47,17 @@ def project(folder: Path) -> Iterator[ComposeProject]:
     missing_lines = runpy.run_path(str(ROOT / "scripts" / "compose_env.py"))["missing_lines"]
     variables = {name: value.strip("'") for name, _, value in (line.partition("=") for line in missing_lines(""))}
     variables["SIMULATOR_SPEED"] = "20"
+    # Without the time that people have to look at the drill's instances.
+    plan = (ROOT / "plans" / f"{PLAN}.yaml").read_text()
+    (folder / "plans").mkdir()
+    (folder / "plans" / f"{PLAN}.yaml").write_text(re.sub(r"keep_for: \w+", "keep_for: 0s", plan))
     services = load_services(ROOT / "docker-compose.yaml", variables, ["simulator"])
     made = ComposeProject(
-        ROOT, services, folder, scale={"worker-simulator": 2}, binds={"./reports": folder / "reports"}
+        ROOT,
+        services,
+        folder,
+        scale={"worker-simulator": 2},
+        binds={"./reports": folder / "reports", "./plans": folder / "plans"},
     )
     try:
         made.start()
@@ -89,7 +98,11 @@ def test_a_drill_survives_the_loss_of_a_worker(project: ComposeProject, api: Air
                         return replica, name
         return None
 
-    replica, interrupted = wait_for("a task of a wave on a worker", busy)
+    try:
+        replica, interrupted = wait_for("a task of a wave on a worker", busy)
+    except AssertionError as error:
+        states = {name: (task["state"], task["pid"]) for name, task in api.task_instances(PLAN, run_id).items()}
+        raise AssertionError(f"{error}: {states}") from None
     project.kill("worker-simulator", replica)
 
     state = wait_for(
