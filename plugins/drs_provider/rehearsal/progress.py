@@ -80,11 +80,11 @@ class RunProgress:
         launched: dict[str, set[str]] = {name: set() for name in self.waves}
         for entry in log:
             if entry.get("operation") == "StartRecovery" and not entry.get("error"):
-                wave = (entry["params"].get("tags") or {}).get("drs-provider:wave")
+                wave = str((entry["params"].get("tags") or {}).get("drs-provider:wave"))
                 for server in entry["params"].get("sourceServers", ()):
                     wave_of_server[server["sourceServerID"]] = wave
                     servers.get(wave, set()).add(server["sourceServerID"])
-            elif (wave := wave_of_server.get(entry.get("server") or "")) in self.waves:
+            elif (wave := wave_of_server.get(entry.get("server") or "", "")) in self.waves:
                 self.waves[str(wave)].phase = _PHASES.get(entry.get("event", ""), self.waves[str(wave)].phase)
                 if entry.get("event") == "LAUNCH_END":
                     launched[str(wave)].add(entry["server"])

@@ -104,7 +104,7 @@ def install() -> None:
 
 def reset_backends() -> None:
     """Empty every service, moto's own too, and what moto keeps of every object it ever made."""
-    accounts = [account for services in list(BackendDict._instances) for account in services.values()]
+    accounts = [account for services in list(BackendDict._instances) for account in services.values()]  # type: ignore[misc]
     BackendDict.reset()
     for account in accounts:
         account.clear()  # A cache of moto's keeps them, and with them whole regions.

@@ -42,7 +42,7 @@ def jobs_since(context: Mapping[str, Any]) -> datetime:
     A clear of the run moves its start date, but not the time after which it might run; clocks may differ a little.
     """
     dag_run = context["dag_run"]
-    moments = [moment for moment in (dag_run.run_after, dag_run.start_date) if moment is not None]
+    moments: list[datetime] = [moment for moment in (dag_run.run_after, dag_run.start_date) if moment is not None]
     return min(moments) - _CLOCK_MARGIN
 
 

@@ -61,7 +61,7 @@ def check_instances(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwa
     else:
         task = CheckAgents(**common)
     task.loaded, task.wave, task.check = loaded, wave, check
-    return task  # type: ignore[return-value]
+    return task
 
 
 class _HealthTask(RecoveryTask):

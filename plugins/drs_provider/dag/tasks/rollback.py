@@ -139,7 +139,7 @@ class RollBackWave(RecoveryTask, BaseOperator):
             retries=self.retries,
             dag=None,
         )
-        task.deferrable = False  # type: ignore[attr-defined]
+        task.deferrable = False
         result: dict[str, Any] = {}
         reason = None
         try:
