@@ -20,6 +20,7 @@ import moto.backends
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.model_instances import reset_model_data
 from moto.core.responses import BaseResponse
+from moto.ec2.models.subnets import Subnet
 
 from drs_provider.simulator import entry, instance_times, policy_simulation
 
@@ -107,7 +108,10 @@ def reset_backends() -> None:
     accounts = [account for services in list(BackendDict._instances) for account in services.values()]  # type: ignore[misc]
     BackendDict.reset()
     for account in accounts:
-        account.clear()  # A cache of moto's keeps them, and with them whole regions.
+        account.clear()
+    # Caches of moto's that never end would keep every region of every scenario that was ever loaded.
+    addresses: Any = Subnet._base_avail_ip_iterator
+    addresses.cache_clear()
     reset_model_data()
 
 

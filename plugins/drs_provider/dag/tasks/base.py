@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, Target, Wave
     from drs_provider.readiness import Clients
 
-__all__ = ["PLAN_KEY", "RecoveryTask", "aws_clients", "failed_tasks", "jobs_since", "task_states", "utc_now"]
+__all__ = ["PLAN_KEY", "RecoveryTask", "aws_clients", "failed_tasks", "jobs_since", "pulled", "task_states", "utc_now"]
 
 PLAN_KEY = "plan"
 """XCom key under which the run's first task records the plan that the run is of."""
@@ -44,6 +46,18 @@ def jobs_since(context: Mapping[str, Any]) -> datetime:
     dag_run = context["dag_run"]
     moments: list[datetime] = [moment for moment in (dag_run.run_after, dag_run.start_date) if moment is not None]
     return min(moments) - _CLOCK_MARGIN
+
+
+def pulled(context: Mapping[str, Any], task_id: str, key: str = "return_value") -> Any:
+    """Return an XCom of another task of the run, None where there is none.
+
+    What a trigger leaves in XCom when it ends its task, Airflow stores as the text of its JSON; a worker's as it is.
+    """
+    value = context["ti"].xcom_pull(task_ids=task_id, key=key)
+    if isinstance(value, str) and value[:1] in ("{", "[", '"'):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def task_states(context: Mapping[str, Any]) -> dict[str, str | None]:

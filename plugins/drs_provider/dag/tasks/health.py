@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.tasks.base import RecoveryTask, utc_now
+from drs_provider.dag.tasks.base import RecoveryTask, pulled, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, health_event
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.sensors.health import (
@@ -76,7 +76,7 @@ class _HealthTask(RecoveryTask):
         assert self.wave is not None  # noqa: S101 - set by check_instances
         ti = context["ti"]
         ti.xcom_push(key="started", value=utc_now())
-        self.instances = ti.xcom_pull(task_ids=f"{self.wave.name}.wait_for_launch")
+        self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
         return self._judged(context, lambda: super(_HealthTask, self).execute(context))  # type: ignore[misc]
 
     def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from drs_provider.dag.run import RecoveryRun
-from drs_provider.dag.tasks.base import RecoveryTask, task_states
+from drs_provider.dag.tasks.base import RecoveryTask, pulled, task_states
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, STARTED_KEY
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class WriteReport(RecoveryTask, BaseOperator):
                     ENDED_KEY,
                     *(("plan",) if task_id == "confirm" else ()),
                 )
-                found = {key: ti.xcom_pull(task_ids=task_id, key=key) for key in keys}
+                found = {key: pulled(context, task_id, key) for key in keys}
                 xcoms[task_id] = {key: value for key, value in found.items() if value is not None}
         return RunFacts(
             dag_id=ti.dag_id,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.tasks.base import RecoveryTask, utc_now
+from drs_provider.dag.tasks.base import RecoveryTask, pulled, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, script_event
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
@@ -115,7 +115,7 @@ class RunCommand(_ScriptTask, SsmScriptOperator):
         """Send the command, or go on with the one that an earlier try sent, and wait for it."""
         self.begin_script(context)
         if not isinstance(self.script.targets, Targets) and self.wave is not None:
-            self.instances = context["ti"].xcom_pull(task_ids=f"{self.wave.name}.wait_for_launch")
+            self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
         return self.judged(context, lambda: super(RunCommand, self).execute(context))
 
     def run_now(self, context: Context) -> Any:

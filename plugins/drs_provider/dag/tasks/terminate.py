@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.tasks.base import RecoveryTask, failed_tasks, jobs_since, utc_now
+from drs_provider.dag.tasks.base import RecoveryTask, failed_tasks, jobs_since, pulled, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
 from drs_provider.hooks.drs import DrsHook
@@ -187,11 +187,10 @@ class TerminateDrill(RecoveryTask, BaseOperator):
 
     def _launched_instances(self, context: Context) -> set[str]:
         """Return the EC2 instances that the waits for launches told of, in success and in failure."""
-        ti = context["ti"]
         found = set()
         for wave in self.loaded.plan.waves:
             for key in ("return_value", EVIDENCE_KEY):
-                told = ti.xcom_pull(task_ids=f"{wave.name}.wait_for_launch", key=key) or {}
+                told = pulled(context, f"{wave.name}.wait_for_launch", key) or {}
                 found |= {server.get("ec2_instance_id") for server in (told.get("servers") or {}).values()}
         return {instance for instance in found if instance}
 
