@@ -29,7 +29,7 @@ up: $(VENV)/.ready  ## The same with Airflow's UI left open until Ctrl-C
 test: lint types test-unit test-e2e  ## Everything that CI runs
 
 test-unit: $(VENV)/.ready  ## Unit tests, and tests over HTTP against the simulator
-	$(BIN)/python -m pytest -m "not e2e" -n 2 -q
+	$(BIN)/python -m pytest -m "not e2e and not deployment" -n 2 -q
 
 test-e2e: $(VENV)/.ready  ## Whole runs on a real Airflow, judged from the simulator's log
 	scripts/system-packages.sh chromium
@@ -68,7 +68,7 @@ test-deploy: $(VENV)/.ready $(MWAA:%=.venv-mwaa-%/.ready)  ## Whole deployments:
 test-matrix: $(MATRIX:%=test-%)  ## The DAG and provider tests on the other versions of Airflow that are supported
 
 $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
-	.venv-matrix-$*/bin/python -m pytest tests/dag tests/provider -m "not e2e" -q -p no:cacheprovider
+	.venv-matrix-$*/bin/python -m pytest tests/dag tests/provider -m "not e2e" -n 2 -q -p no:cacheprovider
 
 .venv-matrix-%/.ready: constraints/%.txt constraints/test-tools.txt pyproject.toml
 	"$$(scripts/python.sh 3.12)" -m venv .venv-matrix-$*
