@@ -103,23 +103,29 @@ class RecoveryTask:
         except RunParameterError as error:
             raise AirflowFailException(str(error)) from None
 
-    def begin(self, context: Mapping[str, Any]) -> RecoveryRun:
+    def begin(self, context: Mapping[str, Any], *, acts: bool = True) -> RecoveryRun:
         """Start a task's work: skip a wave that was left out, and refuse a plan that changed since the run began.
 
+        :param acts: whether the task changes anything in AWS; one that only looks on goes on with a changed plan.
         :raises AirflowSkipException: when the run leaves this wave out.
         :raises AirflowFailException: when the plan changed.
         """
         run = self.run(context)
         if self.wave is not None and not run.selects(self.wave.name):
             raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
-        self._refuse_changed_plan(context)
+        if acts:
+            self.refuse_changed_plan(context)
         return run
 
     def post_execute(self, context: Any, result: Any = None) -> None:
         """Tell when the work ended; a task that ends in the triggerer tells by the trigger's event."""
         context["ti"].xcom_push(key=ENDED_KEY, value=utc_now())
 
-    def _refuse_changed_plan(self, context: Mapping[str, Any]) -> None:
+    def refuse_changed_plan(self, context: Mapping[str, Any]) -> None:
+        """Stop when the plan is not the one that the run began with.
+
+        :raises AirflowFailException: with what changed and how to go on.
+        """
         recorded = context["ti"].xcom_pull(task_ids="confirm", key=PLAN_KEY)
         if not recorded or recorded["hash"] == self.loaded.hash:
             return

@@ -36,7 +36,7 @@ class SettleWave(RecoveryTask, BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Defer until the pause is over."""
-        self.begin(context)
+        self.begin(context, acts=False)
         assert self.wave is not None  # noqa: S101
         pause = max(self.wave.settle, _SHORTEST_DEFERRAL)
         self.log.info("Settling for %s", self.wave.settle)
