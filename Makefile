@@ -78,7 +78,7 @@ $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
 # What an image of MWAA holds, as far as recovery plans meet it.
 .venv-mwaa-%/.ready: constraints/mwaa-%.txt
 	"$$(scripts/python.sh 3.12)" -m venv .venv-mwaa-$*
-	.venv-mwaa-$*/bin/python -m pip install --quiet --constraint $< apache-airflow==$* 'apache-airflow-providers-amazon[aiobotocore]' 'apache-airflow-providers-celery' apache-airflow-providers-fab apache-airflow-providers-postgres apache-airflow-providers-common-io apache-airflow-providers-standard
+	.venv-mwaa-$*/bin/python -m pip install --quiet --constraint $< apache-airflow==$* 'apache-airflow-providers-amazon[aiobotocore]' 'apache-airflow-providers-celery' apache-airflow-providers-fab apache-airflow-providers-postgres apache-airflow-providers-common-io apache-airflow-providers-standard gunicorn
 	@touch $@
 
 .PHONY: bench-waiting
