@@ -386,7 +386,7 @@ def test_whatever_the_tasks_left_behind_there_is_a_report(drill: Any, data: st.D
     for task_id in data.draw(st.lists(st.sampled_from(sorted(xcoms)), max_size=5)):
         event = xcoms[task_id].get(EVIDENCE_KEY)
         if isinstance(event, dict) and data.draw(st.booleans()):
-            event[data.draw(st.sampled_from(sorted(event)))] = data.draw(JUNK)
+            event[data.draw(st.sampled_from(sorted(event) or ["status"]))] = data.draw(JUNK)
         else:
             xcoms[task_id][EVIDENCE_KEY] = data.draw(JUNK)
     for task_id in data.draw(st.lists(st.sampled_from(sorted(tasks)), max_size=5)):

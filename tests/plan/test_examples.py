@@ -63,14 +63,14 @@ def test_the_examples_are_what_they_are_there_for(plans: dict[str, RecoveryPlan]
     assert any(wave.pre_launch for wave in diamond)
 
 
-def parts(schema: Any) -> list[tuple[str, dict[str, Any]]]:
-    objects = [schema, *schema["$defs"].values()]
-    return [(key, value) for each in objects for key, value in each["properties"].items()]
-
-
 def test_every_key_is_documented() -> None:
-    undocumented = [key for key, value in parts(plan_schema()) if not value.get("description")]
-    assert undocumented == []
+    schema = plan_schema()
+    objects = [schema, *schema["$defs"].values()]
+    keys = [(key, value) for each in objects for key, value in each["properties"].items()]
+    assert len(keys) > 80
+    for key, value in keys:
+        part = schema["$defs"].get(value.get("$ref", "").removeprefix("#/$defs/"), {})
+        assert value.get("description") or part.get("description"), key
 
 
 def test_the_schema_shows_editors_no_null_and_no_generated_title() -> None:

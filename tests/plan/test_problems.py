@@ -61,7 +61,7 @@ CASES = [
     (WAVE + "    depends_on: [db]\n", 7, 18, "waves[0].depends_on[0]", "wave db depends on itself"),
     (WAVE + "    depends_on: [bd]\n", 7, 18, "waves[0].depends_on[0]", "there is no wave bd; the plan has db"),
     (WAVE + "  - name: db\n    servers: [{hostname: h}]\n", 7, 11, "waves[1].name", "wave db is here twice"),
-    (WAVE + "  - name: report\n    servers: [{id: x}]\n", 7, 11, "waves[1].name", "the DAG has a task of that name"),
+    (WAVE + "  - name: report\n    servers: [{hostname: h}]\n", 7, 11, "waves[1].name", "may not be called report"),
     (WAVE + "  - name: b\n    servers: [{group: x}]\n", 8, 23, "waves[1].servers[0].group", "no protection group x"),
     (WAVE + "  - name: b\n    servers: []\n", 8, 5, "waves[1].servers", "must not be empty"),
     (WAVE + "  - name: b\n", 7, 5, "waves[1]", "needs the key servers"),

@@ -49,7 +49,12 @@ def plan_schema() -> dict[str, Any]:
     :return: JSON Schema, draft 2020-12.
     """
     schema = RecoveryPlan.model_json_schema(mode="validation", schema_generator=_Generator)
+    _close(schema)
     definitions = schema["$defs"]
+    for key, part in schema["properties"].items():
+        # Beside a reference to a part with a default, the generator leaves the description out.
+        part.setdefault("description", RecoveryPlan.model_fields[key].description)
+    schema["properties"]["protection_groups"]["additionalProperties"] = False
     for name, keys in _CHOICES.items():
         definitions[name]["oneOf"] = [{"required": [key]} for key in keys]
     definitions["ServerSelector"]["dependentRequired"] = {"snapshot": ["id"]}
@@ -60,6 +65,16 @@ def plan_schema() -> dict[str, Any]:
         **schema,
         "title": "Recovery plan",
     }
+
+
+def _close(part: Any) -> None:
+    """Pydantic writes a pattern of keys as ``patternProperties``, which lets every other key pass."""
+    if isinstance(part, dict):
+        for pattern, value in part.pop("patternProperties", {}).items():
+            part["propertyNames"] = {"pattern": pattern, **part.get("propertyNames", {})}
+            part["additionalProperties"] = value
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _close(each)
 
 
 def schema_text() -> str:

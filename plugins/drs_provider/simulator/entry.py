@@ -102,6 +102,10 @@ class Entry:
         except ClientError as error:
             call.log(400, error.response["Error"]["Code"])
             raise
+        except NotImplementedError as error:
+            # moto raises it; a client would take the 500 that follows for AWS's, and try again.
+            message = str(error) or f"The simulator does not serve {call.operation}"
+            return call.fail(Fault(operation=call.operation, error="NotImplemented", message=message, status=501))
         except Exception as error:
             call.log(500, type(error).__name__)
             raise

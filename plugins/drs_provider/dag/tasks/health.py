@@ -72,7 +72,7 @@ class _HealthTask(RecoveryTask):
 
     def execute(self, context: Context) -> Any:
         """Look at the instances that the wave launched, and wait until they are healthy."""
-        self.begin(context)
+        self.begin(context, acts=False)
         assert self.wave is not None  # noqa: S101 - set by check_instances
         ti = context["ti"]
         ti.xcom_push(key="started", value=utc_now())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.tasks.base import RecoveryTask, failed_tasks, jobs_since, pulled, utc_now
+from drs_provider.dag.tasks.base import RecoveryTask, failed_tasks, jobs_since, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
 from drs_provider.hooks.drs import DrsHook
@@ -135,7 +135,7 @@ class TerminateDrill(RecoveryTask, BaseOperator):
         that is a failure, never a success.
         """
         hook = DrsHook(**self.aws)
-        known = sorted({*ended, *self._launched_instances(context)})
+        known = sorted({*ended, *self._launched_instances(hook, context)})
         states = run_blocking(instance_states(BlockingCalls(hook.client("ec2")), known))
         left = {one: f"EC2 says {states[one]}" for one in known if states.get(one, "terminated") != "terminated"}
         terminated = [one for one in known if one not in left]
@@ -185,14 +185,14 @@ class TerminateDrill(RecoveryTask, BaseOperator):
             ),
         )
 
-    def _launched_instances(self, context: Context) -> set[str]:
-        """Return the EC2 instances that the waits for launches told of, in success and in failure."""
-        found = set()
-        for wave in self.loaded.plan.waves:
-            for key in ("return_value", EVIDENCE_KEY):
-                told = pulled(context, f"{wave.name}.wait_for_launch", key) or {}
-                found |= {server.get("ec2_instance_id") for server in (told.get("servers") or {}).values()}
-        return {instance for instance in found if instance}
+    def _launched_instances(self, hook: DrsHook, context: Context) -> set[str]:
+        """Return the EC2 instances that the run's jobs launched, as their logs tell (LAUNCH_END)."""
+        return {
+            str(item["eventData"]["targetInstanceID"])
+            for job in self._jobs(hook, context)
+            for item in hook.job_log(str(job["jobID"]))
+            if item.get("event") == "LAUNCH_END" and (item.get("eventData") or {}).get("targetInstanceID")
+        }
 
     def _jobs(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
         ti = context["ti"]

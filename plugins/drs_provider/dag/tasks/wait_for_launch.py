@@ -47,7 +47,7 @@ class WaitForLaunch(RecoveryTask, DrsJobSensor):
 
     def execute(self, context: Context) -> Any:
         """Look, and wait in the triggerer while jobs run."""
-        self.begin(context)
+        self.begin(context, acts=False)
         context["ti"].xcom_push(key="started", value=utc_now())
         launched = self._launched(context)
         self._expect(launched)
@@ -80,6 +80,7 @@ class WaitForLaunch(RecoveryTask, DrsJobSensor):
         :raises AirflowFailException: when the plan's retries are used up, or a job still holds them.
         """
         assert self.wave is not None  # noqa: S101 - set in __init__
+        self.refuse_changed_plan(context)
         jobs = self._wave_jobs(context)
         generation = jobs.key.generation
         attempt = jobs.attempts(generation) + 1

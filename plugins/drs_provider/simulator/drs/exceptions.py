@@ -7,8 +7,8 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 
 __all__ = [
-    "AccessDenied",
     "Conflict",
+    "DrsError",
     "NotFound",
     "QuotaExceeded",
     "Uninitialized",
@@ -16,38 +16,44 @@ __all__ = [
 ]
 
 
-class _DrsError(ServiceException):
+class DrsError(ServiceException):
+    """Any of them: `status`, and `body` in the names of the service model."""
+
+    status = 400
+
     def __init__(self, message: str, **members: Any) -> None:
         super().__init__(self.code, message)
-        for name, value in members.items():
-            setattr(self, name, value)
+        self.body = {"message": message, **members}
 
 
-class NotFound(_DrsError):
+class NotFound(DrsError):
     """404: no such server, job, instance, snapshot or plan."""
 
     code = "ResourceNotFoundException"
+    status = 404
 
     def __init__(self, kind: str, resource: str) -> None:
         super().__init__(f"{kind} {resource} was not found", resourceId=resource, resourceType=kind)
 
 
-class Conflict(_DrsError):
+class Conflict(DrsError):
     """409: it is in another job, or in a state that does not allow it."""
 
     code = "ConflictException"
+    status = 409
 
 
-class QuotaExceeded(_DrsError):
+class QuotaExceeded(DrsError):
     """402, as DRS answers for its own quotas."""
 
     code = "ServiceQuotaExceededException"
+    status = 402
 
     def __init__(self, message: str, quota_code: str) -> None:
         super().__init__(message, serviceCode="drs", quotaCode=quota_code)
 
 
-class Validation(_DrsError):
+class Validation(DrsError):
     """400: what was sent does not fit the service model, or makes no sense."""
 
     code = "ValidationException"
@@ -56,16 +62,10 @@ class Validation(_DrsError):
         super().__init__(message, reason=reason)
 
 
-class Uninitialized(_DrsError):
+class Uninitialized(DrsError):
     """400: InitializeService was never called in this account and region."""
 
     code = "UninitializedAccountException"
 
     def __init__(self) -> None:
         super().__init__("Account not initialized")
-
-
-class AccessDenied(_DrsError):
-    """403: the caller may not do it."""
-
-    code = "AccessDeniedException"

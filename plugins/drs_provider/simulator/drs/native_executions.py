@@ -10,10 +10,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from moto.core.exceptions import ServiceException
-
 from drs_provider.simulator.clock import Timer
-from drs_provider.simulator.drs.exceptions import Conflict, NotFound, Validation
+from drs_provider.simulator.drs.exceptions import Conflict, DrsError, NotFound, Validation
 from drs_provider.simulator.drs.jobs import Job
 from drs_provider.simulator.drs.native_plans import NativePlans, checked_configuration, same_kind, step_server_ids
 from drs_provider.simulator.drs.recoveries import Recoveries
@@ -282,7 +280,7 @@ class NativeExecutions(NativePlans, Recoveries):
         self._set(step, "EXECUTING")
         try:
             job = self._launch_step(execution, step)
-        except ServiceException as error:
+        except DrsError as error:
             self._step_ended(execution, step, "FAILED", (error.code, error.message))
             return
         step.job_id = job.id

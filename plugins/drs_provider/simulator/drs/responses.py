@@ -13,7 +13,7 @@ from typing import Any
 from moto.core.responses import BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from drs_provider.simulator.drs.exceptions import Uninitialized
+from drs_provider.simulator.drs.exceptions import DrsError, Uninitialized
 from drs_provider.simulator.drs.models import DrsBackend, drs_backends
 from drs_provider.simulator.drs.validation import validate
 
@@ -51,10 +51,14 @@ def _serve(operation: str, method: str) -> Callable[[DrsResponse], Any]:
     def serve(response: DrsResponse) -> tuple[int, dict[str, Any], str]:
         backend = response.backend
         request = response.params
-        validate(operation, request)
-        if not backend.initialized and operation not in _BEFORE_INITIALISATION:
-            raise Uninitialized
-        answer = getattr(backend, method)(request)
+        try:
+            validate(operation, request)
+            if not backend.initialized and operation not in _BEFORE_INITIALISATION:
+                raise Uninitialized
+            answer = getattr(backend, method)(request)
+        except DrsError as error:
+            headers = {"status": error.status, "Content-Type": "application/json", "x-amzn-ErrorType": error.code}
+            return error.status, headers, json.dumps(error.body)
         # The backend speaks in the model's names, and DRS writes all its times as strings: JSON is the whole protocol.
         body = "" if answer is None and status == 204 else json.dumps(answer or {})
         return status, {"status": status, "Content-Type": "application/json"}, body
