@@ -33,7 +33,7 @@ test-unit: $(VENV)/.ready  ## Unit tests, and tests over HTTP against the simula
 
 test-e2e: $(VENV)/.ready  ## Whole runs on a real Airflow, judged from the simulator's log
 	scripts/system-packages.sh chromium
-	$(BIN)/python -m pytest -m e2e -q
+	$(BIN)/python -m pytest -m "e2e and not deployment" -q
 
 lint: $(VENV)/.ready  ## Format and lint
 	$(BIN)/ruff format --check .

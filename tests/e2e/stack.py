@@ -149,6 +149,13 @@ class Stack:
             if not call.get("error") and call["params"]["tags"]["drs-provider:run"] == f"{dag_id}/{run_id}"
         ]
         wanted = {s["sourceServerID"] for call in calls for s in call["params"]["sourceServers"]}
-        jobs = {e["job"] for e in self.simulator.log.read() if e.get("server") in wanted and e.get("job")}
+        log = self.simulator.log.read()
+        # Launches only, not the jobs that end instances, and of this run only: a job begins with its call.
+        launches = {e["job"] for e in log if e.get("event") == "SNAPSHOT_START" and e.get("server") in wanted}
+        jobs = {
+            e["job"]
+            for e in log
+            if e.get("event") == "JOB_START" and any(-0.5 <= e["t"] - call["t"] <= 2 for call in calls)
+        } & launches
         events = [e for e in self.simulator.log.read() if e.get("event") and e.get("job") in jobs]
         return RunLog(calls, events)

@@ -72,7 +72,7 @@ def test_a_broken_plan_hides_no_other_and_says_where_it_is_broken(stack: Stack) 
     stack.until(stack.api.import_errors, "the import error")
     (error,) = stack.api.import_errors()
     assert "recovery_plan_errors.py" in error["filename"]
-    assert "broken.yaml:6" in error["stack_trace"]
+    assert "broken.yaml:7:18" in error["stack_trace"]
     assert "databse" in error["stack_trace"]
     assert stack.api.has_dag("parallel")
     assert not stack.api.has_dag("broken")

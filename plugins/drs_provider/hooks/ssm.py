@@ -7,6 +7,8 @@ Commands have a module of their own, :mod:`drs_provider.hooks.ssm_commands`. Wha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -27,6 +29,11 @@ class SsmHook(AmazonSsmHook):
 
     Parameters are those of the amazon provider's hooks: ``aws_conn_id``, ``region_name``, ``verify``, ``config``.
     """
+
+    @cached_property
+    def waiter_path(self) -> Path:
+        """The waiters of this package; the base class looks in the amazon provider only."""
+        return Path(__file__).parents[1] / "waiters" / "ssm.json"
 
     def calls(self, *, patience: float = 300.0) -> BlockingCalls:
         """Return blocking calls for a worker; reading waits out transient errors for ``patience`` seconds."""

@@ -54,7 +54,6 @@ def plan_schema() -> dict[str, Any]:
     for key, part in schema["properties"].items():
         # Beside a reference to a part with a default, the generator leaves the description out.
         part.setdefault("description", RecoveryPlan.model_fields[key].description)
-    schema["properties"]["protection_groups"]["additionalProperties"] = False
     for name, keys in _CHOICES.items():
         definitions[name]["oneOf"] = [{"required": [key]} for key in keys]
     definitions["ServerSelector"]["dependentRequired"] = {"snapshot": ["id"]}

@@ -124,7 +124,10 @@ def deactivate() -> None:
     global _current
     simulation, _current = _current, None
     if simulation is not None:
+        from drs_provider.simulator import registration
+
         simulation.close()
+        registration.reset_backends()
 
 
 def current() -> Simulation | None:
