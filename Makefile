@@ -46,6 +46,10 @@ format: $(VENV)/.ready  ## Put the code into the project's format
 types: $(VENV)/.ready  ## Check the types
 	$(BIN)/mypy
 
+.PHONY: bench-plans
+bench-plans: $(VENV)/.ready  ## 500 plans in one process: milliseconds a plan, by YAML, validation and positions
+	$(BIN)/python benchmarks/bench_plans.py
+
 .PHONY: bench-simulator
 bench-simulator: $(VENV)/.ready  ## Twenty clients at once against 300 simulated servers: states, and how long calls take
 	$(BIN)/python benchmarks/bench_simulator.py
