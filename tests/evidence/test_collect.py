@@ -91,6 +91,17 @@ class TestFigures:
         server = wave(drill.record(), "cache").servers[0]
         assert (server.snapshot_id, server.rpo_seconds) == ("pit-used", 300)
 
+    def test_where_the_job_log_and_the_lag_differ_the_older_data_counts(self, drill: Any) -> None:
+        data: Any = {"sourceServerID": "s-1a2b3c4d5e6f70011"}
+        data["conversionProperties"] = {"dataTimestamp": "2026-11-21T10:58:37Z"}
+        log = drill.drs.logs["drsjob-3a0000000000000b1"]
+        log.append({"logDateTime": stamp(60), "event": "CONVERSION_START", "eventData": data})
+        server = wave(drill.record(), "cache").servers[0]
+        assert (server.rpo_seconds, server.rpo_source) == (100, "job log")
+        drill.xcoms["cache.launch"][EVIDENCE_KEY]["servers"]["s-1a2b3c4d5e6f70011"]["lag_seconds"] = 130
+        server = wave(drill.record(), "cache").servers[0]
+        assert (server.rpo_seconds, server.rpo_source) == (130, "replication lag")
+
     def test_rpo_is_not_met_while_the_age_of_some_data_is_unknown(self, drill: Any) -> None:
         drill.xcoms["web.launch"][EVIDENCE_KEY]["servers"]["s-1a2b3c4d5e6f70031"]["lag_seconds"] = None
         rpo = drill.record().rpo
@@ -140,6 +151,12 @@ class TestFigures:
     def test_each_wave_tells_when_it_was_reached(self, drill: Any) -> None:
         reached = {found.name: found.reached_seconds for found in drill.record().waves}
         assert reached == {"database": 520, "cache": 300, "app": 1000, "web": 1400}
+
+    def test_jobs_that_end_instances_are_no_launches(self, drill: Any) -> None:
+        drill.drs.add_job("drsjob-end", "cache", 1405, 1470, {"s-1a2b3c4d5e6f70011": []})
+        drill.drs.items["drsjob-end"]["type"] = "TERMINATE"
+        found = wave(drill.record(), "cache")
+        assert ([job.job_id for job in found.jobs], found.servers[0].attempts) == (["drsjob-3a0000000000000b1"], 1)
 
     def test_attempts_and_adopted_jobs(self, drill: Any) -> None:
         drill.drs.add_job("drsjob-retry", "cache", 200, 290, {"s-1a2b3c4d5e6f70011": []}, attempt=2)
@@ -257,6 +274,16 @@ class TestFailures:
         drill.xcoms["web.post_launch.switch-dns"][EVIDENCE_KEY]["status"] = "Failed"
         found = wave(drill.record(), "web")
         assert (found.state, found.scripts[0].state) == ("success", "failed")
+        drill.xcoms["web.post_launch.switch-dns"] = {"return_value": {"status": "Failed", "reason": "no zone"}}
+        found = wave(drill.record(), "web")
+        assert (found.scripts[0].state, found.scripts[0].reason) == ("failed", "no zone")
+
+    def test_what_a_health_check_says_of_itself_can_only_make_it_worse(self, drill: Any) -> None:
+        drill.xcoms["database.health.tcp"][EVIDENCE_KEY]["status"] = "failed"
+        assert wave(drill.record(), "database").health_checks[1].state == "failed"
+        drill.tasks["database.health.tcp"]["state"] = "failed"
+        drill.xcoms["database.health.tcp"][EVIDENCE_KEY]["status"] = "success"
+        assert wave(drill.record(), "database").health_checks[1].state == "failed"
 
     def test_a_plan_that_changed_during_the_run(self, drill: Any) -> None:
         drill.xcoms["confirm"] = {"plan": {"hash": "a" * 64}}

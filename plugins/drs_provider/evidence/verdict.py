@@ -93,7 +93,7 @@ def cards(record: RunRecord) -> list[Card]:
     left_out = len(record.waves) - len(part)
     found = [
         Card("RTO achieved", duration_text(record.rto.achieved_seconds), compared(record.rto), _tone(record.rto)),
-        Card("RPO achieved", duration_text(record.rpo.achieved_seconds), compared(record.rpo), _tone(record.rpo)),
+        Card("RPO achieved", duration_text(record.rpo.achieved_seconds), _with_remark(record.rpo), _tone(record.rpo)),
         Card(
             "Waves",
             f"{len(up)} of {len(part)}",
@@ -115,6 +115,12 @@ def cards(record: RunRecord) -> list[Card]:
         value = f"{len(end.terminated)} of {len(end.terminated) + len(end.left)}"
         found.append(Card("Clean-up", value, note, "bad" if end.state == "failed" else tones.get(end.state, "open")))
     return found
+
+
+def _with_remark(measured: Measured) -> str:
+    # The verdict above says why the RTO cannot be judged; of the RPO nothing else does.
+    unclear = measured.met is None and measured.objective_seconds is not None and measured.remark
+    return f"{compared(measured)}: {measured.remark}" if unclear else compared(measured)
 
 
 def _tone(measured: Measured) -> Tone:
