@@ -60,7 +60,8 @@ def test_the_agent_waiter_waits_for_the_first_agent(region, hook):
 
 async def _all_events(triggers):
     async def first(trigger):
-        return [event async for event in trigger.run()][0]
+        (event,) = [event async for event in trigger.run()]
+        return event
 
     return await asyncio.gather(*(first(trigger) for trigger in triggers))
 
