@@ -39,6 +39,7 @@ CASES = [
     (WAVE + "drill: {schedule: '61 * * * *'}\n", 7, 19, "drill.schedule", "is not a cron expression"),
     (WAVE + "drill: {schedule: '0 0 30 2 *'}\n", 7, 19, "drill.schedule", "never occurs"),
     (WAVE + "drill: {schedule: '0 6 * *'}\n", 7, 19, "drill.schedule", "has 4 cron fields, not 5"),
+    (WAVE + "drill: {schedule: '0 0 6 * * *'}\n", 7, 19, "drill.schedule", "has 6 cron fields, not 5"),
     (WAVE + "drill: {schedule: '@continuous'}\n", 7, 19, "drill.schedule", "is not a schedule preset"),
     (WAVE + "drill: {schedule: 'R 6 * * *'}\n", 7, 19, "drill.schedule", "random"),
     (WAVE + "drill: {timezone: Europe/Viena}\n", 7, 19, "drill.timezone", "did you mean Europe/Vienna?"),
@@ -197,6 +198,12 @@ waves:
 def test_tags_that_may_select_different_servers_are_allowed(problems_of: Problems) -> None:
     waves = "waves:\n  - {name: a, servers: [{tags: {x: y}}]}\n  - {name: b, servers: [{tags: {x: z}}]}\n"
     assert problems_of(HEAD + waves) == []
+
+
+def test_narrower_tags_in_the_same_wave_are_allowed(problems_of: Problems) -> None:
+    """As one of them may be critical: false."""
+    servers = "[{tags: {x: y}}, {tags: {x: y, z: w}, critical: false}]"
+    assert problems_of(HEAD + f"waves:\n  - {{name: a, servers: {servers}}}\n") == []
 
 
 def test_every_cycle_is_printed_as_a_path(problems_of: Problems) -> None:
