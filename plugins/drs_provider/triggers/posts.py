@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 #: Airflow ends a deferral when the triggerer has not, so many seconds after the wait's own deadline.
 TRIGGERER_GRACE = 900.0
+#: How long a question may take although the deadline has passed: it is what tells how the wait ended.
+LAST_QUESTION_SECONDS = 30.0
 _SLOWEST_RETRY = 30.0
 _DEFINITE_TRIES = 3
 _PROBES_AT_A_TIME = 50
@@ -117,7 +119,7 @@ class WorkerPost(Post):
 
     async def ask(self, question: Callable[[Calls], Awaitable[T]], deadline: float, *, service: str) -> T:
         """Return the answer, read with the patience that the deadline leaves."""
-        patience = max(deadline - time.time(), 30.0)
+        patience = max(deadline - time.time(), LAST_QUESTION_SECONDS)
         return await question(BlockingCalls(self.client(service), patience=patience, log=self.hook.log))
 
     async def sleep(self, seconds: float) -> None:
@@ -203,7 +205,9 @@ class TriggererPost(Post):
     async def ask(self, question: Callable[[Calls], Awaitable[T]], deadline: float, *, service: str) -> T:
         """Return the answer, read with a client that all questions to the service share."""
         poller = self._poller(f"{service}-question", _nothing, service, 1)
-        answer: T = await poller.call(lambda client: question(Calls(client)), max(deadline, time.time() + 30))
+        answer: T = await poller.call(
+            lambda client: question(Calls(client)), max(deadline, time.time() + LAST_QUESTION_SECONDS)
+        )
         return answer
 
     async def sleep(self, seconds: float) -> None:

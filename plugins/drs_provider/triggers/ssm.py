@@ -10,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from drs_provider.hooks.calls import Calls
+from drs_provider.hooks.faults import error_text
 from drs_provider.hooks.ssm import PAGE, managed_instances
 from drs_provider.hooks.ssm_commands import read_commands, read_results
 from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, Verdict, judge
@@ -119,9 +120,13 @@ async def wait_for_commands(
                 if verdict.progress.ended or time.time() > ended_at + _SETTLING_SECONDS:
                     break
     except DeadlinePassed as passed:
-        verdict = judge(await post.ask(results, deadline, service="ssm"), max_errors)
+        detail = f" ({passed})" if str(passed) else ""
+        try:
+            verdict = judge(await post.ask(results, deadline, service="ssm"), max_errors)
+        except Exception as error:
+            message = f"{name} did not end in time{detail}, and how far it is cannot be read: {error_text(error)}"
+            raise WaitFailed(message, timed_out=True) from error
         if not verdict.progress.ended:
-            detail = f" ({passed})" if str(passed) else ""
             log_results(log, name, verdict)
             raise WaitFailed(f"{name} did not end in time{detail}: {describe(verdict)}", timed_out=True) from None
     log_results(log, name, verdict)
