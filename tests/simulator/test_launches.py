@@ -232,7 +232,6 @@ def test_the_model_is_enforced(drs_simulator, drs):
         {"sourceServers": many},
         {"sourceServers": [{"sourceServerID": "s-not-an-id"}]},
         {"sourceServers": [{"sourceServerID": ONE}, {"sourceServerID": ONE}]},
-        {"sourceServers": [{"sourceServerID": ONE}], "isDrill": "yes"},
         {},
     ):
         assert refusal(drs.start_recovery, **request) == ("ValidationException", 400), request

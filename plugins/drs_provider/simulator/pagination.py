@@ -36,9 +36,9 @@ def page(
     :param longest: the longest page that AWS gives.
     :raises InvalidToken: the token was never given out.
     """
-    start = 0
+    start = number = 0
     if token:
-        after, offset = _read(token)
+        after, offset, number = _read(token)
         positions = (index for index, item in enumerate(items) if key(item) == after)
         start = next(positions, offset - 1) + 1
     limits = [limit for limit in (size, longest, _scenario_limit()) if limit is not None]
@@ -51,7 +51,7 @@ def page(
     if end >= len(items):
         return shown, None
     last = key(items[end - 1]) if end > 0 else ""
-    return shown, base64.urlsafe_b64encode(json.dumps([last, end]).encode()).decode()
+    return shown, base64.urlsafe_b64encode(json.dumps([last, end, number + 1]).encode()).decode()
 
 
 def _scenario_limit() -> int | None:
@@ -59,9 +59,10 @@ def _scenario_limit() -> int | None:
     return simulation.scenario.page_size if simulation else None
 
 
-def _read(token: str) -> tuple[str, int]:
+def _read(token: str) -> tuple[str, int, int]:
+    """The last item's key, how many were shown, and the page's number, by which two tokens are never the same."""
     try:
-        after, offset = json.loads(base64.urlsafe_b64decode(token.encode()))
-        return str(after), int(offset)
+        after, offset, number = json.loads(base64.urlsafe_b64decode(token.encode()))
+        return str(after), int(offset), int(number)
     except (ValueError, TypeError, binascii.Error) as error:
         raise InvalidToken(token) from error

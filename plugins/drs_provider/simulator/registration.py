@@ -43,19 +43,13 @@ class Service:
     host: str
 
     def module(self, name: str) -> Any:
-        """One of its modules; None while the package does not exist."""
-        try:
-            return importlib.import_module(f"{self.package}.{name}")
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{self.package}.{name}".startswith(error.name):
-                return None
-            raise
+        """One of its modules."""
+        return importlib.import_module(f"{self.package}.{name}")
 
     @property
     def backends(self) -> Any:
         """Its `BackendDict`."""
-        models = self.module("models")
-        return None if models is None else getattr(models, f"{self.name}_backends")
+        return getattr(self.module("models"), f"{self.name}_backends")
 
     def seed(self, simulation: Simulation, account: str, region: str, site: AccountSpec) -> None:
         """Put in place what a scenario says of one account and region."""
@@ -83,9 +77,7 @@ def install() -> None:
         if _installed:
             return
         patterns = moto.backend_index.backend_url_patterns
-        patterns[:0] = [
-            (service.name, re.compile(service.host)) for service in SERVICES if service.backends is not None
-        ]
+        patterns[:0] = [(service.name, re.compile(service.host)) for service in SERVICES]
         by_name = {service.name: service for service in SERVICES}
         moto_backends: Any = moto.backends
         base_response: Any = BaseResponse
@@ -93,8 +85,7 @@ def install() -> None:
 
         def get_backend(name: str) -> Any:
             service = by_name.get(name.replace("-", ""))
-            own = service.backends if service is not None else None
-            return original(name) if own is None else own
+            return original(name) if service is None else service.backends
 
         moto_backends.get_backend = get_backend
         for name in ("urls", "flask_paths"):
