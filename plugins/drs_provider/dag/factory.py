@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup, TriggerRule, chain
+from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup, TriggerRule
 
 from drs_provider.dag.docs import plan_page
 from drs_provider.dag.params import run_params
@@ -82,8 +81,9 @@ def build_dag(loaded: LoadedPlan) -> DAG:
         confirm >> preflight
         waves = {wave.name: _WaveTasks(loaded, wave) for wave in plan.waves}
         for wave in plan.waves:
-            needed: Sequence[BaseOperator] = [task for name in wave.depends_on for task in waves[name].last]
-            chain(needed or [preflight], waves[wave.name].first)
+            needed = [task for name in wave.depends_on for task in waves[name].last] or [preflight]
+            for first in waves[wave.name].first:
+                needed >> first
         _add_ending(loaded, waves, confirm, preflight)
     return dag
 
