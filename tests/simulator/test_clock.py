@@ -143,3 +143,9 @@ def test_a_new_scenario_forgets_the_old_one(drs_simulator):
     assert boto3.client("ec2", "us-west-2").describe_instances()["Reservations"] == []
     assert boto3.client("sns", "us-west-2").list_topics()["Topics"] == []
     assert not [entry for entry in drs_simulator.log if entry.get("event") == "JOB_START"]
+
+
+def test_a_new_scenario_begins_at_the_time_of_the_wall_clock(drs_simulator):
+    drs_simulator.advance(1400)
+    drs_simulator.load({})
+    assert drs_simulator.clock.now() == pytest.approx(time.time(), abs=60)

@@ -184,7 +184,7 @@ def test_a_hold_ends_by_itself(drs_simulator):
     drs_simulator.add_fault("DescribeJobs", hold=0.2, times=1)
     began = time.monotonic()
     client().describe_jobs()
-    assert 0.2 <= time.monotonic() - began < 2
+    assert 0.2 <= time.monotonic() - began < 60, "and not for ever"
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,10 @@ class Clock:
         return self._frozen_at is not None
 
     def clear(self) -> None:
-        """Forget everything that is due."""
+        """Forget everything that is due, and by how much a clock that runs was moved on."""
         with self._wake:
             self._heap.clear()
+            self._offset = 0.0
 
     def start(self) -> None:
         """Start the timer thread, which calls what is due when nobody asks."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from drs_provider.simulator.drs.exceptions import NotFound
 from drs_provider.simulator.drs.state import Request, State
-from drs_provider.simulator.drs.timestamps import from_timestamp
+from drs_provider.simulator.drs.timestamps import from_timestamp, microseconds
 
 __all__ = ["Listings"]
 
@@ -42,7 +42,7 @@ class Listings(State):
         jobs = [
             job
             for job in reversed(self.jobs.values())
-            if (not wanted or job.id in wanted) and begin <= job.created_at <= end
+            if (not wanted or job.id in wanted) and begin <= microseconds(job.created_at) <= end
         ]
         return self.paged(request, jobs, lambda job: job.id, lambda job: job.describe())
 
@@ -74,7 +74,7 @@ class Listings(State):
         snapshots = [
             snapshot
             for snapshot in server.snapshots.at(now, server.replication.last_consistent(now))
-            if begin <= snapshot.taken_at <= end
+            if begin <= microseconds(snapshot.taken_at) <= end
         ]
         if request.get("order") == "DESC":
             snapshots.reverse()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-__all__ = ["from_timestamp", "timestamp"]
+__all__ = ["from_timestamp", "microseconds", "timestamp"]
 
 
 def timestamp(t: float) -> str:
@@ -12,7 +12,12 @@ def timestamp(t: float) -> str:
     return datetime.fromtimestamp(t, timezone.utc).isoformat(timespec="microseconds")
 
 
+def microseconds(t: float) -> float:
+    """Epoch seconds as exactly as DRS shows them: a caller finds a thing again by the time that it was shown."""
+    return round(t, 6)
+
+
 def from_timestamp(text: str) -> float:
     """The epoch seconds of a time that a caller sent, which ends in `Z` and may have any number of decimals."""
     whole, _, decimals = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{decimals or 0}")
+    return microseconds(datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{decimals or 0}"))
