@@ -102,9 +102,6 @@ class _WaveTasks:
         self.first = steps[0]
         self.last = steps[-1]
         self.all = [task for step in steps for task in step]
-        # Where a step has several tasks, one may fail while the others still run: whoever needs them all to be done
-        # has to wait for each.
-        self.side_by_side = [task for step in steps if len(step) > 1 for task in step]
 
     @property
     def _common(self) -> dict[str, Any]:
@@ -126,21 +123,20 @@ class _WaveTasks:
         steps.append(service_checks)
         return [step for step in steps if step]
 
+    # Scripts and checks have no task groups of their own within the wave's. Checks come before and after scripts, and
+    # Airflow's UI cannot draw two groups of which each comes before the other.
     def _scripts(self, section: str) -> list[list[BaseOperator]]:
-        scripts = getattr(self.wave, section)
-        if not scripts:
-            return []
-        with TaskGroup(section):
-            return [[run_script(script, task_id=script.name, section=section, **self._common)] for script in scripts]
+        return [
+            [run_script(script, task_id=f"{section}.{script.name}", section=section, **self._common)]
+            for script in getattr(self.wave, section)
+        ]
 
     def _health_checks(self) -> tuple[list[BaseOperator], list[BaseOperator]]:
         instance: list[BaseOperator] = []
         service: list[BaseOperator] = []
-        if self.wave.health_checks:
-            with TaskGroup("health"):
-                for task_id, check in self.wave.checks_by_name().items():
-                    task = check_instances(check, task_id=task_id, **self._common)
-                    (instance if check.type in _INSTANCE_CHECKS else service).append(task)
+        for name, check in self.wave.checks_by_name().items():
+            task = check_instances(check, task_id=f"health.{name}", **self._common)
+            (instance if check.type in _INSTANCE_CHECKS else service).append(task)
         return instance, service
 
 
@@ -173,7 +169,15 @@ def _add_ending(
     terminate = TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
     # The report is the last task and passes the verdict: it is the only leaf, so its state is the run's state.
     report = WriteReport(task_id="report", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
-    # What has a successor needs no edge of its own: its end is implied by that of its successor.
-    ends = [task for task in work if not task.downstream_list]
-    ends += [task for tasks in waves.values() for task in tasks.side_by_side if task not in ends]
-    [*ends, *(task for task in rollbacks.values() if task not in ends)] >> terminate >> report
+    [*(task for task in work if not _ends_before_a_successor(task)), *rollbacks.values()] >> terminate >> report
+
+
+def _ends_before_a_successor(task: BaseOperator) -> bool:
+    """Whether the end of some successor implies the end of a task, so that who waits for it need not wait for the task.
+
+    A successor of several tasks is over as soon as one of them has failed, while the others still run and may launch.
+    """
+    return any(
+        after.trigger_rule == TriggerRule.ALL_DONE or after.upstream_task_ids == {task.task_id}
+        for after in task.downstream_list
+    )
