@@ -144,9 +144,9 @@ def _mode(facts: RunFacts) -> str | None:
 
 def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
     xcoms = mapping(mapping(facts.xcoms).get("confirm"))
-    began_with = first(
-        text(mapping(xcoms.get("plan")).get("hash")), text(mapping(xcoms.get("return_value")).get("plan_hash"))
-    )
+    recorded = mapping(xcoms.get("plan"))
+    began_with = first(text(recorded.get("hash")), text(mapping(xcoms.get("return_value")).get("plan_hash")))
+    same = began_with in (None, loaded.hash) or loaded.is_recorded(recorded)
     plan = loaded.plan
     return Plan(
         name=plan.name,
@@ -154,7 +154,7 @@ def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
         owner=plan.owner or "",
         file=str(loaded.path),
         hash=began_with or loaded.hash,
-        changed_to=loaded.hash if began_with and began_with != loaded.hash else None,
+        changed_to=None if same else loaded.hash,
         region=plan.target.region,
     )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,6 +29,19 @@ class LoadedPlan:
     hash: str
     """Of the plan's meaning: see :func:`plan_hash`."""
 
+    def is_recorded(self, recorded: Mapping[str, Any]) -> bool:
+        """Whether a run recorded this very plan, in this or in an earlier version of the package.
+
+        :param recorded: what the run recorded when it began: ``{"hash": …, "plan": the plan as JSON}``.
+        :return: true where the hashes are equal, or where the recorded plan, read by today's rules, means the same.
+        """
+        if recorded.get("hash") == self.hash:
+            return True
+        try:
+            return plan_hash(RecoveryPlan.model_validate(recorded.get("plan"))) == self.hash
+        except ValidationError:
+            return False
+
 
 @dataclass(frozen=True)
 class PlanFolder:
@@ -42,15 +57,17 @@ def plan_hash(plan: RecoveryPlan) -> str:
     """A hash of what a plan means.
 
     Comments, the order of keys, the spelling of a duration, the order where order has no meaning (waves, tags,
-    ``depends_on``) and whether a value stands in ``defaults`` or on the wave do not change it; every value does.
+    ``depends_on``) and whether a value stands in ``defaults`` or on the wave do not change it; every value does. What is
+    the format's own default counts as absent, so that a key which a later version adds leaves the hash of every
+    present plan as it is.
 
     :return: SHA-256 in hexadecimal.
     """
-    meaning = plan.model_dump(mode="json", exclude={"defaults"})
+    meaning = plan.model_dump(mode="json", exclude={"defaults"}, exclude_defaults=True)
     meaning["waves"].sort(key=lambda wave: wave["name"])
-    meaning["tags"].sort()
-    for wave in meaning["waves"]:
-        wave["depends_on"].sort()
+    for unordered, key in [(meaning, "tags"), *((wave, "depends_on") for wave in meaning["waves"])]:
+        if key in unordered:
+            unordered[key].sort()
     return hashlib.sha256(json.dumps(meaning, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

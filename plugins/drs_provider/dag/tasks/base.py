@@ -127,7 +127,7 @@ class RecoveryTask:
         :raises AirflowFailException: with what changed and how to go on.
         """
         recorded = context["ti"].xcom_pull(task_ids="confirm", key=PLAN_KEY)
-        if not recorded or recorded["hash"] == self.loaded.hash:
+        if not recorded or self.loaded.is_recorded(recorded):
             return
         changes = describe_changes(recorded["plan"], self.loaded.plan.model_dump(mode="json"))
         raise AirflowFailException(
