@@ -21,7 +21,7 @@ from drs_provider.deploy.doctor.airflow_settings import check_settings
 from drs_provider.deploy.doctor.helm_values import check_helm_values
 from drs_provider.deploy.doctor.installation import check_installation
 from drs_provider.deploy.doctor.plan_files import check_bundles, check_dag_files, check_plans, local_dags_folders
-from drs_provider.deploy.doctor.reachability import check_airflow, check_aws
+from drs_provider.deploy.doctor.reachability import api_address, check_airflow, check_aws
 from drs_provider.deploy.settings import RECOMMENDED_SETTINGS
 from drs_provider.plan import RecoveryPlan, load_plan
 
@@ -224,15 +224,32 @@ def test_parts_of_airflow_that_do_not_run() -> None:
         "dag_processor": {"status": "unhealthy"},
         "triggerer": None,
     }
-    found = list(check_airflow(lambda: answer, "http://airflow"))
+    found = list(check_airflow(lambda: answer, "http://airflow", "AIRFLOW__API__BASE_URL"))
     assert [advice.level for advice in found] == ["ok", "ok", "error", "error"]
     assert found[3].remedy == "start it: airflow triggerer"
 
     def silent() -> dict[str, Any]:
         raise ConnectionError("refused")
 
-    (found_nothing,) = check_airflow(silent, "http://airflow")
+    (found_nothing,) = check_airflow(silent, "http://airflow", "AIRFLOW__API__BASE_URL")
     assert found_nothing.level == "warning"
+    assert "AIRFLOW__API__BASE_URL" in found_nothing.remedy
+
+
+@pytest.mark.parametrize(
+    ("for_tasks", "for_people", "address"),
+    [
+        ("http://api-server:8080/execution/", "http://localhost:8080", "http://api-server:8080"),
+        ("http://host/airflow/execution", None, "http://host/airflow"),
+        (None, "https://airflow.example.com/", "https://airflow.example.com"),
+        (None, None, "http://localhost:8080"),
+    ],
+)
+def test_the_api_server_is_asked_where_tasks_ask_it(for_tasks: Any, for_people: Any, address: str) -> None:
+    options = {("core", "execution_api_server_url"): for_tasks, ("api", "base_url"): for_people}
+    found, variable = api_address(lambda section, key: options.get((section, key)))
+    assert found == address
+    assert ("EXECUTION" in variable) == bool(for_tasks)
 
 
 # Helm values

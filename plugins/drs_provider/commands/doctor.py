@@ -51,7 +51,7 @@ def _examine(*, offline: bool) -> Iterator[Advice]:
     from drs_provider.deploy.doctor.airflow_settings import check_settings
     from drs_provider.deploy.doctor.installation import check_installation
     from drs_provider.deploy.doctor.plan_files import check_bundles, check_dag_files, check_plans, local_dags_folders
-    from drs_provider.deploy.doctor.reachability import check_airflow, check_aws
+    from drs_provider.deploy.doctor.reachability import api_address, check_airflow, check_aws
     from drs_provider.plan import read_plans
 
     def option(section: str, key: str) -> str | None:
@@ -69,8 +69,8 @@ def _examine(*, offline: bool) -> Iterator[Advice]:
     yield from check_settings(option)
     if offline:
         return
-    url = (option("api", "base_url") or "http://localhost:8080").rstrip("/")
-    yield from check_airflow(lambda: _health(url), url)
+    url, set_by = api_address(option)
+    yield from check_airflow(lambda: _health(url), url, set_by)
     yield from check_aws((loaded.plan for loaded in read_plans(plans).plans.values()), _hook)
 
 

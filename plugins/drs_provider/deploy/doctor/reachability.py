@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from drs_provider.deploy.doctor.advice import Advice
+from drs_provider.deploy.doctor.airflow_settings import GetOption
 from drs_provider.plan import RecoveryPlan
 
-__all__ = ["MakeHook", "check_airflow", "check_aws"]
+__all__ = ["MakeHook", "api_address", "check_airflow", "check_aws"]
 
 MakeHook = Callable[[str, str], Any]
 """Makes a DRS hook for a connection id and a region."""
@@ -65,11 +66,25 @@ def _remedy(error: Exception, connection: str, region: str) -> str:
     return "the message is AWS's own"
 
 
-def check_airflow(health: Callable[[], dict[str, Any]], url: str) -> Iterator[Advice]:
+def api_address(option: GetOption) -> tuple[str, str]:
+    """Return the address of Airflow's API server as tasks reach it, and the option that says so.
+
+    Where only people's browsers have an address for it, theirs is taken.
+
+    :param option: reads one option.
+    """
+    for_tasks = (option("core", "execution_api_server_url") or "").rstrip("/")
+    if for_tasks:
+        return for_tasks.removesuffix("/execution"), "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
+    return (option("api", "base_url") or "http://localhost:8080").rstrip("/"), "AIRFLOW__API__BASE_URL"
+
+
+def check_airflow(health: Callable[[], dict[str, Any]], url: str, option: str) -> Iterator[Advice]:
     """Look at the heartbeats that Airflow's API server reports.
 
     :param health: returns the answer of ``/api/v2/monitor/health``.
     :param url: the API server's address, for messages.
+    :param option: the variable that sets the address.
     """
     try:
         answer = health()
@@ -78,7 +93,7 @@ def check_airflow(health: Callable[[], dict[str, Any]], url: str) -> Iterator[Ad
             "warning",
             "airflow",
             f"{url} does not answer: {_reason(error)}",
-            "start the API server, or set AIRFLOW__API__BASE_URL to its address",
+            f"start the API server, or set {option} to its address",
         )
         return
     for part in _PARTS:
