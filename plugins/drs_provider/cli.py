@@ -6,6 +6,8 @@ boto3. Exit codes: 0 done, 1 the answer is no, 2 the command could not run.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from drs_provider.commands.check import check
@@ -46,9 +48,21 @@ app.command("mwaa-bundle")(mwaa_bundle)
 app.command("mwaa-sync")(mwaa_sync)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("airflow-provider-aws-drs"))
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
-    """With a callback, one registered command stays a command."""
+def _commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
