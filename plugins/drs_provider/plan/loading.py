@@ -57,8 +57,8 @@ def plan_hash(plan: RecoveryPlan) -> str:
     """A hash of what a plan means.
 
     Comments, the order of keys, the spelling of a duration, the order where order has no meaning (waves, tags,
-    ``depends_on``) and whether a value stands in ``defaults`` or on the wave do not change it; every value does. What is
-    the format's own default counts as absent, so that a key which a later version adds leaves the hash of every
+    ``depends_on``) and whether a value stands in ``defaults`` or on the wave do not change it; every value does. What
+    is the format's own default counts as absent, so that a key which a later version adds leaves the hash of every
     present plan as it is.
 
     :return: SHA-256 in hexadecimal.
