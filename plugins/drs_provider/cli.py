@@ -12,8 +12,10 @@ import typer
 
 from drs_provider.commands.check import check
 from drs_provider.commands.doctor import doctor
+from drs_provider.commands.export import export
 from drs_provider.commands.graph import graph
 from drs_provider.commands.history import history
+from drs_provider.commands.import_plans import import_plans
 from drs_provider.commands.init import init
 from drs_provider.commands.mwaa_bundle import mwaa_bundle
 from drs_provider.commands.mwaa_sync import mwaa_sync
@@ -40,6 +42,9 @@ app.command("check")(check)
 app.command("orphans")(orphans)
 app.command("report")(report)
 app.command("history")(history)
+
+app.command("import")(import_plans)
+app.command("export")(export)
 
 app.command("doctor")(doctor)
 app.command("init")(init)

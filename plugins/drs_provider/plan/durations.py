@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-__all__ = ["DURATION_PATTERN", "format_duration", "parse_duration"]
+__all__ = ["DURATION_PATTERN", "format_duration", "parse_duration", "read_loosely"]
 
 LONGEST = timedelta(days=365)
 """Longer than any step of a recovery: beyond it a duration is a slip of the pen."""
@@ -69,10 +69,29 @@ def _advice(text: str) -> str:
     number = text.strip()
     if re.fullmatch(r"\d{1,8}", number, re.ASCII):
         return f"has no unit: write {number}s (seconds), {number}m (minutes) or {number}h (hours)"
+    meant = _meant(text)
+    if meant is not None:
+        return f"is not a duration: did you mean {meant}?"
+    return "is not a duration: write 30s, 45m, 2h, 1h30m, or ISO 8601 such as PT45M"
+
+
+def _meant(text: str) -> str | None:
+    """The duration of a plan file that a text in words means; ``None`` if it is none."""
     parts = _LOOSE.findall(text)
     if parts and not _LOOSE.sub("", text).strip(" ,+"):
         units = [_UNITS.get(unit.lower()) for _, unit in parts]
         meant = "".join(f"{count}{unit}" for (count, _), unit in zip(parts, units, strict=True))
         if all(units) and _SHORT.fullmatch(meant):
-            return f"is not a duration: did you mean {meant}?"
-    return "is not a duration: write 30s, 45m, 2h, 1h30m, or ISO 8601 such as PT45M"
+            return meant
+    return None
+
+
+def read_loosely(text: str) -> timedelta | None:
+    """Read a duration of another system: as a plan file has it, or in words, ``15 minutes``, ``1 hour 30 min``.
+
+    :return: the duration; ``None`` where the text is none, has no unit, or is zero.
+    """
+    try:
+        return parse_duration(_meant(text) or text.strip()) or None
+    except ValueError:
+        return None

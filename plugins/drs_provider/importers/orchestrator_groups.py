@@ -1,0 +1,102 @@
+"""Protection groups of the DRS orchestration solution, by id and by name."""
+
+from __future__ import annotations
+
+from drs_provider.importers.fields import Fields, shown
+from drs_provider.importers.report import ImportReport
+from drs_provider.importers.source_plan import SourceGroup
+
+__all__ = ["Groups"]
+
+_LAUNCH = "how a server is launched stays in its DRS launch configuration and EC2 launch template"
+
+
+class Groups:
+    """The groups of all the files of an import.
+
+    :param report: takes what was left out, and what is wrong.
+    :param region: the recovery region of groups that do not say theirs.
+    """
+
+    def __init__(self, report: ImportReport, region: str | None = None) -> None:
+        self.report = report
+        self.region = region
+        self._by_id: dict[str, SourceGroup] = {}
+        self._by_name: dict[str, SourceGroup] = {}
+        self._used: set[str] = set()
+
+    def add(self, fields: Fields) -> None:
+        """Read one group."""
+        name = fields.text("groupName", "name")
+        identity = fields.text("groupId", "id")
+        if name is None and identity is None:
+            self.report.refuse(fields.where, "is a group without groupId and groupName; expected one of them")
+            return
+        group = SourceGroup(name=name or str(identity), where=fields.where, region=fields.text("region") or self.region)
+        for known, key in ((self._by_id, identity), (self._by_name, name)):
+            if key is not None and known.setdefault(key, group) is not group:
+                self.report.refuse(fields.where, f'"{key}" is another group, too ({known[key].where}); expected one')
+        self._servers(group, fields)
+        self._tags(group, fields)
+        description = fields.text("description")
+        if description:
+            group.comments.append(description)
+        fields.leave_out(_LAUNCH, "launchConfig", "launchConfiguration")
+        fields.leave_out("the credentials are those of the plan's Airflow connection", "accountId", "assumeRoleName")
+        fields.leave_out("a plan has an owner, a group has none", "owner")
+        fields.ignore("createdDate", "createdAt", "lastModifiedDate", "lastModified", "updatedAt", "status", "version")
+        fields.leave_out_rest()
+
+    def _servers(self, group: SourceGroup, fields: Fields) -> None:
+        servers = dict.fromkeys(server for _, server in fields.texts("sourceServerIds", "serverIds"))
+        for part in fields.parts("servers"):
+            server = part.text("sourceServerId", "sourceServerID", "serverId", required="a source server id")
+            if server is not None:
+                servers[server] = None
+            part.ignore("useGroupDefaults", "hostname", "instanceId", "instanceName")
+            part.leave_out(_LAUNCH, "launchTemplate", "launchConfig")
+            part.leave_out_rest()
+        group.servers = list(servers)
+
+    def _tags(self, group: SourceGroup, fields: Fields) -> None:
+        part = fields.part("serverSelectionTags", "selectionTags")
+        for key, value in part.value.items() if part else ():
+            if isinstance(value, str):
+                group.tags[key] = value
+            else:
+                self.report.refuse(
+                    f"{fields.path('serverSelectionTags')}.{key}", f"expected text, found {shown(value)}"
+                )
+        if group.tags and group.servers:
+            text = ", ".join(f"{key}={value}" for key, value in group.tags.items())
+            said = "the group names its servers as well: the servers count, the tags do not"
+            group.comments.append(self.report.decide(fields.path("serverSelectionTags"), f"{text}: {said}"))
+            group.tags = {}
+
+    def of_wave(self, fields: Fields) -> list[SourceGroup]:
+        """Return the groups that a wave names by id or name, each once; an unknown one is a problem unless the wave
+        names its servers itself.
+        """
+        named = [(fields.path("protectionGroupId"), fields.text("protectionGroupId"))]
+        named += fields.texts("protectionGroupIds")
+        named.append((fields.path("protectionGroupName"), fields.text("protectionGroupName")))
+        named += fields.texts("protectionGroupNames")
+        found: dict[str, SourceGroup] = {}
+        for where, key in named:
+            if key is None:
+                continue
+            group = self._by_id.get(key) or self._by_name.get(key)
+            if group is not None:
+                self._used.add(group.where)
+                found[group.where] = group
+                if not group.servers and not group.tags and not fields.has("serverIds"):
+                    self.report.refuse(group.where, "has neither servers nor selection tags; expected one of them")
+            elif not fields.has("serverIds"):
+                self.report.refuse(where, f'there is no group "{key}"; give the file with the groups, too')
+        return list(found.values())
+
+    def leave_out_unused(self) -> None:
+        """Report the groups that no wave names."""
+        for group in (*self._by_id.values(), *self._by_name.values()):
+            if group.where not in self._used:
+                self.report.leave_out(group.where, f'no wave has the group "{group.name}"')
