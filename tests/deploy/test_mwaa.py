@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 import yaml
 from botocore.stub import Stubber
@@ -21,7 +23,7 @@ from typer.testing import CliRunner
 from drs_provider.cli import app
 from drs_provider.deploy.mwaa.bundle import BundleError, mwaa_versions, write_bundle
 from drs_provider.deploy.mwaa.stack import airflow_options, stack
-from drs_provider.deploy.mwaa.sync import EnvironmentUpdate, Synchronised, environment_options, synchronise
+from drs_provider.deploy.mwaa.sync import Environment, EnvironmentUpdate, Synchronised, read_environment, synchronise
 from drs_provider.deploy.settings import RECOMMENDED_SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -209,18 +211,50 @@ def test_a_dry_run_changes_nothing(bundle: Path, s3: Any) -> None:
 
 
 def test_options_of_the_environment_are_compared_and_those_of_others_kept(bundle: Path) -> None:
-    mwaa = boto3.client("mwaa", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     present = airflow_options("evidence") | {"core.parallelism": "40"}
-    with Stubber(mwaa) as stub:
-        answer = {"Environment": {"AirflowConfigurationOptions": present}}
-        stub.add_response("get_environment", answer, {"Name": "recovery"})
-        assert environment_options(mwaa, "recovery") == present
-    assert not EnvironmentUpdate.between(bundle, Synchronised(), present).needed
+    assert not EnvironmentUpdate.between(bundle, Synchronised(), Environment("3.3.1", present, {})).needed
     present["scheduler.scheduler_idle_sleep_time"] = "1"
-    update = EnvironmentUpdate.between(bundle, Synchronised(), present)
+    update = EnvironmentUpdate.between(bundle, Synchronised(), Environment("3.3.1", present, {}))
     assert update.options == {"scheduler.scheduler_idle_sleep_time": "0.1"}
     assert update.all_options["core.parallelism"] == "40"
     assert update.all_options["drs_provider.reports_folder"] == "s3://aws_default@evidence/reports"
+
+
+def test_an_upload_that_was_never_installed_is_still_to_be(bundle: Path, s3: Any) -> None:
+    first = synchronise(s3, bundle, BUCKET)
+    (bundle / "plugins.zip").write_bytes(b"another")
+    synchronise(s3, bundle, BUCKET)
+    done = synchronise(s3, bundle, BUCKET)
+    assert done.sent == []
+    update = EnvironmentUpdate.between(bundle, done, Environment("3.3.1", airflow_options(), first.versions))
+    assert update.files == {"plugins.zip": done.versions["plugins.zip"]}
+    assert not EnvironmentUpdate.between(bundle, done, Environment("3.3.1", airflow_options(), done.versions)).needed
+
+
+def environment_of(version: str, **more: Any) -> dict[str, Any]:
+    """What GetEnvironment answers, by the service's own model."""
+    return {"Environment": {"Name": "recovery", "AirflowVersion": version, **more}}
+
+
+@pytest.fixture
+def mwaa(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """A client of MWAA that answers from its model, and takes the place of every other."""
+    client = boto3.client("mwaa", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    make = boto3.client
+    monkeypatch.setattr(
+        boto3, "client", lambda service, **options: client if service == "mwaa" else make(service, **options)
+    )
+    with Stubber(client) as stub:
+        yield stub
+
+
+def test_an_environment_is_read(mwaa: Stubber) -> None:
+    answer = environment_of(
+        "3.3.1", PluginsS3ObjectVersion="v1", AirflowConfigurationOptions={"core.parallelism": "40"}
+    )
+    mwaa.add_response("get_environment", answer, {"Name": "recovery"})
+    found = read_environment(boto3.client("mwaa", region_name="us-east-1"), "recovery")
+    assert found == Environment("3.3.1", {"core.parallelism": "40"}, {"plugins.zip": "v1"})
 
 
 # The commands
@@ -251,3 +285,32 @@ def test_the_commands_say_why_they_cannot(tmp_path: Path, plans: Path, bundle: P
     refused = CliRunner().invoke(app, ["mwaa-sync", str(bundle), "--bucket", "not-there"])
     assert refused.exit_code == 2
     assert "NoSuchBucket" in refused.stderr
+
+
+def test_a_bundle_for_another_version_is_not_sent(bundle: Path, s3: Any, mwaa: Stubber) -> None:
+    mwaa.add_response("get_environment", environment_of("3.2.1"))
+    done = CliRunner().invoke(app, ["mwaa-sync", str(bundle), "--bucket", BUCKET, "--environment", "recovery"])
+    assert done.exit_code == 2
+    assert "runs Airflow 3.2.1, and the bundle is for 3.3.1" in done.stderr
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+def test_the_command_for_the_update_sets_everything_at_once(bundle: Path, s3: Any, mwaa: Stubber) -> None:
+    mwaa.add_response(
+        "get_environment", environment_of("3.3.1", AirflowConfigurationOptions={"core.parallelism": "40"})
+    )
+    done = CliRunner().invoke(app, ["mwaa-sync", str(bundle), "--bucket", BUCKET, "--environment", "recovery"])
+    assert done.exit_code == 0, done.output
+    words = shlex.split(done.output.strip().splitlines()[-1])
+    assert words[:5] == ["aws", "mwaa", "update-environment", "--name", "recovery"]
+    given = dict(zip(words[5::2], words[6::2], strict=True))
+    options = json.loads(given.pop("--airflow-configuration-options"))
+    assert options == airflow_options() | {"core.parallelism": "40"}
+    assert given == {
+        "--worker-replacement-strategy": "GRACEFUL",
+        "--plugins-s3-object-version": s3.head_object(Bucket=BUCKET, Key="plugins.zip")["VersionId"],
+        "--requirements-s3-object-version": s3.head_object(Bucket=BUCKET, Key="requirements.txt")["VersionId"],
+    }
+    # As the service's own model has them.
+    shape = botocore.session.get_session().get_service_model("mwaa").operation_model("UpdateEnvironment").input_shape
+    assert given.keys() <= {"--" + botocore.xform_name(name, "-") for name in shape.members}

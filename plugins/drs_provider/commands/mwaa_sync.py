@@ -19,7 +19,7 @@ def mwaa_sync(
     bundle: Annotated[Path, typer.Argument(help="The folder that mwaa-bundle wrote.", exists=True, file_okay=False)],
     bucket: Annotated[str, typer.Option(help="The environment's bucket.")],
     environment: Annotated[
-        str, typer.Option(help="The environment's name: then its Airflow options are compared too.")
+        str, typer.Option(help="The environment's name: then what it has installed and its options are compared too.")
     ] = "",
     region: Annotated[str | None, typer.Option(help="The environment's region.")] = None,
     delete: Annotated[bool, typer.Option(help="Remove what is under dags/ and not in the bundle.")] = False,
@@ -29,13 +29,20 @@ def mwaa_sync(
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from drs_provider.deploy.mwaa.sync import EnvironmentUpdate, environment_options, synchronise
+    from drs_provider.deploy.mwaa.sync import EnvironmentUpdate, bundle_version, read_environment, synchronise
 
     try:
-        done = synchronise(boto3.client("s3", region_name=region), bundle, bucket, delete=delete, dry_run=dry_run)
-        options = {}
+        present = None
         if environment:
-            options = environment_options(boto3.client("mwaa", region_name=region), environment)
+            present = read_environment(boto3.client("mwaa", region_name=region), environment)
+            if present.airflow != (made_for := bundle_version(bundle)):
+                typer.echo(
+                    f"{environment} runs Airflow {present.airflow}, and the bundle is for {made_for}: nothing was "
+                    f"sent. Make it with drs-plan mwaa-bundle --airflow {present.airflow}",
+                    err=True,
+                )
+                raise typer.Exit(2)
+        done = synchronise(boto3.client("s3", region_name=region), bundle, bucket, delete=delete, dry_run=dry_run)
     except (BotoCoreError, ClientError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
@@ -47,7 +54,7 @@ def mwaa_sync(
     typer.echo(f"unchanged: {len(done.same)}")
     if any(key.startswith("dags/") for key in done.sent):
         typer.echo("Plans and DAG files: Airflow reads them within about a minute, without an update.")
-    update = EnvironmentUpdate.between(bundle, done, options if environment else None)
+    update = EnvironmentUpdate.between(bundle, done, present)
     _print_update(update, environment or "NAME")
 
 
@@ -59,11 +66,13 @@ def _print_update(update: EnvironmentUpdate, environment: str) -> None:
     # The default strategy stops the tasks that run.
     command = ["aws", "mwaa", "update-environment", "--name", environment, "--worker-replacement-strategy", "GRACEFUL"]
     for key, version in update.files.items():
-        typer.echo(f"  {key} changed")
+        typer.echo(f"  {key} is to be installed")
         command += [f"--{key.partition('.')[0]}-s3-object-version", version or "VERSION"]
     for name, value in update.options.items():
         typer.echo(f"  the option {name} should be {value}")
     if update.options:
         # An update replaces all options: those that are right must be said again.
         command += ["--airflow-configuration-options", json.dumps(update.all_options)]
+    if any("REPORTS_BUCKET" in word for word in command):
+        typer.echo("  REPORTS_BUCKET stands for the bucket that takes the reports")
     typer.echo(shlex.join(command))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EnvironmentUpdate", "Synchronised", "environment_options", "synchronise"]
+__all__ = ["Environment", "EnvironmentUpdate", "Synchronised", "bundle_version", "read_environment", "synchronise"]
 
 _DIGEST = "sha256"
 # MWAA installs these when the environment is updated, and reads everything under dags/ all the time.
@@ -35,10 +36,24 @@ class Synchronised:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """What an environment is now.
+
+    :param airflow: its version of Airflow.
+    :param options: its Airflow options.
+    :param versions: the object version of each file that it has installed, where MWAA names one.
+    """
+
+    airflow: str
+    options: Mapping[str, str]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class EnvironmentUpdate:
     """What an environment must be updated for.
 
-    :param files: the installed files that changed, with their object versions.
+    :param files: the files that it has to install, with their object versions.
     :param options: the Airflow options that it lacks or that have another value.
     :param all_options: the options that it should have, those of others included.
     """
@@ -48,16 +63,23 @@ class EnvironmentUpdate:
     all_options: Mapping[str, str]
 
     @classmethod
-    def between(cls, bundle: Path, done: Synchronised, present: Mapping[str, str] | None) -> EnvironmentUpdate:
+    def between(cls, bundle: Path, done: Synchronised, environment: Environment | None) -> EnvironmentUpdate:
         """Return what an environment must be updated for after an upload.
 
         :param bundle: the bundle's folder.
         :param done: the upload.
-        :param present: the environment's Airflow options; None: they are not known and not compared.
+        :param environment: None: it is not known, and what was not sent now counts as installed.
         """
-        files = {key: version for key, version in done.versions.items() if key in done.sent}
-        if present is None:
+        installed = environment.versions if environment else {}
+        files = {
+            key: version
+            for key, version in done.versions.items()
+            # An earlier upload may never have been followed by an update.
+            if key in done.sent or version != installed.get(key, version)
+        }
+        if environment is None:
             return cls(files, {}, {})
+        present = environment.options
         wanted: dict[str, str] = json.loads((bundle / "airflow-options.json").read_text(encoding="utf-8"))
         # Of the folder of the reports only that it is set is compared: its bucket is the environment's own affair.
         changed = {
@@ -111,14 +133,29 @@ def synchronise(s3: Any, bundle: Path, bucket: str, *, delete: bool = False, dry
     return done
 
 
-def environment_options(mwaa: Any, environment: str) -> dict[str, str]:
-    """Return the Airflow options of an environment.
+def read_environment(mwaa: Any, name: str) -> Environment:
+    """Ask MWAA what an environment is now (GetEnvironment).
 
     :param mwaa: a boto3 client of MWAA.
-    :param environment: the environment's name.
+    :param name: the environment's name.
     :raises botocore.exceptions.ClientError: what MWAA says.
     """
-    return dict(mwaa.get_environment(Name=environment)["Environment"].get("AirflowConfigurationOptions") or {})
+    found = mwaa.get_environment(Name=name)["Environment"]
+    versions = {
+        "plugins.zip": found.get("PluginsS3ObjectVersion"),
+        "requirements.txt": found.get("RequirementsS3ObjectVersion"),
+    }
+    return Environment(
+        found.get("AirflowVersion", ""),
+        dict(found.get("AirflowConfigurationOptions") or {}),
+        {key: version for key, version in versions.items() if version},
+    )
+
+
+def bundle_version(bundle: Path) -> str:
+    """Return the version of Airflow that a bundle was made for; empty where its requirements do not say it."""
+    found = re.search(r"/constraints-([\d.]+)\.txt", (bundle / "requirements.txt").read_text(encoding="utf-8"))
+    return found[1] if found else ""
 
 
 def _keys(s3: Any, bucket: str, prefix: str) -> set[str]:
