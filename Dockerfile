@@ -18,7 +18,7 @@ ARG PYTHON_VERSION
 COPY --from=wheel /tmp/wheel /tmp/wheel
 COPY constraints/airflow-${AIRFLOW_VERSION}-py${PYTHON_VERSION}.txt /tmp/constraints.txt
 RUN python -m pip install --no-cache-dir --constraint /tmp/constraints.txt --find-links /tmp/wheel airflow-provider-aws-drs apache-airflow-providers-celery apache-airflow-providers-git apache-airflow-providers-postgres apache-airflow-providers-redis flower s3fs
-RUN airflow providers list --output plain | grep --quiet airflow-provider-aws-drs
+RUN airflow providers list --output plain | grep airflow-provider-aws-drs
 
 FROM airflow AS simulator
 RUN python -m pip install --no-cache-dir --constraint /tmp/constraints.txt --find-links /tmp/wheel "airflow-provider-aws-drs[simulator]"

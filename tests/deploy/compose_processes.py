@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,14 +176,15 @@ class ComposeProject:
         server = [*as_user, str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-k", ""]
         return [*server, "-p", str(self.port(service, "5432")), "-c", "fsync=off"]
 
-    def start(self, timeout: float = 180) -> None:
-        """Start every service when what it depends on has come to the state that it names.
+    def start(self, services: Iterable[str] = (), *, timeout: float = 300) -> None:
+        """Start services, each when what it depends on has come to the state that it names.
 
+        :param services: their names; by default all.
         :param timeout: seconds that each dependency has.
         :raises ProcessDied: when a service ends that should go on.
         :raises TimeoutError: when a dependency does not come to its state.
         """
-        waiting = dict(self.services)
+        waiting = {name: self.services[name] for name in services or self.services}
         while waiting:
             ready = [name for name, service in waiting.items() if not waiting.keys() & _dependencies(service).keys()]
             if not ready:
@@ -224,7 +225,7 @@ class ComposeProject:
             if process.exit_code != 0:
                 process.check()
 
-    def wait_healthy(self, service: str, timeout: float = 180, replica: int = 1) -> None:
+    def wait_healthy(self, service: str, timeout: float = 300, replica: int = 1) -> None:
         """Wait until a service's health check says that it is well.
 
         :raises TimeoutError: when it does not in time; the message holds the end of the service's output.
@@ -247,6 +248,12 @@ class ComposeProject:
             command, env=self.environment(service, replica), capture_output=True, timeout=60, check=False
         )
         return done.returncode == 0
+
+    def run(self, service: str, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in a container of its own of a service, as ``docker compose run --rm`` does."""
+        return subprocess.run(
+            words, env=self.environment(service, replica=99), capture_output=True, text=True, timeout=180, check=False
+        )
 
     def kill(self, service: str, replica: int) -> None:
         """End all processes of one container at once, as the loss of its machine does."""

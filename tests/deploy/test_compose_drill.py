@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
@@ -23,16 +24,11 @@ from tests.deploy.compose_processes import ComposeProject, load_services
 ROOT = Path(__file__).parents[2]
 PLAN = "three-tier-web"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.deployment, pytest.mark.timeout(600)]
+# The time of a fixture counts as that of the first test that asks for it.
+pytestmark = [pytest.mark.e2e, pytest.mark.deployment, pytest.mark.timeout(1200)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def packages() -> None:
-    script = ROOT / "scripts" / "system-packages.sh"
-    subprocess.run([str(script), "postgresql", "redis-server", "curl"], check=True)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     # Not tmp_path: the database's own user must be able to enter it.
     made = Path(tempfile.mkdtemp(prefix="drs-compose-"))
@@ -42,8 +38,10 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def project(folder: Path) -> Iterator[ComposeProject]:
+    """What `docker compose --profile simulator up --scale worker-simulator=2` starts."""
+    subprocess.run([str(ROOT / "scripts" / "system-packages.sh"), "postgresql", "redis-server", "curl"], check=True)
     missing_lines = runpy.run_path(str(ROOT / "scripts" / "compose_env.py"))["missing_lines"]
     variables = {name: value.strip("'") for name, _, value in (line.partition("=") for line in missing_lines(""))}
     variables["SIMULATOR_SPEED"] = "20"
@@ -51,7 +49,11 @@ def project(folder: Path) -> Iterator[ComposeProject]:
     plan = (ROOT / "plans" / f"{PLAN}.yaml").read_text()
     (folder / "plans").mkdir()
     (folder / "plans" / f"{PLAN}.yaml").write_text(re.sub(r"keep_for: \w+", "keep_for: 0s", plan))
-    services = load_services(ROOT / "docker-compose.yaml", variables, ["simulator"])
+    services = load_services(ROOT / "docker-compose.yaml", variables, ["simulator", "flower", "debug"])
+    for service in services.values():
+        # A lost worker is noticed after a third of the minute that the file has.
+        if "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT" in (service.get("environment") or {}):
+            service["environment"]["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] = "20"
     made = ComposeProject(
         ROOT,
         services,
@@ -60,14 +62,14 @@ def project(folder: Path) -> Iterator[ComposeProject]:
         binds={"./reports": folder / "reports", "./plans": folder / "plans"},
     )
     try:
-        made.start()
+        made.start(services.keys() - {"flower", "debug"})
         made.wait_healthy("api-server")
         yield made
     finally:
         made.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def api(project: ComposeProject) -> Iterator[AirflowApi]:
     password = json.loads(project.services["api-server"]["environment"]["AIRFLOW_PASSWORDS"])["admin"]
     client = AirflowApi(f"http://127.0.0.1:{project.port('api-server', '8080')}", "admin", password)
@@ -75,7 +77,7 @@ def api(project: ComposeProject) -> Iterator[AirflowApi]:
     client.close()
 
 
-def wait_for(what: str, found: Any, timeout: float = 120) -> Any:
+def wait_for(what: str, found: Any, timeout: float = 300) -> Any:
     deadline = time.monotonic() + timeout
     while not (result := found()):
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout:g} s"
@@ -86,7 +88,7 @@ def wait_for(what: str, found: Any, timeout: float = 120) -> Any:
 def test_a_drill_survives_the_loss_of_a_worker(project: ComposeProject, api: AirflowApi, folder: Path) -> None:
     log = EventLog(folder / "reports" / "simulator.jsonl")
     wait_for("the DAG", lambda: api.has_dag(PLAN))
-    wait_for("the workers", lambda: project.healthy("worker-simulator", 1) and project.healthy("worker-simulator", 2))
+    wait_for("the workers", lambda: all(project.healthy("worker-simulator", replica) for replica in (1, 2)))
     run_id = api.trigger(PLAN)
 
     def busy() -> tuple[int, str] | None:
@@ -108,7 +110,7 @@ def test_a_drill_survives_the_loss_of_a_worker(project: ComposeProject, api: Air
     state = wait_for(
         "the end of the run",
         lambda: state if (state := api.run(PLAN, run_id)["state"]) in FINISHED_STATES else None,
-        timeout=420,
+        timeout=720,
     )
     tasks = api.task_instances(PLAN, run_id)
     assert state == "success", {name: task["state"] for name, task in tasks.items() if task["state"] != "success"}
@@ -123,3 +125,30 @@ def test_a_drill_survives_the_loss_of_a_worker(project: ComposeProject, api: Air
     assert set(launched.values()) == {1}, "no server is launched twice"
     reports = [path for path in (folder / "reports").rglob("*") if path.suffix in (".html", ".md", ".json")]
     assert reports
+
+
+def test_the_health_checks_tell_the_living_from_the_dead(project: ComposeProject) -> None:
+    workers = project.processes["worker-simulator"]
+    assert [project.healthy("worker-simulator", replica) for replica in (1, 2)] == [worker.alive for worker in workers]
+    assert [worker.alive for worker in workers].count(False) == 1
+    for name in ("postgres", "redis", "simulator", "api-server", "scheduler", "dag-processor", "triggerer-simulator"):
+        assert project.healthy(name), name
+
+
+def test_flower_shows_the_workers_to_who_knows_the_password(project: ComposeProject) -> None:
+    project.start(["flower"])
+    project.wait_healthy("flower")
+    url = f"http://127.0.0.1:{project.port('flower', '5555')}/api/workers?refresh=1"
+    password = project.services["flower"]["environment"]["AIRFLOW__CELERY__FLOWER_BASIC_AUTH"].split(":")[1]
+    assert httpx.get(url, timeout=30).status_code == httpx.codes.UNAUTHORIZED
+    assert "celery@worker-simulator" in httpx.get(url, auth=("admin", password), timeout=30).text
+
+
+def test_the_doctor_is_content_in_the_containers(project: ComposeProject) -> None:
+    worker = project.run("worker-simulator", ["drs-plan", "doctor"])
+    assert worker.returncode == 0, worker.stdout + worker.stderr
+    assert f"connection aws_default, us-west-2 ({PLAN}): DRS answers" in worker.stdout
+    for part in ("metadatabase", "scheduler", "dag_processor", "triggerer"):
+        assert f"{part} is healthy" in worker.stdout
+    debug = project.run("debug", ["drs-plan", "doctor", "--offline"])
+    assert debug.returncode == 0, debug.stdout + debug.stderr
