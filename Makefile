@@ -14,9 +14,16 @@ help:  ## List the targets
 venv: $(VENV)/.ready  ## Make .venv with everything that running and testing need
 
 $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/system-packages.sh python$(PYTHON_VERSION)-venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[simulator,dev]'
 	@touch $@
+
+# Made only where it is missing.
+$(CONSTRAINTS):
+	@echo "$(PYTHON) is Python $(PYTHON_VERSION), for which there is no $@." >&2
+	@echo "Name one that has: make PYTHON=python3.12 (or 3.10, 3.11, 3.13)" >&2
+	@exit 1
 
 .PHONY: demo up test test-unit test-e2e lint format types
 
