@@ -7,9 +7,7 @@ PostgreSQL and Redis come from Debian's packages (so PostgreSQL has Debian's ver
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +18,7 @@ import yaml
 
 from drs_provider.rehearsal.environment import clean_environment
 from drs_provider.rehearsal.processes import ChildProcess, free_port, stop_all, wait_until
+from tests.postgres_server import make_cluster
 
 __all__ = ["ComposeProject", "interpolate", "load_services"]
 
@@ -160,21 +159,9 @@ class ComposeProject:
     def _postgres(self, service: str) -> list[str]:
         """Make a database cluster as the image's entry point does; return the command that serves it."""
         declared = self.services[service]["environment"]
-        programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
         data = self._mounts(service, 1)["/var/lib/postgresql/data"]
-        password_file = self.folder / "postgres-password"
-        password_file.write_text(declared["POSTGRES_PASSWORD"])
-        as_user: list[str] = []
-        if os.geteuid() == 0:
-            # The server refuses to run as root. The signal on the parent's death does not survive the change of user.
-            shutil.chown(data, "postgres")
-            shutil.chown(password_file, "postgres")
-            as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig", "TERM"]
-        initdb = [*as_user, str(programs / "initdb"), "--pgdata", str(data), "--username", declared["POSTGRES_USER"]]
-        initdb += ["--auth=scram-sha-256", "--pwfile", str(password_file), "--no-sync", "--encoding=UTF8"]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=self.folder)
-        server = [*as_user, str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-k", ""]
-        return [*server, "-p", str(self.port(service, "5432")), "-c", "fsync=off"]
+        port = self.port(service, "5432")
+        return make_cluster(self.folder, data, declared["POSTGRES_USER"], declared["POSTGRES_PASSWORD"], port)
 
     def start(self, services: Iterable[str] = (), *, timeout: float = 300) -> None:
         """Start services, each when what it depends on has come to the state that it names.
