@@ -16,6 +16,7 @@ from drs_provider.plan.document import MAX_BYTES, Document, read_document
 from drs_provider.plan.models import RecoveryPlan
 from drs_provider.plan.peek import top_level_name
 from drs_provider.plan.problems import PlanError, Problem
+from drs_provider.plan.recording import without_values
 
 __all__ = ["LoadedPlan", "PlanFolder", "find_plan", "load_plan", "plan_files", "plan_hash", "read_plans"]
 
@@ -29,18 +30,24 @@ class LoadedPlan:
     hash: str
     """Of the plan's meaning: see :func:`plan_hash`."""
 
+    def record(self) -> dict[str, Any]:
+        """What a run records of the plan when it begins, ``{"hash": …, "plan": …}``; values of parameters are hidden."""
+        return {"hash": self.hash, "plan": without_values(self.plan)}
+
     def is_recorded(self, recorded: Mapping[str, Any]) -> bool:
         """Whether a run recorded this very plan, in this or in an earlier version of the package.
 
-        :param recorded: what the run recorded when it began: ``{"hash": …, "plan": the plan as JSON}``.
+        :param recorded: what :meth:`record` returned when the run began.
         :return: true where the hashes are equal, or where the recorded plan, read by today's rules, means the same.
         """
         if recorded.get("hash") == self.hash:
             return True
         try:
-            return plan_hash(RecoveryPlan.model_validate(recorded.get("plan"))) == self.hash
+            meant = plan_hash(RecoveryPlan.model_validate(recorded.get("plan")))
         except ValidationError:
             return False
+        # An earlier version recorded values as they were.
+        return meant in (self.hash, plan_hash(RecoveryPlan.model_validate(without_values(self.plan))))
 
 
 @dataclass(frozen=True)

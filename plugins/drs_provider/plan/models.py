@@ -6,7 +6,7 @@ After validation the plan's ``defaults`` stand on its waves and scripts: who rea
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -131,7 +131,9 @@ class RecoveryPlan(PlanModel):
     name: Name = Field(description="The DAG id; unique over all plan files.")
     description: str = Field("", description="What the plan recovers, for people.")
     owner: Text = Field("airflow", description="The DAG's owner. Default: airflow.")
-    tags: Listed[Text] = Field((), description="Added to the DAG's own tags.")
+    tags: Listed[Annotated[Text, Field(max_length=100)]] = Field(
+        (), description="Added to the DAG's own tags; Airflow allows 100 characters each."
+    )
     target: Target = Field(description="Where DRS launches.")
     objectives: Objectives = Field(Objectives(), description="What a drill is measured against.")
     drill: Drill = Field(Drill(), description="When a drill runs, and what becomes of its instances.")

@@ -129,7 +129,7 @@ class RecoveryTask:
         recorded = context["ti"].xcom_pull(task_ids="confirm", key=PLAN_KEY)
         if not recorded or self.loaded.is_recorded(recorded):
             return
-        changes = describe_changes(recorded["plan"], self.loaded.plan.model_dump(mode="json"))
+        changes = describe_changes(recorded["plan"], self.loaded.record()["plan"])
         raise AirflowFailException(
             f"The plan file {self.loaded.path} was changed after this run began, and the run is of the plan as it was. "
             f"Nothing more was started.\nChanged: {'; '.join(changes[:20]) or 'its hash'}\n"

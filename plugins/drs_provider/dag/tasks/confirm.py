@@ -122,9 +122,7 @@ class ConfirmRun(_Approval):
             run.check(self.loaded.plan, dag_run.conf or {}, scheduled=dag_run.run_type == "scheduled")
         except RunParameterError as error:
             raise AirflowFailException(str(error)) from None
-        context["ti"].xcom_push(
-            key=PLAN_KEY, value={"hash": self.loaded.hash, "plan": self.loaded.plan.model_dump(mode="json")}
-        )
+        context["ti"].xcom_push(key=PLAN_KEY, value=self.loaded.record())
         self.log.info("%s of %s, plan hash %s", run.mode, self.loaded.plan.name, self.loaded.hash[:12])
         if not run.is_drill and self.approval:
             self.ask(context)

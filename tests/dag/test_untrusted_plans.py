@@ -1,0 +1,145 @@
+"""A plan file is data: nothing in it is a template, code, or the name of a file to read, and no secret in it is shown."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+from airflow.serialization.serialized_objects import DagSerialization
+
+import drs_provider
+from drs_provider.dag.factory import build_dag
+from drs_provider.dag.tasks.confirm import ConfirmRun
+from drs_provider.plan import LoadedPlan, Script
+from drs_provider.provider_info import get_provider_info
+from tests.dag.plans import loaded_plan, wave
+
+PACKAGE = Path(drs_provider.__file__).parent
+TEMPLATE = "{{ 7 * 7 }}{% for x in ().__class__.__subclasses__() %}x{% endfor %}{{ conn.aws_default.password }}"
+SECRET = "hunter2-correct-horse"
+
+
+def parameters(value: str) -> dict[str, Any]:
+    return {"one": value, "many": [value, f"-{value}-"]}
+
+
+def every_text(value: str, parameter: str | None = None) -> LoadedPlan:
+    """A plan whose every free text is ``value``, and every parameter of a script ``parameter``."""
+    command = {"run_command": "AWS-RunShellScript", "parameters": parameters(parameter or value)}
+    automation = {"automation": "Shop-Run", "parameters": parameters(parameter or value)}
+    full = wave(
+        "web",
+        description=value,
+        servers=[{"tags": {value: value}}, {"hostname": "web.corp.example"}],
+        approval={"message": value, "approvers": [value]},
+        settle="2s",
+        pre_launch=[
+            {"name": "a", **automation},
+            {"name": "b", **command, "targets": {"tags": {value: value}}},
+        ],
+        post_launch=[{"name": "c", **command}, {"name": "d", **automation}],
+        health_checks=[{"type": "http", "path": "/healthz", "via": "ssm"}, {"type": "tcp", "port": 1}],
+        on_failure="rollback",
+        rollback=[{"name": "e", **automation}, {"name": "f", **command, "targets": {"tags": {value: value}}}],
+    )
+    return loaded_plan(
+        full,
+        description=value,
+        owner=value,
+        tags=[value],
+        recovery={"approval": {"message": value, "approvers": [value]}},
+    )
+
+
+def scripts(dag: DAG) -> list[BaseOperator]:
+    return [task for task in dag.tasks if hasattr(task, "script")]
+
+
+def test_no_task_of_a_plan_has_template_fields() -> None:
+    dag = build_dag(every_text(TEMPLATE))
+    assert {task.task_id: tuple(task.template_fields) for task in dag.tasks if task.template_fields} == {}
+    assert {task.task_id for task in dag.tasks if task.template_ext} == set()
+
+
+def test_scripts_of_a_rollback_have_no_template_fields() -> None:
+    from drs_provider.dag.tasks.scripts import run_script
+
+    loaded = every_text(TEMPLATE)
+    (own,) = loaded.plan.waves
+    for script in own.rollback:
+        task = run_script(script, task_id=script.name, section="rollback", loaded=loaded, wave=own)
+        assert tuple(task.template_fields) == ()
+
+
+def test_what_looks_like_a_template_arrives_as_it_stands() -> None:
+    dag = build_dag(every_text(TEMPLATE))
+    for task in dag.tasks:
+        task.render_template_fields({"conn": {"aws_default": {"password": SECRET}}, "params": {}}, None)  # type: ignore[arg-type]
+    assert len(scripts(dag)) == 4
+    for task in scripts(dag):
+        assert task.parameters == {"one": (TEMPLATE,), "many": (TEMPLATE, f"-{TEMPLATE}-")}  # type: ignore[attr-defined]
+    assert dag.get_task("web.approve").body == TEMPLATE  # type: ignore[attr-defined]
+    assert dag.get_task("confirm").body == TEMPLATE  # type: ignore[attr-defined]
+    assert dag.get_task("web.pre_launch.b").target_tags == {TEMPLATE: TEMPLATE}  # type: ignore[attr-defined]
+    assert SECRET not in json.dumps(DagSerialization.to_dict(dag), default=str)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname.md", "/etc/passwd", "file:///etc/passwd"])
+def test_a_text_that_names_a_file_is_not_read(name: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.md"
+    secret.write_text(SECRET)
+    for text in (name, str(secret)):
+        dag = build_dag(every_text(text))
+        assert SECRET not in json.dumps(DagSerialization.to_dict(dag), default=str)
+
+
+def test_parameters_of_scripts_are_not_shown() -> None:
+    loaded = every_text("text", SECRET)
+    dag = build_dag(loaded)
+    assert scripts(dag)[0].parameters["one"] == (SECRET,)  # type: ignore[attr-defined]
+    # What the API server and the UI know of a DAG is its serialised form, and what tasks leave in XCom.
+    assert SECRET not in json.dumps(DagSerialization.to_dict(dag), default=str)
+    assert SECRET not in json.dumps(loaded.record())
+
+
+def test_confirm_records_the_plan_without_the_values_of_parameters() -> None:
+    pushed: dict[str, Any] = {}
+
+    class Instance:
+        def xcom_push(self, key: str, value: Any) -> None:
+            pushed[key] = value
+
+    class Run:
+        dag_id, run_id, run_type, conf = "shop", "manual__1", "manual", {}
+
+    loaded = loaded_plan(
+        wave("web", post_launch=[{"name": "a", "automation": "Shop-Run", "parameters": {"Password": SECRET}}])
+    )
+    task = ConfirmRun(task_id="confirm", loaded=loaded)
+    task.execute({"dag_run": Run(), "params": {"mode": "drill"}, "ti": Instance()})  # type: ignore[arg-type]
+    assert SECRET not in json.dumps(pushed)
+    assert loaded.is_recorded(pushed["plan"])
+    # A value that changed is seen all the same.
+    (own,) = loaded.plan.waves
+    script = Script(name="a", automation="Shop-Run", parameters={"Password": "other"})
+    changed = loaded.plan.model_copy(update={"waves": (own.model_copy(update={"post_launch": (script,)}),)})
+    assert not LoadedPlan(changed, loaded.path, "1" * 64).is_recorded(pushed["plan"])
+
+
+def test_the_package_adds_no_http_route() -> None:
+    """Every route of ours would have to ask for Airflow's authorisation: there is none, so none can forget to."""
+    info = get_provider_info()
+    assert not {"plugins", "auth-managers", "api-apps"} & set(info)
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        if "simulator" in path.parts:  # A server of its own on the loopback interface, never inside Airflow.
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = {getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None)}
+            if names & {"AirflowPlugin", "fastapi_apps", "fastapi_root_middlewares", "flask_blueprints", "FastAPI"}:
+                found.append(str(path))
+    assert found == []
