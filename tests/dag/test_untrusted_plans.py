@@ -1,4 +1,4 @@
-"""A plan file is data: nothing in it is a template, code, or the name of a file to read, and no secret in it is shown."""
+"""A plan file is data: nothing in it is a template, code or the name of a file to read; no secret of it is shown."""
 
 from __future__ import annotations
 

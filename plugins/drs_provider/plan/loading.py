@@ -31,7 +31,7 @@ class LoadedPlan:
     """Of the plan's meaning: see :func:`plan_hash`."""
 
     def record(self) -> dict[str, Any]:
-        """What a run records of the plan when it begins, ``{"hash": …, "plan": …}``; values of parameters are hidden."""
+        """What a run records of the plan when it begins: ``{"hash": …, "plan": …}``, values of parameters hidden."""
         return {"hash": self.hash, "plan": without_values(self.plan)}
 
     def is_recorded(self, recorded: Mapping[str, Any]) -> bool:
