@@ -73,7 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
                 most_waves=chosen.waves,
                 patience=chosen.patience,
             )
-            result = one.run()
+            try:
+                result = one.run()
+            except Exception as error:  # What cannot be judged is no success; the other rounds go on.
+                result = RoundResult(violations=[f"the round itself failed: {error!r}"])
             total += result
             print(f"round {number}, {result.seconds:.0f} s, {dict(result.runs)}", flush=True)
             for line in one.story():

@@ -17,20 +17,36 @@ _DRS_TAG = "AWSElasticDisasterRecoveryManaged"
 _VIA_DRS: dict[str, str | list[str]] = {
     "aws:CalledVia": ["drs.amazonaws.com"],
     "aws:ViaAWSService": "true",
-    f"aws:RequestTag/{_DRS_TAG}": "drs.amazonaws.com",
-    f"aws:ResourceTag/{_DRS_TAG}": "drs.amazonaws.com",
-    f"ec2:ResourceTag/{_DRS_TAG}": "drs.amazonaws.com",
     "ec2:CreateAction": "RunInstances",
     "iam:PassedToService": "ec2.amazonaws.com",
 }
-#: What DRS does with the rights of whoever starts a recovery: (action, resource).
+#: What DRS creates bears its tag in the request, and what it created before bears the tag already.
+_TAGGED = {
+    "new": {f"aws:RequestTag/{_DRS_TAG}": "drs.amazonaws.com"},
+    "own": {f"aws:ResourceTag/{_DRS_TAG}": "drs.amazonaws.com", f"ec2:ResourceTag/{_DRS_TAG}": "drs.amazonaws.com"},
+    "other": {},
+}
+_EC2 = "arn:aws:ec2:{region}:{account}:"
+_SERVICE_ROLE = "arn:aws:iam::{account}:role/service-role/AWSElasticDisasterRecovery"
+#: What DRS does with the rights of whoever starts a recovery: (action, resource, whose it is). Not all of what AWS's
+#: documents list, but something of each kind: networks, volumes, instances, tags, launch templates, roles.
 _TO_LAUNCH = (
-    ("ec2:RunInstances", "arn:aws:ec2:{region}:{account}:instance/*"),
-    ("ec2:CreateTags", "arn:aws:ec2:{region}:{account}:instance/*"),
-    ("ec2:CreateVolume", "arn:aws:ec2:{region}:{account}:volume/*"),
-    ("ec2:AttachVolume", "arn:aws:ec2:{region}:{account}:volume/*"),
-    ("ec2:CreateLaunchTemplateVersion", "arn:aws:ec2:{region}:{account}:launch-template/*"),
-    ("iam:PassRole", "arn:aws:iam::{account}:role/service-role/AWSElasticDisasterRecoveryConversionServerRole"),
+    ("ec2:DescribeSubnets", "*", "other"),
+    ("ec2:CreateNetworkInterface", _EC2 + "subnet/*", "other"),
+    ("ec2:CreateSecurityGroup", _EC2 + "security-group/*", "new"),
+    ("ec2:AuthorizeSecurityGroupEgress", _EC2 + "security-group/*", "own"),
+    ("ec2:CreateSnapshot", _EC2 + "volume/*", "own"),
+    ("ec2:CreateSnapshot", _EC2 + "snapshot/*", "new"),
+    ("ec2:CreateVolume", _EC2 + "volume/*", "new"),
+    ("ec2:CreateLaunchTemplateVersion", _EC2 + "launch-template/*", "own"),
+    ("ec2:RunInstances", _EC2 + "instance/*", "new"),
+    ("ec2:RunInstances", _EC2 + "subnet/*", "other"),
+    ("ec2:CreateTags", _EC2 + "instance/*", "new"),
+    ("ec2:StopInstances", _EC2 + "instance/*", "own"),
+    ("ec2:AttachVolume", _EC2 + "instance/*", "own"),
+    ("ec2:AttachVolume", _EC2 + "volume/*", "own"),
+    ("ec2:StartInstances", _EC2 + "instance/*", "other"),
+    ("iam:PassRole", _SERVICE_ROLE + "ConversionServerRole", "other"),
 )
 _DRS_RESOURCES = {
     "sourceServerID": "source-server",
@@ -62,8 +78,8 @@ class Caller:
     def may_launch(self) -> bool:
         """Whether DRS, with the caller's rights, can launch; where it cannot, it says nothing."""
         return all(
-            self.may(action, resource.format(region=self.region, account=self.account), _VIA_DRS)
-            for action, resource in _TO_LAUNCH
+            self.may(action, resource.format(region=self.region, account=self.account), {**_VIA_DRS, **_TAGGED[whose]})
+            for action, resource, whose in _TO_LAUNCH
         )
 
 

@@ -1,0 +1,159 @@
+"""The IAM policies where the simulator enforces them: a run is possible with the whole, and without any statement it is
+not.
+
+Statements that take a special world (fleets, instances to launch into, roles of instance profiles and runbooks,
+failback, topics) are only held against the rest of the policy: no other statement grants the same.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+from botocore.exceptions import ClientError
+
+from drs_provider.hooks.calls import run_blocking
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.launch import launch_once
+from drs_provider.hooks.launch_key import LaunchKey
+from drs_provider.hooks.ssm import SsmHook, managed_instances, read_automation
+from drs_provider.hooks.ssm_commands import find_commands, read_results, send_once
+from drs_provider.hooks.termination import Termination, instances_to_end
+from drs_provider.readiness.grants import GRANTS, Grant, policy
+from drs_provider.simulator.permissions import Caller
+from drs_provider.simulator.policies import decision
+
+if TYPE_CHECKING:
+    from drs_provider.simulator.simulation import Simulation
+
+SERVER = "s-1a2b3c4d5e6f70001"
+ROLE = "arn:aws:iam::123456789012:role/airflow"
+SCENARIO = {
+    "iam": True,
+    "servers": [{"id": SERVER, "hostname": "db01"}],
+    "documents": {"Shop-Warm": {"kind": "Command"}, "Shop-Promote": {"kind": "Automation", "duration": 100}},
+}
+# Needed in a special world only, or by operators that plans do not use; and what the provider can do without.
+SPECIAL = {"failback", "launch_into", "instance_profile", "automation_role", "notify"}
+NOT_EXERCISED = {"DrsCreatesFleets"} | {grant.sid for grant in GRANTS if grant.need in SPECIAL or grant.optional}
+EXERCISED = [grant for grant in GRANTS if grant.sid not in NOT_EXERCISED]
+OWN = [grant for grant in EXERCISED if not grant.sid.startswith("Drs")]
+ON_BEHALF = [grant for grant in EXERCISED if grant.sid.startswith("Drs")]
+
+
+def act_as_role(monkeypatch: pytest.MonkeyPatch, grants: list[Grant]) -> None:
+    """Give a role these grants, and every client that is made from now on its credentials."""
+    iam = boto3.client("iam", "us-west-2")
+    iam.create_role(RoleName="airflow", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []}))
+    for number, grant in enumerate(grants):  # One policy each: moto bounds the size of a policy as IAM does.
+        document = json.dumps(policy([grant]))
+        iam.put_role_policy(RoleName="airflow", PolicyName=f"p{number}", PolicyDocument=document)
+    given = boto3.client("sts", "us-west-2").assume_role(RoleArn=ROLE, RoleSessionName="run")["Credentials"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", given["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", given["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", given["SessionToken"])
+
+
+def run(simulator: Simulation) -> None:
+    """Do everything that a drill with a command and an automation does.
+
+    :raises ClientError: when IAM denies a call.
+    :raises AirflowException: when something comes to nothing.
+    """
+    hook = DrsHook(aws_conn_id=None, region_name="us-west-2")
+    began = datetime.now(timezone.utc) - timedelta(hours=1)
+    assert [server["sourceServerID"] for server in hook.source_servers()] == [SERVER]
+    hook.snapshots(SERVER)
+    (job,) = launch_once(hook, LaunchKey("shop", "run", "db"), [SERVER], is_drill=True, since=began)
+    simulator.advance(1500)
+    (described,) = hook.jobs([job.job_id])
+    if described["participatingServers"][0]["launchStatus"] != "LAUNCHED":
+        raise AirflowException("the server failed to launch")
+    assert hook.job_log(job.job_id)
+    (instance,) = instances_to_end(hook, [], [job.job_id])
+    identity = instance["ec2InstanceID"]
+    hook.client("ec2").describe_instance_status(InstanceIds=[identity])
+    _scripts(simulator, identity)
+    Termination(hook, logging.getLogger(__name__)).end([instance], time.time())
+
+
+def _scripts(simulator: Simulation, instance: str) -> None:
+    ssm = SsmHook(aws_conn_id=None, region_name="us-west-2")
+    calls = ssm.calls()
+    ssm.conn.describe_document(Name="Shop-Warm")
+    assert instance in run_blocking(managed_instances(calls, [instance]))
+    request = {"DocumentName": "Shop-Warm", "InstanceIds": [instance]}
+    once = ssm.calls_without_retries()
+    command = run_blocking(send_once(once, calls, key="0" * 32, attempt=1, label="x", since=0, request=request))
+    simulator.advance(60)
+    run_blocking(find_commands(calls, "0" * 32, since=0))
+    run_blocking(read_results(calls, [command], [instance]))
+    execution = ssm.conn.start_automation_execution(DocumentName="Shop-Promote")["AutomationExecutionId"]
+    run_blocking(read_automation(calls, execution))
+    ssm.stop_automation(execution)
+
+
+@pytest.fixture
+def simulator(drs_simulator: Simulation) -> Simulation:
+    drs_simulator.freeze()
+    drs_simulator.load(SCENARIO)
+    return drs_simulator
+
+
+def test_the_whole_suffices(simulator: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    act_as_role(monkeypatch, [grant for grant in GRANTS if grant.need not in SPECIAL])
+    run(simulator)
+    assert [entry for entry in simulator.log if entry.get("status") == 403] == []
+
+
+@pytest.mark.parametrize("left_out", OWN, ids=lambda grant: grant.sid)
+def test_no_call_of_a_run_is_allowed_twice(
+    left_out: Grant, simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act_as_role(monkeypatch, [grant for grant in EXERCISED if grant is not left_out])
+    with pytest.raises((ClientError, AirflowException), match="not authorized"):
+        run(simulator)
+
+
+@pytest.mark.parametrize("left_out", ON_BEHALF, ids=lambda grant: grant.sid)
+def test_drs_cannot_launch_without_any_statement_of_its_own(left_out: Grant) -> None:
+    """Where it cannot, servers fail to launch: see tests/simulator/test_permissions.py."""
+    account, region = "123456789012", "us-west-2"
+    assert Caller(account, region, [policy(EXERCISED)]).may_launch()
+    rest = policy(grant for grant in EXERCISED if grant is not left_out)
+    assert not Caller(account, region, [rest]).may_launch()
+
+
+def test_without_the_optional_rights_quotas_are_the_documented_ones(
+    simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act_as_role(monkeypatch, EXERCISED)
+    run(simulator)
+    denied = {entry["operation"] for entry in simulator.log if entry.get("status") == 403}
+    assert denied == {"ListServiceQuotas"}
+
+
+def context_of(grant: Grant) -> dict[str, str | list[str]]:
+    """A request that meets the conditions of a grant, and says nothing else."""
+    context: dict[str, str | list[str]] = {}
+    for operator, keys in grant.condition.items():
+        for key, value in keys.items():
+            values = value if isinstance(value, list) else [value]
+            context[key] = "there" if operator == "Null" else values if operator.startswith("ForAny") else values[0]
+    return context
+
+
+@pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: grant.sid)
+def test_each_statement_grants_what_no_other_grants(grant: Grant) -> None:
+    whole, others = policy(GRANTS), policy(other for other in GRANTS if other is not grant)
+    asked = [(action, resource.replace("*", "x")) for action in grant.actions for resource in grant.resources]
+    context = context_of(grant)
+    assert {decision([whole], action, resource, context) for action, resource in asked} == {"allowed"}
+    # ``implicitDeny`` of at least one: some statements overlap in an action on a resource, none as a whole.
+    assert "implicitDeny" in {decision([others], action, resource, context) for action, resource in asked}
