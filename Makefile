@@ -95,3 +95,7 @@ $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
 .PHONY: bench-waiting
 bench-waiting: $(VENV)/.ready  ## 200 deferred waits in one process: API calls, CPU and memory against a client a trigger
 	$(BIN)/python benchmarks/bench_waiting.py
+
+.PHONY: check-estimates
+check-estimates: $(VENV)/.ready  ## Ten plans: what estimate predicts, against what their rehearsals take
+	$(BIN)/python benchmarks/check_estimates.py

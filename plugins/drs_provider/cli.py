@@ -12,6 +12,7 @@ import typer
 
 from drs_provider.commands.check import check
 from drs_provider.commands.doctor import doctor
+from drs_provider.commands.estimate import estimate
 from drs_provider.commands.export import export
 from drs_provider.commands.graph import graph
 from drs_provider.commands.history import history
@@ -45,6 +46,7 @@ app.command("history")(history)
 
 app.command("import")(import_plans)
 app.command("export")(export)
+app.command("estimate")(estimate)
 
 app.command("doctor")(doctor)
 app.command("init")(init)

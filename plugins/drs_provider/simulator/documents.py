@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from drs_provider.estimate.typical import SCRIPT, STEP
 from drs_provider.simulator.durations import Duration
 
 __all__ = [
@@ -109,7 +110,7 @@ class StepSpec(BaseModel):
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_]{3,128}$")
     action: str = Field(default="aws:executeAwsApi", pattern=r"^aws:[a-zA-Z]{3,25}$")
-    duration: Duration = 1.0
+    duration: Duration = STEP
     outcome: Literal["Success", "Failed", "TimedOut", "Cancelled", "hangs"] = "Success"
     message: str | None = Field(default=None, description="The FailureMessage of a step that fails")
     outputs: dict[str, list[str]] = Field(default_factory=dict)
@@ -133,7 +134,7 @@ class DocumentSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["Command", "Automation", "any"] = "any"
-    duration: Duration = 5.0
+    duration: Duration = SCRIPT
     outcome: DocumentOutcomes = ["Success"]
     exit_code: int | None = None
     output: str = ""

@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.estimate.typical import JOB_BEGINS, JOB_ENDS, LAUNCH_BEGINS, SNAPSHOT_BEGINS
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.drs.instances import (
     begin_instance,
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FailbackLaunching", "Launching", "Terminating", "instance_tags"]
 
-_JOB_START = 0.3
-_FIRST_PHASE = 0.5
-_TO_LAUNCH_START = 0.5
-_TO_JOB_END = 4.0
 _SILENT_JOB_END = 0.2
 _RAW_ERROR = (
     "An error occurred (InvalidParameterCombination) when calling the RunInstances operation: "
@@ -103,12 +100,12 @@ class Launching(_Work):
             if target is not None:
                 self.targets[server.id] = target
             server.last_launch = LastLaunch(self.job.id, now, self.job.is_drill)
-        self.clock.call_in(_JOB_START, self._begin)
+        self.clock.call_in(JOB_BEGINS, self._begin)
 
     def _begin(self) -> None:
         self.begin()
         for server in self.servers:
-            self.clock.call_in(_FIRST_PHASE, lambda server=server: self._clean_up(server))  # type: ignore[misc]
+            self.clock.call_in(SNAPSHOT_BEGINS, lambda server=server: self._clean_up(server))  # type: ignore[misc]
 
     def _clean_up(self, server: SourceServer) -> None:
         previous = self.backend.instances.get(server.recovery_instance_id or "")
@@ -152,7 +149,7 @@ class Launching(_Work):
             if self._fails_at("conversion", server, "CONVERSION_FAIL"):
                 return
             self.note("CONVERSION_END", server, conversionServerID=converter)
-            self.clock.call_in(_TO_LAUNCH_START, lambda: self._launch(server))
+            self.clock.call_in(LAUNCH_BEGINS, lambda: self._launch(server))
 
         self.clock.call_in(server.duration("conversion"), converted)
 
@@ -194,7 +191,7 @@ class Launching(_Work):
         self._await_failback_client(instance)
         self.job.participant(server.id).recovery_instance_id = instance.id
         self.note("LAUNCH_END", server, targetInstanceID=instance.id)
-        self._ended(server, "LAUNCHED", _TO_JOB_END)
+        self._ended(server, "LAUNCHED", JOB_ENDS)
 
     def _await_failback_client(self, instance: RecoveryInstance) -> None:
         """On premises, somebody boots the failback client a while after a recovery."""
@@ -208,7 +205,7 @@ class Launching(_Work):
         if self.outcomes[server.id] != "failed" or server.spec.fail_at != phase:
             return False
         self.note(event, server, rawError=server.spec.error or _RAW_ERROR)
-        self._ended(server, "FAILED", _TO_JOB_END)
+        self._ended(server, "FAILED", JOB_ENDS)
         return True
 
     def _set(self, server: SourceServer, status: str) -> None:
@@ -233,7 +230,7 @@ class FailbackLaunching(_Work):
         """Put the phases down with the clock."""
         for instance in self.instances:
             instance.failback_job_id = self.job.id
-        self.clock.call_in(_JOB_START, self._begin)
+        self.clock.call_in(JOB_BEGINS, self._begin)
 
     def _begin(self) -> None:
         self.begin()
@@ -261,7 +258,7 @@ class Terminating(_Work):
         """Put the phases down with the clock."""
         for instance in self.instances:
             instance.terminating = True
-        self.clock.call_in(_JOB_START, self._begin)
+        self.clock.call_in(JOB_BEGINS, self._begin)
 
     def _begin(self) -> None:
         self.begin()

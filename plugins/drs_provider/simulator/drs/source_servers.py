@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.estimate.typical import BY_SYSTEM, COMMON
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
 from drs_provider.simulator.drs.timestamps import timestamp
@@ -16,20 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LastLaunch", "SourceServer"]
 
-#: What the phases of live drills took, in seconds, where neither scenario nor server says otherwise.
-DEFAULT_DURATIONS = {
-    "linux": {"conversion": 187.0, "launch": 293.0},
-    "windows": {"conversion": 839.0, "launch": 342.0},
-}
-_COMMON_DURATIONS = {
-    "snapshot": 0.2,
-    "preparation": 51.0,
-    "cleanup": 20.0,
-    "terminate": 30.0,
-    "boot": 120.0,
-    "initiation": 60.0,
-    "initial_sync": 600.0,
-    "rescan": 120.0,
+#: What the phases take, in seconds, where neither scenario nor server says otherwise.
+_TYPICAL = {
+    system: {**COMMON, **phases, "initiation": 60.0, "initial_sync": 600.0, "rescan": 120.0}
+    for system, phases in BY_SYSTEM.items()
 }
 _OS = {"linux": "Linux version 5.10.0 (Red Hat Enterprise Linux 8.9)", "windows": "Microsoft Windows Server 2022"}
 
@@ -94,7 +85,7 @@ class SourceServer:
             seconds: float | None = getattr(durations, phase)
             if seconds is not None:
                 return seconds
-        return DEFAULT_DURATIONS[self.spec.os].get(phase, _COMMON_DURATIONS.get(phase, 0.0))
+        return _TYPICAL[self.spec.os].get(phase, 0.0)
 
     def point_to(self, instance_id: str) -> None:
         """From now on it is another EC2 instance that replicates."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from moto.ec2.models import ec2_backends
 
+from drs_provider.estimate.typical import AGENT_ONLINE
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.documents import AgentSpec
 from drs_provider.simulator.instance_times import started_at, stopped_at
@@ -21,8 +22,6 @@ __all__ = ["SOURCE_SERVER_TAG", "Fleet", "Node"]
 
 #: The tag by which DRS names the source server of an instance that it launches.
 SOURCE_SERVER_TAG: Final = "AWSElasticDisasterRecoverySourceServerID"
-#: Seconds of AWS until an agent is online, where the scenario does not say.
-_ONLINE_AFTER: Final = {"Linux": 30.0, "Windows": 90.0}
 #: The states of instances that SSM still knows.
 _ALIVE: Final = ("pending", "running", "stopping", "stopped")
 
@@ -133,7 +132,7 @@ class Fleet:
 def _online_at(agent: AgentSpec, platform: str, started: float, scaled: Any) -> float | None:
     if agent.never:
         return None
-    delay = agent.online_after if agent.online_after is not None else _ONLINE_AFTER[platform]
+    delay = agent.online_after if agent.online_after is not None else AGENT_ONLINE[platform.lower()]
     return started + float(scaled(delay))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from drs_provider.estimate.typical import SCRIPT
 from drs_provider.simulator.documents import DocumentSpec, InstanceOutcome
 
 __all__ = ["INVOCATION_ENDS", "INVOCATION_HOLDS", "InvocationPlan", "plan_invocation"]
@@ -36,8 +37,6 @@ INVOCATION_HOLDS: Final[dict[str, str]] = {
     "Pending": "Pending",
     "Delayed": "Delayed",
 }
-#: Seconds of AWS that a command takes where nothing says how long.
-DEFAULT_DURATION: Final = 5.0
 #: `executionTimeout` of the shell documents (seconds).
 DEFAULT_EXECUTION_TIMEOUT: Final = 3600.0
 
@@ -113,7 +112,7 @@ def _shell(text: str) -> _Shell:
     match = _EXIT.search(text)
     code = int(match.group(1)) % 256 if match else int(bool(_THROW.search(text)))
     lines = [line.strip().strip("'\"") for line in _ECHO.findall(text)]
-    return _Shell(sum(slept) if slept else DEFAULT_DURATION, code, "".join(f"{line}\n" for line in lines))
+    return _Shell(sum(slept) if slept else SCRIPT, code, "".join(f"{line}\n" for line in lines))
 
 
 def _timeout(parameters: Mapping[str, list[str]]) -> float:

@@ -1,0 +1,165 @@
+"""``drs-plan estimate``: how long a drill will take, before the first one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from drs_provider.estimate.forecast import Forecast
+    from drs_provider.estimate.site import Site
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["estimate"]
+
+
+def estimate(
+    plan: Annotated[Path, typer.Argument(help="The plan file.", show_default=False)],
+    scenario: Annotated[
+        Path | None,
+        typer.Option(help="A scenario of the simulator, instead of the account: no network. See drs-sim scenario."),
+    ] = None,
+    history: Annotated[
+        str | None, typer.Option(help="A folder of reports: times are taken from these runs where they tell.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="drill or recovery.")] = "drill",
+    approval: Annotated[str, typer.Option(help="How long a person takes to approve, such as 10m.")] = "0s",
+    speed: Annotated[
+        float, typer.Option(help="Predict a rehearsal at this speed of the simulator, not AWS.", min=0.01)
+    ] = 1.0,
+    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
+    aws_conn_id: Annotated[
+        str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
+    ] = None,
+) -> None:
+    """Predict the RTO of a run in which everything goes well, and say which wave to shorten first.
+
+    Looks the servers up in the account, with the environment's credentials, unless there is a scenario. Exit status: 0
+    the plan's RTO will be met or it has none, 1 it will be missed, 2 the command could not be run.
+    """
+    from drs_provider.estimate.advice import judge
+    from drs_provider.estimate.durations import Durations
+    from drs_provider.estimate.forecast import NothingToLaunch, forecast
+    from drs_provider.estimate.history import read_history
+    from drs_provider.estimate.likely import Likely
+    from drs_provider.plan import PlanError, load_plan, parse_duration
+
+    for name, value, allowed in (("--mode", mode, ("drill", "recovery")), ("--format", output, ("text", "json"))):
+        if value not in allowed:
+            raise _cannot_run(f"{name} is {value!r}; expected {' or '.join(allowed)}")
+    try:
+        answer = parse_duration(approval).total_seconds()
+    except ValueError as error:
+        raise _cannot_run(f"--approval {approval}: {error}") from error
+    try:
+        loaded = load_plan(plan).plan
+        site = _site(loaded, scenario, profile, loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id)
+        systems = {server: facts.system for server, facts in site.facts.items()}
+        known = read_history(history, loaded.name, systems) if history else None
+        durations = Durations(site, known, Likely.exactly(answer))
+        found = forecast(loaded, durations, mode=mode, speed=speed)
+    except (PlanError, NothingToLaunch, OSError) as error:
+        raise _cannot_run(str(error)) from error
+    if output == "json":
+        import json
+
+        typer.echo(json.dumps(_as_dict(found), indent=2))
+    else:
+        _print(found)
+    judged = judge(found)
+    raise typer.Exit(1 if judged is not None and judged[0] in ("missed", "impossible") else 0)
+
+
+def _site(plan: RecoveryPlan, scenario: Path | None, profile: str | None, aws_conn_id: str | None) -> Site:
+    from drs_provider.estimate.site import ScenarioUnreadable, account_site, scenario_site
+
+    if scenario is not None:
+        try:
+            return scenario_site(scenario, plan)
+        except ScenarioUnreadable as error:
+            raise _cannot_run(str(error)) from error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from drs_provider.commands.connecting import connect
+
+    try:
+        return account_site(connect(plan.target.region, profile=profile, aws_conn_id=aws_conn_id))
+    except (BotoCoreError, ClientError) as error:
+        raise _cannot_run(f"{error}; --scenario FILE estimates without an account") from error
+
+
+def _as_dict(found: Forecast) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from drs_provider.estimate.advice import first_to_shorten, judge
+
+    judged, advice = judge(found), first_to_shorten(found)
+    waves = [
+        {
+            "name": wave.name,
+            "servers": wave.servers,
+            "jobs": wave.jobs,
+            "slowest_server": wave.slowest,
+            "starts": round(wave.times.started, 1),
+            "launches": round(wave.times.launched, 1),
+            "ends": round(wave.times.ended, 1),
+            "waited_for": wave.times.waited_for,
+            "critical": wave.name in found.critical_path,
+            "spent": {kind: round(seconds, 1) for kind, seconds in wave.times.spent.items()},
+        }
+        for wave in found.waves
+    ]
+    return {
+        "plan": found.plan,
+        "mode": found.mode,
+        "rto_seconds": {case: round(seconds, 1) for case, seconds in asdict(found.rto).items()},
+        "objective_seconds": found.objective,
+        "judgement": judged[0] if judged else None,
+        "judgement_text": judged[1] if judged else None,
+        "least_seconds": {"with_dependencies": round(found.needed, 1), "slowest_server": round(found.slowest, 1)},
+        "critical_path": list(found.critical_path),
+        "shorten_first": {"wave": advice.wave, "saves_seconds": round(advice.saves, 1), "text": advice.text}
+        if advice
+        else None,
+        "gains_seconds": {name: round(seconds, 1) for name, seconds in found.gains.items()},
+        "waves": waves,
+        "basis": list(found.basis),
+        "remarks": list(found.remarks),
+    }
+
+
+def _print(found: Forecast) -> None:
+    from drs_provider.estimate.advice import first_to_shorten, judge, time_text
+
+    low, typical, high = (time_text(seconds) for seconds in (found.rto.low, found.rto.typical, found.rto.high))
+    typer.echo(f"{found.plan}: a {found.mode} recovers in about {typical}, {low} to {high}\n")
+    rows = [("", "wave", "servers", "jobs", "starts", "ends", "spends most on")]
+    for wave in sorted(found.waves, key=lambda each: (each.times.started, each.times.ended)):
+        spent = sorted(wave.times.spent.items(), key=lambda item: -item[1])[:3]
+        most = ", ".join(f"{kind} {time_text(seconds)}" for kind, seconds in spent)
+        mark = "*" if wave.name in found.critical_path else ""
+        starts, ends = time_text(wave.times.started), time_text(wave.times.ended)
+        rows.append((mark, wave.name, str(wave.servers), str(wave.jobs), starts, ends, most))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 2 <= column <= 5 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo(f"* critical path: {' → '.join(found.critical_path)}\n")
+    judged, advice = judge(found), first_to_shorten(found)
+    for text in (judged[1] if judged else None, advice.text if advice else None):
+        if text:
+            typer.echo(text)
+    typer.echo(f"\nFrom {'; '.join(found.basis)}. Everything goes well in it.")
+    for remark in found.remarks:
+        typer.echo(f"Note: {remark}")
+
+
+def _cannot_run(why: str) -> typer.Exit:
+    typer.echo(why, err=True)
+    return typer.Exit(2)

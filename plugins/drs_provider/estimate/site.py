@@ -1,0 +1,199 @@
+"""What a plan meets: source servers, quotas and documents, of an account or of a scenario of the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from drs_provider.estimate.typical import SCRIPT, STEP
+from drs_provider.plan.durations import parse_duration
+from drs_provider.readiness.clients import Clients
+from drs_provider.readiness.quotas import Quotas, read_quotas
+from drs_provider.readiness.resolution import describe_servers
+
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["ScenarioUnreadable", "ServerFacts", "Site", "account_site", "scenario_site"]
+
+_PHASES = ("snapshot", "preparation", "conversion", "launch", "cleanup", "boot")
+
+PUBLISHED = Quotas()
+
+
+class ScenarioUnreadable(ValueError):
+    """A file is no scenario of the simulator; the message says where."""
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What is known of a source server.
+
+    :param system: ``linux`` or ``windows``.
+    :param drilled: an instance of an earlier drill is still there, and is cleaned up first.
+    :param phases: what phases take, in seconds, where a scenario says so.
+    :param agent: seconds until the SSM agent of an instance is online, where a scenario says so.
+    """
+
+    system: str = "linux"
+    drilled: bool = False
+    phases: Mapping[str, float] = field(default_factory=dict)
+    agent: float | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """An account and region, or a scenario of one.
+
+    :param origin: what it is, for people.
+    :param servers: items in the shape of DescribeSourceServers, as far as selections look at them.
+    :param facts: by source server id.
+    :param quotas: those in force.
+    :param documents: what SSM documents take, in seconds, where a scenario says so.
+    :param remarks: what could not be read, for people.
+    """
+
+    origin: str
+    servers: tuple[Mapping[str, Any], ...]
+    facts: Mapping[str, ServerFacts]
+    quotas: Quotas = PUBLISHED
+    documents: Mapping[str, float] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+def account_site(clients: Clients) -> Site:
+    """Read an account (DescribeSourceServers, ListServiceQuotas); changes nothing.
+
+    :param clients: clients of the recovery region.
+    :raises botocore.exceptions.ClientError: the servers cannot be read.
+    """
+    servers = describe_servers(clients)
+    quotas, findings = read_quotas(clients)
+    facts = {str(server["sourceServerID"]): _facts_of(server) for server in servers}
+    origin = f"{len(servers)} source servers of the account in {clients.drs.meta.region_name}"
+    return Site(origin, tuple(servers), facts, quotas, remarks=tuple(finding.message for finding in findings))
+
+
+def _facts_of(server: Mapping[str, Any]) -> ServerFacts:
+    system = str(((server.get("sourceProperties") or {}).get("os") or {}).get("fullString") or "")
+    last = ((server.get("lifeCycle") or {}).get("lastLaunch") or {}).get("initiated") or {}
+    drilled = bool(server.get("recoveryInstanceId")) and last.get("type") == "DRILL"
+    return ServerFacts("windows" if "windows" in system.lower() else "linux", drilled)
+
+
+def scenario_site(path: Path, plan: RecoveryPlan) -> Site:
+    """Read a scenario file as far as an estimate needs it; the simulator itself need not be installed.
+
+    :param path: the file; see ``drs-sim scenario``.
+    :param plan: the plan, whose region says which servers of the scenario it meets.
+    :raises ScenarioUnreadable: the file cannot be read, or holds something else.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScenarioUnreadable(f"{path}: {error}") from error
+    if not isinstance(data, dict):
+        raise ScenarioUnreadable(f"{path}: expected a mapping with keys such as servers")
+    return _Scenario(str(path), data, plan.target.region).site()
+
+
+@dataclass(frozen=True)
+class _Scenario:
+    file: str
+    data: Mapping[str, Any]
+    region: str
+
+    def site(self) -> Site:
+        own = [self.data] if self.data.get("region", "us-west-2") == self.region else []
+        places = [*own, *(each for each in self._list(self.data, "accounts") if each.get("region") == self.region)]
+        servers = [server for place in places for server in self._list(place, "servers")]
+        if not servers:
+            raise ScenarioUnreadable(f"{self.file}: has no servers in {self.region}, the plan's region")
+        default = self._phases(self.data, "the scenario")
+        agent = self._agent(self.data)
+        facts: dict[str, ServerFacts] = {}
+        items = []
+        for number, server in enumerate(servers):
+            identity = server.get("id")
+            if not isinstance(identity, str):
+                raise ScenarioUnreadable(f"{self.file}: servers[{number}].id: expected a source server id")
+            own_agent = self._agent(server)
+            facts[identity] = ServerFacts(
+                system="windows" if server.get("os") == "windows" else "linux",
+                drilled=server.get("launched") == "drill",
+                phases={**default, **self._phases(server, identity)},
+                agent=agent if own_agent is None else own_agent,
+            )
+            hints = {key: server[key] for key in ("hostname", "fqdn") if server.get(key)}
+            items.append(
+                {
+                    "sourceServerID": identity,
+                    "tags": self._mapping(server, "tags"),
+                    "sourceProperties": {"identificationHints": hints},
+                }
+            )
+        quotas = self._quotas([place.get("quotas") or {} for place in places])
+        return Site(f"{len(items)} source servers of {self.file}", tuple(items), facts, quotas, self._documents())
+
+    def _list(self, part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+        value = part.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise ScenarioUnreadable(f"{self.file}: {key}: expected a list of mappings")
+        return value
+
+    def _mapping(self, part: Mapping[str, Any], key: str) -> dict[str, Any]:
+        value = part.get(key) or {}
+        if not isinstance(value, dict):
+            raise ScenarioUnreadable(f"{self.file}: {key}: expected a mapping")
+        return value
+
+    def _phases(self, part: Mapping[str, Any], whose: str) -> dict[str, float]:
+        given = self._mapping(part, "durations")
+        return {
+            key: self._seconds(given[key], f"durations.{key} of {whose}")
+            for key in _PHASES
+            if given.get(key) is not None
+        }
+
+    def _agent(self, part: Mapping[str, Any]) -> float | None:
+        value = self._mapping(part, "agent").get("online_after")
+        return None if value is None else self._seconds(value, "agent.online_after")
+
+    def _documents(self) -> dict[str, float]:
+        found = {}
+        for name, document in self._mapping(self.data, "documents").items():
+            part = self._mapping({name: document}, name)
+            steps = [
+                self._seconds(step.get("duration", STEP), f"a step of {name}") for step in self._list(part, "steps")
+            ]
+            if steps or part.get("duration") is not None or not name.startswith("AWS-"):
+                found[name] = sum(steps) or self._seconds(part.get("duration", SCRIPT), f"documents.{name}.duration")
+        return found
+
+    def _quotas(self, given: list[Any]) -> Quotas:
+        values = {
+            "servers_per_job": ("servers_per_job", "L-B827C881"),
+            "jobs": ("concurrent_jobs", "L-D88FAC3A"),
+            "servers_in_jobs": ("servers_in_jobs", "L-05AFA8C6"),
+        }
+        found = {
+            key: int(quotas[name])
+            for key, names in values.items()
+            for quotas in given
+            for name in names
+            if isinstance(quotas, dict) and name in quotas
+        }
+        return Quotas(**found)
+
+    def _seconds(self, value: Any, what: str) -> float:
+        """A duration of a scenario: seconds, ``90s``, or ISO 8601."""
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+            return float(value)
+        try:
+            return parse_duration(str(value)).total_seconds()
+        except ValueError as error:
+            raise ScenarioUnreadable(f"{self.file}: {what}: {value!r} {error}") from error

@@ -1,0 +1,231 @@
+"""What a wave has to do, in the order of its tasks, with how long each takes: what the schedule puts in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from drs_provider.estimate import typical
+from drs_provider.estimate.durations import Durations
+from drs_provider.estimate.likely import Case, Likely
+from drs_provider.estimate.overhead import SHORTEST_WAIT, Overhead
+from drs_provider.plan.health import InstanceStatusCheck, SsmOnlineCheck
+
+if TYPE_CHECKING:
+    from drs_provider.plan import HealthCheck, RecoveryPlan, Wave
+    from drs_provider.readiness.resolution import ResolvedServer
+
+__all__ = ["JobWork", "SideBySide", "Step", "WaveWork", "Workload"]
+
+Moment = Literal["boots", "agents"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task, and what it waits for.
+
+    :param kind: as a report calls a phase: ``approval``, ``scripts``, ``settle``, ``health``.
+    :param overhead: seconds of Airflow.
+    :param seconds: seconds of work, once what it waits for is there.
+    :param until: what must be there first: instances that have booted, agents that are online.
+    """
+
+    kind: str
+    name: str
+    overhead: float
+    seconds: float
+    until: Moment | None = None
+
+
+SideBySide = tuple[Step, ...]
+"""Tasks that run at the same time; the next ones wait for all of them."""
+
+
+@dataclass(frozen=True)
+class JobWork:
+    """A DRS job; every time in seconds from its acceptance.
+
+    :param servers: how many.
+    :param end: its JOB_END.
+    :param boots: when all its instances pass the EC2 status checks.
+    :param agents: when all its SSM agents are online.
+    :param slowest: the server whose launch ends last.
+    :param phases: what that server's phases take.
+    """
+
+    servers: int
+    end: float
+    boots: float
+    agents: float
+    slowest: str
+    phases: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class WaveWork:
+    """A wave.
+
+    :param launch: seconds from the end of the step before to the first StartRecovery.
+    :param look: seconds from the end of its last job to the end of the task that waits for it.
+    """
+
+    name: str
+    depends_on: tuple[str, ...]
+    before: tuple[SideBySide, ...]
+    launch: float
+    jobs: tuple[JobWork, ...]
+    look: float
+    after: tuple[SideBySide, ...]
+
+    def jobs_only(self) -> WaveWork:
+        """The wave without what the plan's author or Airflow add: the least that DRS needs."""
+        return replace(self, before=(), launch=0.0, look=0.0, after=())
+
+    def shortened(self, factor: float) -> WaveWork:
+        """The wave with all its work, Airflow's aside, taking a part of its time."""
+
+        def steps(rows: tuple[SideBySide, ...]) -> tuple[SideBySide, ...]:
+            return tuple(tuple(replace(step, seconds=step.seconds * factor) for step in row) for row in rows)
+
+        jobs = tuple(
+            replace(job, end=job.end * factor, boots=job.boots * factor, agents=job.agents * factor)
+            for job in self.jobs
+        )
+        return replace(self, before=steps(self.before), jobs=jobs, after=steps(self.after))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Makes the work of waves, for one case.
+
+    :param plan: the plan.
+    :param servers: the source servers of each wave.
+    :param durations: what things take at AWS.
+    :param overhead: what Airflow adds.
+    :param mode: ``drill`` or ``recovery``.
+    :param speed: how many times faster than real time AWS is; for rehearsals.
+    """
+
+    plan: RecoveryPlan
+    servers: Mapping[str, Sequence[ResolvedServer]]
+    durations: Durations
+    overhead: Overhead
+    mode: str
+    speed: float = 1.0
+
+    def of(self, wave: Wave, case: Case) -> WaveWork:
+        """Return the work of a wave."""
+        overhead = self.overhead
+        before = self._approval(wave, case) + self._scripts(wave, "pre_launch", case)
+        after: list[SideBySide] = []
+        if wave.settle:
+            seconds = max(wave.settle.total_seconds(), SHORTEST_WAIT)
+            after.append((Step("settle", "settle", overhead.task.of(case), seconds),))
+        checks = wave.checks_by_name().items()
+        after += self._checks(wave, {name: check for name, check in checks if _of_instance(check)}, case)
+        after += self._scripts(wave, "post_launch", case)
+        after += self._checks(wave, {name: check for name, check in checks if not _of_instance(check)}, case)
+        return WaveWork(
+            name=wave.name,
+            depends_on=tuple(wave.depends_on),
+            before=tuple(before),
+            launch=overhead.task.of(case) + overhead.launch.of(case),
+            jobs=tuple(self._jobs(wave, case)),
+            look=overhead.look.of(case),
+            after=tuple(after),
+        )
+
+    def _jobs(self, wave: Wave, case: Case) -> list[JobWork]:
+        quotas = self.durations.site.quotas
+        size = max(1, min(quotas.servers_per_job, quotas.servers_in_jobs))
+        # As a launch cuts them: by id.
+        ids = sorted(server.id for server in self.servers.get(wave.name, ()))
+        return [self._job(ids[start : start + size], case) for start in range(0, len(ids), size)]
+
+    def _job(self, ids: Sequence[str], case: Case) -> JobWork:
+        phases = {server: self._phases(server, case) for server in ids}
+        launched = {server: sum(parts.values()) for server, parts in phases.items()}
+        slowest = max(launched, key=lambda server: launched[server])
+        ready = {
+            kind: max(launched[server] + self._aws(after(server), case) for server in ids)
+            for kind, after in (
+                ("boots", lambda server: self.durations.phase(server, "boot")),
+                ("agents", self.durations.agent),
+            )
+        }
+        return JobWork(
+            servers=len(ids),
+            end=launched[slowest] + typical.JOB_ENDS / self.speed,
+            boots=ready["boots"],
+            agents=ready["agents"],
+            slowest=slowest,
+            phases=phases[slowest],
+        )
+
+    def _phases(self, server: str, case: Case) -> dict[str, float]:
+        """What the phases of a launch take, one after another, the moments between them with the phase before."""
+        facts = self.durations.site.facts.get(server)
+        begins = typical.JOB_BEGINS + typical.SNAPSHOT_BEGINS
+        parts = {"snapshot": self._aws(self.durations.phase(server, "snapshot"), case) + begins / self.speed}
+        if facts is not None and facts.drilled:
+            parts["cleanup"] = self._aws(self.durations.phase(server, "cleanup"), case)
+        for phase in ("preparation", "conversion", "launch"):
+            parts[phase] = self._aws(self.durations.phase(server, phase), case)
+        parts["conversion"] += typical.LAUNCH_BEGINS / self.speed
+        return parts
+
+    def _aws(self, likely: Likely, case: Case) -> float:
+        return likely.of(case) / self.speed
+
+    def _approval(self, wave: Wave, case: Case) -> list[SideBySide]:
+        if wave.approval is None:
+            return []
+        history = self.durations.history
+        learnt = history.approval(self.plan.name, wave.name) if history else None
+        seconds = (learnt or self.durations.answer).of(case)
+        # The task that asks sees the answer as any task sees what it waits for.
+        return [(Step("approval", "approve", self.overhead.task.of(case) + self.overhead.look.of(case), seconds),)]
+
+    def _scripts(self, wave: Wave, section: str, case: Case) -> list[SideBySide]:
+        """Scripts run one after another; what runs on the launched instances waits for their agents."""
+        found: list[SideBySide] = []
+        history = self.durations.history
+        for script in getattr(wave, section):
+            if self.mode not in script.modes:
+                continue
+            document = str(script.automation or script.run_command)
+            learnt = history.script(self.plan.name, wave.name, script.name, document) if history else None
+            on_instances = section == "post_launch" and script.targets == "recovery_instances"
+            until: Moment | None = "agents" if on_instances else None
+            found.append((self._waited("scripts", script.name, learnt, self.durations.script(script), case, until),))
+        return found
+
+    def _checks(self, wave: Wave, checks: Mapping[str, HealthCheck], case: Case) -> list[SideBySide]:
+        found: list[Step] = []
+        history = self.durations.history
+        for name, check in checks.items():
+            learnt = history.check(self.plan.name, wave.name, name) if history else None
+            until: Moment | None = None
+            work = Likely.exactly(0.0) if _of_instance(check) else self.durations.service(check)
+            if isinstance(check, InstanceStatusCheck):
+                until = "boots"
+            elif isinstance(check, SsmOnlineCheck) or getattr(check, "via", "worker") == "ssm":
+                until = "agents"
+            found.append(self._waited("health", name, learnt, work, case, until))
+        return [tuple(found)] if found else []
+
+    def _waited(
+        self, kind: str, name: str, learnt: Likely | None, work: Likely, case: Case, until: Moment | None
+    ) -> Step:
+        task = self.overhead.task.of(case)
+        if learnt is not None:
+            # A report has the time of the whole task, waiting included.
+            return Step(kind, name, task, learnt.of(case))
+        look = self.overhead.look.of(case)
+        seconds = max(self._aws(work, case), 0.0 if until else SHORTEST_WAIT)
+        return Step(kind, name, task + look, seconds, until)
+
+
+def _of_instance(check: HealthCheck) -> bool:
+    return isinstance(check, (InstanceStatusCheck, SsmOnlineCheck))

@@ -1,0 +1,129 @@
+"""``drs-plan estimate``: from a scenario, from an account, from reports; its text, its JSON and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from drs_provider.cli import app
+from tests.estimate.conftest import server, wave
+from tests.estimate.test_forecast import report
+
+PLAN: dict[str, Any] = {
+    "version": 1,
+    "name": "shop",
+    "target": {"region": "us-west-2"},
+    "objectives": {"rto": "1h"},
+    "waves": [wave("db"), wave("web", "db")],
+}
+SCENARIO: dict[str, Any] = {"region": "us-west-2", "servers": [server(1, "db"), server(2, "web", os="windows")]}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    plan, scenario = tmp_path / "shop.yaml", tmp_path / "scenario.yaml"
+    plan.write_text(yaml.safe_dump(PLAN))
+    scenario.write_text(yaml.safe_dump(SCENARIO))
+    return plan, scenario
+
+
+def estimate(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, ["estimate", *map(str, arguments)])
+
+
+def test_as_text(files: tuple[Path, Path]) -> None:
+    plan, scenario = files
+    result = estimate(plan, "--scenario", scenario)
+    assert result.exit_code == 0, result.output
+    assert "shop: a drill recovers in about 29m54s" in result.stdout
+    assert "* critical path: db → web" in result.stdout
+    assert "The objective of 1h is met" in result.stdout
+    assert "Shorten web first" in result.stdout
+
+
+def test_as_json(files: tuple[Path, Path]) -> None:
+    plan, scenario = files
+    found = json.loads(estimate(plan, "--scenario", scenario, "--format", "json").stdout)
+    assert found["rto_seconds"]["low"] < found["rto_seconds"]["typical"] < found["rto_seconds"]["high"]
+    assert found["critical_path"] == ["db", "web"]
+    assert found["shorten_first"]["wave"] == "web"
+    assert [each["waited_for"] for each in found["waves"]] == [None, "db"]
+    assert found["judgement"] in ("met", "tight")
+
+
+def test_an_objective_that_is_missed_is_the_exit_status(files: tuple[Path, Path]) -> None:
+    plan, scenario = files
+    plan.write_text(yaml.safe_dump({**PLAN, "objectives": {"rto": "5m"}}))
+    result = estimate(plan, "--scenario", scenario)
+    assert result.exit_code == 1
+    assert "cannot be met at all" in result.stdout
+
+
+def test_an_account_says_the_same(files: tuple[Path, Path], drs_simulator: Any) -> None:
+    plan, scenario = files
+    drs_simulator.load(SCENARIO)
+    of_account = json.loads(estimate(plan, "--format", "json").stdout)
+    of_scenario = json.loads(estimate(plan, "--scenario", scenario, "--format", "json").stdout)
+    assert of_account["rto_seconds"] == of_scenario["rto_seconds"]
+    assert of_account["basis"][0] == "2 source servers of the account in us-west-2"
+
+
+def test_reports_of_earlier_drills(files: tuple[Path, Path], tmp_path: Path) -> None:
+    plan, scenario = files
+    folder = tmp_path / "reports" / "shop" / "run-1"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(report({"conversion": (0, 7), "launch": (10, 20)}).to_json())
+    broken = tmp_path / "reports" / "shop" / "run-2"
+    broken.mkdir()
+    (broken / "report.json").write_text("{}")
+    result = estimate(plan, "--scenario", scenario, "--history", tmp_path / "reports")
+    assert "what 1 earlier run took" in result.stdout
+    assert "run-2/report.json" in result.stdout
+    nothing = estimate(plan, "--scenario", scenario, "--history", tmp_path / "nowhere")
+    assert nothing.exit_code == 2
+    assert "no report.json below" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- x", "expected a mapping"),
+        ("servers: 3", "servers: expected a list"),
+        ("servers: [{hostname: x}]", "servers[0].id: expected a source server id"),
+        ("region: eu-west-1\nservers: [{id: s-1}]", "has no servers in us-west-2"),
+        ("servers: [{id: s-1, durations: {launch: soon}}]", "durations.launch of s-1: 'soon'"),
+        ("a: [", "scenario.yaml"),
+    ],
+)
+def test_a_scenario_that_is_none(files: tuple[Path, Path], text: str, expected: str) -> None:
+    plan, scenario = files
+    scenario.write_text(text)
+    result = estimate(plan, "--scenario", scenario)
+    assert result.exit_code == 2, result.output
+    assert expected in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--mode", "panic"], "expected drill or recovery"),
+        (["--format", "xml"], "expected text or json"),
+        (["--approval", "5"], "--approval 5: has no unit"),
+    ],
+)
+def test_bad_options(files: tuple[Path, Path], arguments: list[str], expected: str) -> None:
+    plan, scenario = files
+    result = estimate(plan, "--scenario", scenario, *arguments)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_a_plan_that_is_not_valid(files: tuple[Path, Path]) -> None:
+    plan, scenario = files
+    plan.write_text("version: 1\n")
+    assert estimate(plan, "--scenario", scenario).exit_code == 2
