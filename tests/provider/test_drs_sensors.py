@@ -252,23 +252,27 @@ class TestDeferral:
 
 
 @pytest.mark.parametrize(
-    ("age", "status", "seconds"),
+    ("age", "statuses", "seconds"),
     [
-        (1, "PENDING", 2.0),
-        (100, "PENDING", 5.0),
-        (900, "PENDING", 15.0),
-        (400, "IN_PROGRESS", 2.0),
-        (7200, "IN_PROGRESS", 15.0),
+        (1, ["PENDING"], 2.0),
+        (100, ["PENDING"], 5.0),
+        (900, ["PENDING"], 15.0),
+        (900, ["FAILED", "PENDING"], 15.0),
+        (400, ["LAUNCHED", "IN_PROGRESS"], 2.0),
+        (7200, ["IN_PROGRESS"], 15.0),
+        # The job itself ends a few seconds after its last server.
+        (540, ["LAUNCHED", "FAILED"], 1.0),
+        (7200, ["LAUNCHED"], 15.0),
     ],
 )
-def test_polls_are_slow_in_conversion_and_fast_near_the_end(age: float, status: str, seconds: float) -> None:
+def test_polls_are_slow_in_conversion_and_fast_near_the_end(age: float, statuses: list[str], seconds: float) -> None:
     from datetime import datetime, timezone
 
     created = datetime.now(timezone.utc) - timedelta(seconds=age)
     job = {
         "creationDateTime": created.isoformat(),
         "status": "STARTED",
-        "participatingServers": [{"launchStatus": status}],
+        "participatingServers": [{"launchStatus": status} for status in statuses],
     }
     assert job_poll_seconds({"j": JobSnapshot(job, [])}) == pytest.approx(seconds, abs=0.1)
 

@@ -43,6 +43,10 @@ class Calls:
         """Pause for so many seconds."""
         await asyncio.sleep(seconds)
 
+    async def together(self, *questions: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Ask several questions at the same time; return the answers in their order."""
+        return await asyncio.gather(*questions)
+
     async def call(self, operation: str, **params: Any) -> dict[str, Any]:
         """Call a client method once, for operations that change something. Errors are the SDK's own."""
         answer = getattr(self.client, operation)(**params)
@@ -84,6 +88,10 @@ class BlockingCalls(Calls):
     async def sleep(self, seconds: float) -> None:
         """Block for so many seconds."""
         time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs here, see run_blocking
+
+    async def together(self, *questions: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Ask one question after the other."""
+        return [await question for question in questions]
 
 
 def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:

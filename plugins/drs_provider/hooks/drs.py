@@ -62,6 +62,7 @@ class DrsHook(AwsBaseHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "drs"
         super().__init__(*args, **kwargs)
+        self._sessions: dict[str | None, Any] = {}
 
     @cached_property
     def waiter_path(self) -> Path:
@@ -85,16 +86,40 @@ class DrsHook(AwsBaseHook):
         )
         return self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
 
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
+        """
+        Return the session of a region: in a worker, one for all the clients of this hook.
+
+        A session of its own for each client reads botocore's service descriptions again (50 ms), and with an assumed
+        role asks STS again.
+        """
+        if deferrable:
+            return super().get_session(region_name=region_name, deferrable=True)
+        if region_name not in self._sessions:
+            self._sessions[region_name] = super().get_session(region_name=region_name)
+        return self._sessions[region_name]
+
+    def _get_caller(self, target_function_name: str = "execute") -> str:
+        # For the user agent, the amazon provider looks for its caller through every loaded module: 50 ms before a
+        # task's first call.
+        return type(self).__name__
+
+    def renew_credentials(self) -> None:
+        """Make new sessions and clients from now on: those that there are have expired."""
+        self._sessions.clear()
+        for name in ("conn", "start_client"):
+            self.__dict__.pop(name, None)
+
     def client(self, service: str) -> Any:
-        """Return a client of another AWS service, such as ``ec2``, with this hook's connection and region."""
-        other = AwsBaseHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self._region_name,
-            verify=self._verify,
-            config=self._config,
-            client_type=service,
+        """Return a client of an AWS service, such as ``ec2``, with this hook's connection, region and session."""
+        if service == "drs":
+            return self.conn
+        return self.get_session(region_name=self.region_name).client(
+            service,
+            endpoint_url=self.conn_config.get_service_endpoint_url(service),
+            config=self._get_config(),
+            verify=self.verify,
         )
-        return other.conn
 
     def _run(self, question: Coroutine[Any, Any, T]) -> T:
         return run_blocking(question)
@@ -106,8 +131,7 @@ class DrsHook(AwsBaseHook):
 
     def calls(self, service: str = "drs") -> BlockingCalls:
         """Return an AWS service's calls for a worker: reading goes on through transient errors for five minutes."""
-        client = self.conn if service == "drs" else self.client(service)
-        return BlockingCalls(client, patience=READ_PATIENCE, log=log)
+        return BlockingCalls(self.client(service), patience=READ_PATIENCE, log=log)
 
     def jobs(self, job_ids: Sequence[str]) -> list[Item]:
         """Return the jobs that exist of those named, in the shape of DescribeJobs."""

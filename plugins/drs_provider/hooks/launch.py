@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from drs_provider.hooks.drs import DrsHook, DrsQuotas
+from drs_provider.hooks.drs import API_SERVERS_PER_JOB, DrsHook, DrsQuotas
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.faults import Fault, classify, error_text
 from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
@@ -128,6 +128,7 @@ def launch_once(
     tags: Mapping[str, str] | None = None,
     relaunch: Relaunch = "none",
     quotas: DrsQuotas | None = None,
+    listed: Sequence[Job] | None = None,
     patience: LaunchPatience | None = None,
     on_job: Callable[[LaunchedJob], None] | None = None,
     log: logging.Logger | None = None,
@@ -145,6 +146,8 @@ def launch_once(
         ``failed`` adopts the servers that launched or are on their way and launches the others again, ``all`` launches
         every server again but for those that are still on their way.
     :param quotas: Defaults to what the account has.
+    :param listed: The jobs that the caller has read a moment ago, newest first, where it has: all since ``since``, and
+        at least all of the last two days (:data:`BUSY_WINDOW`).
     :param patience: How long to wait for what.
     :param on_job: Told of each job as soon as it is known.
     :returns: The jobs, adopted ones first.
@@ -159,14 +162,18 @@ def launch_once(
             raise ValueError(f"{one.id} is given with two snapshots: {wanted[one.id].snapshot} and {one.snapshot}")
     launch = _Launch(hook, key, is_drill, dict(tags or {}), relaunch, patience or LaunchPatience(), log or _log)
     told = on_job or (lambda job: None)
-    done = launch.adopt(hook.jobs_since(since))
+    if listed is None:
+        listed = hook.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW))
+    # One listing serves twice: what to adopt, and how many slots are taken when the first job is started.
+    launch.listed = listed
+    done = launch.adopt(listed)
     for job in done:
         told(job)
     pending = _without(wanted.values(), done)
     if not pending:
         return done
     bounds = quotas or hook.quotas()
-    size = max(1, min(bounds.servers_per_job, bounds.servers_in_jobs))
+    size = max(1, min(bounds.servers_per_job, bounds.servers_in_jobs, API_SERVERS_PER_JOB))
     while pending:
         for job in launch.start(pending[:size], bounds):
             told(job)
@@ -200,6 +207,7 @@ class _Launch:
     relaunch: Relaunch
     patience: LaunchPatience
     log: logging.Logger
+    listed: Sequence[Job] | None = None
 
     def adopt(self, jobs: Sequence[Job]) -> list[LaunchedJob]:
         """Return this launch's jobs among ``jobs`` (newest first), each with the servers that count as launched."""
@@ -250,7 +258,7 @@ class _Launch:
                     if refused >= QUOTA_TRIES:
                         raise self._explained(error, chunk) from error
                 if fault is Fault.EXPIRED:
-                    self.hook.__dict__.pop("start_client", None)
+                    self.hook.renew_credentials()
                 if time.time() + pause > deadline:
                     raise self._explained(error, chunk) from error
             time.sleep(pause * random.uniform(0.8, 1.2))
@@ -305,9 +313,10 @@ class _Launch:
         started = time.time()
         pause = 2.0
         while True:
-            busy = [
-                job for job in self.hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW) if not is_complete(job)
-            ]
+            jobs, self.listed = self.listed, None
+            if jobs is None:
+                jobs = self.hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW)
+            busy = [job for job in jobs if not is_complete(job)]
             busy_servers = sum(len(_servers_of(job)) for job in busy)
             if len(busy) < quotas.jobs and busy_servers + servers <= quotas.servers_in_jobs:
                 return time.time() - started

@@ -21,6 +21,7 @@ __all__ = [
     "describe_event",
     "failure_table",
     "judge",
+    "log_or_nothing",
     "newest_by_server",
 ]
 
@@ -132,10 +133,11 @@ async def collect_outcomes(
     by_server = newest_by_server(jobs)
     ids = sorted(by_server)
     launched = [server for server in ids if by_server[server][1].get("launchStatus") == "LAUNCHED"]
-    instances = await _instances(reads, {server: str(by_server[server][0]["jobID"]) for server in launched})
-    hostnames = await _hostnames(reads, ids)
+    instances, hostnames = await reads.calls.together(
+        _instances(reads, {server: str(by_server[server][0]["jobID"]) for server in launched}), _hostnames(reads, ids)
+    )
     unclear = {str(by_server[server][0]["jobID"]) for server in ids if server not in instances}
-    logs = {job_id: await _log_or_nothing(reads, job_id) for job_id in sorted(unclear)}
+    logs = {job_id: await log_or_nothing(reads, job_id) for job_id in sorted(unclear)}
     may_fail = set(optional or ())
     must = set(required) if required is not None else set(ids) - may_fail
     outcomes = {}
@@ -213,7 +215,8 @@ async def _hostnames(reads: DrsReads, ids: Sequence[str]) -> dict[str, str | Non
         return {}
 
 
-async def _log_or_nothing(reads: DrsReads, job_id: str) -> list[dict[str, Any]]:
+async def log_or_nothing(reads: DrsReads, job_id: str) -> list[dict[str, Any]]:
+    """Return a job's log; an empty one where it cannot be read, since logs are for people and decide nothing."""
     try:
         return await reads.job_log(job_id)
     except Exception as error:

@@ -29,7 +29,7 @@ from drs_provider.readiness.documents import check_document, documents_of
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
 from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
 from drs_provider.readiness.permissions import DENIED, caller, not_checked, simulate, simulations
-from drs_provider.readiness.quotas import check_quotas, read_quotas
+from drs_provider.readiness.quotas import Quotas, check_quotas, read_quotas
 from drs_provider.readiness.replication import check_replication, has_recovery_point
 from drs_provider.readiness.resolution import (
     ResolvedServer,
@@ -69,10 +69,14 @@ class PreflightResult:
 
     :param findings: the report; ``findings.blocking(overrides)`` decides.
     :param resolved: wave name -> its servers in launch order, each with the snapshot to launch from.
+    :param quotas: the account's quotas; None where they were not looked at.
+    :param jobs: the jobs that were read, newest first; None where that failed.
     """
 
     findings: FindingsReport
     resolved: dict[str, list[ResolvedServer]]
+    quotas: Quotas | None = None
+    jobs: list[dict[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON-serialisable data, for XCom and for ``drs-plan check --format json``."""
@@ -117,7 +121,8 @@ def run_preflight(
         for server in servers
         if has_recovery_point(by_id[server.id])
     ]
-    checks.append(Check("jobs and quotas", partial(_check_jobs, plan, clients, resolved, run_tag)))
+    quotas: list[Quotas] = []
+    checks.append(Check("jobs and quotas", partial(_check_jobs, plan, clients, resolved, run_tag, quotas)))
     for wave in plan.waves:
         agent = needs_agent(wave, mode, scripts=not skip_scripts)
         running = needs_running(wave, mode, scripts=not skip_scripts)
@@ -135,7 +140,8 @@ def run_preflight(
     findings += _concurrently(checks)
 
     resolved = {name: [snapshots.get(server.id, server) for server in found] for name, found in resolved.items()}
-    return PreflightResult(FindingsReport(mode, _ordered(plan, findings)), resolved)
+    report = FindingsReport(mode, _ordered(plan, findings))
+    return PreflightResult(report, resolved, quotas=quotas[0] if quotas else None)
 
 
 def recheck_wave(
@@ -147,6 +153,7 @@ def recheck_wave(
     waves: Collection[str] | None = None,
     snapshot_time: datetime | None = None,
     run_tag: str | None = None,
+    jobs_since: datetime | None = None,
 ) -> PreflightResult:
     """Right before a wave's launch: resolve it again, and look again at what changes by itself: state, lag, other jobs.
 
@@ -160,7 +167,8 @@ def recheck_wave(
     :param waves: names of the waves that this run launches, to notice a server that two of them select; None: all.
     :param snapshot_time: as in :func:`run_preflight`.
     :param run_tag: as in :func:`run_preflight`.
-    :return: findings and servers of this wave only.
+    :param jobs_since: list jobs at least since then, so that the launch need not list them again.
+    :return: findings and servers of this wave only, and the jobs.
     """
     chosen = [one.name for one in plan.waves if not waves or one.name in waves or one.name == wave]
     selectors = [selector for one in plan.waves if one.name in chosen for selector in plan.selectors(one)]
@@ -168,12 +176,14 @@ def recheck_wave(
     only = ids if len(ids) == len(selectors) else None
     described: list[dict[str, Any]] = []
     known: list[dict[str, Any]] = []
-    since = datetime.now(timezone.utc) - RECENT_JOBS
+    recent = datetime.now(timezone.utc) - RECENT_JOBS
+    since = min(recent, jobs_since or recent)
     reached: list[bool] = []
+    jobs_read: list[bool] = []
     findings = _concurrently(
         [
             Check("source servers", _into(described, partial(describe_servers, clients, only), reached)),
-            Check("jobs", _into(known, partial(job_checks.describe_jobs, clients, since))),
+            Check("jobs", _into(known, partial(job_checks.describe_jobs, clients, since), jobs_read)),
         ]
     )
     resolved, found = resolve(plan, chosen, described)
@@ -193,7 +203,9 @@ def recheck_wave(
         ]
     )
     final = [snapshots.get(server.id, server) for server in servers]
-    return PreflightResult(FindingsReport(mode, _ordered(plan, findings)), {wave: final})
+    newest_first = sorted(known, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
+    report = FindingsReport(mode, _ordered(plan, findings))
+    return PreflightResult(report, {wave: final}, jobs=newest_first if jobs_read else None)
 
 
 def _into(
@@ -239,7 +251,11 @@ def _check_snapshot(
 
 
 def _check_jobs(
-    plan: RecoveryPlan, clients: Clients, resolved: Mapping[str, Sequence[ResolvedServer]], run_tag: str | None
+    plan: RecoveryPlan,
+    clients: Clients,
+    resolved: Mapping[str, Sequence[ResolvedServer]],
+    run_tag: str | None,
+    found_quotas: list[Quotas],
 ) -> list[Finding]:
     servers = [server for found in resolved.values() for server in found]
     known = job_checks.describe_jobs(clients)
@@ -248,6 +264,8 @@ def _check_jobs(
     live = job_checks.live_recovery_instances(clients, [server.id for server in servers])
     findings += job_checks.check_recovered(live, known, servers, run_tag)
     quotas, assumed = read_quotas(clients)
+    if not assumed:
+        found_quotas.append(quotas)
     depends_on = {wave.name: tuple(wave.depends_on) for wave in plan.waves}
     sizes = {name: len(found) for name, found in resolved.items()}
     return findings + assumed + check_quotas(depends_on, sizes, quotas, active)

@@ -16,7 +16,7 @@ from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import DrsReads, is_complete
 from drs_provider.hooks.instance_end import instance_states, not_gone
 from drs_provider.hooks.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
-from drs_provider.hooks.outcome import collect_outcomes
+from drs_provider.hooks.outcome import collect_outcomes, log_or_nothing
 from drs_provider.hooks.replication import not_ready, replication_of
 from drs_provider.readiness.timestamps import parse_timestamp
 from drs_provider.triggers.polling import DeadlinePassed
@@ -26,6 +26,7 @@ __all__ = ["DrsInstancesGoneTrigger", "DrsJobTrigger", "DrsReplicationTrigger", 
 
 Item = dict[str, Any]
 
+FASTEST_SECONDS = 1.0
 FAST_SECONDS = 2.0
 SLOWEST_SECONDS = 15.0
 HANGING_SECONDS = 3600.0
@@ -83,7 +84,8 @@ class JobFetch:
         for job_id, job in jobs.items():
             entry = self._logs[job_id]
             changed = entry.state != _state(job)
-            if changed or (not is_complete(job) and now - entry.read_at > min(max(_age(job) / 10, 5.0), 60.0)):
+            # The log of a job that has ended is read when its outcome is: nothing may delay the news of the end.
+            if not is_complete(job) and (changed or now - entry.read_at > min(max(_age(job) / 10, 5.0), 60.0)):
                 due.append((not changed, entry.read_at, job_id))
         return [job_id for _, _, job_id in sorted(due)[:LOGS_A_TICK]]
 
@@ -107,19 +109,21 @@ def job_poll_seconds(snapshots: Mapping[str, JobSnapshot]) -> float:
     Return how soon jobs should be polled again.
 
     Snapshot and conversion take minutes, so the interval grows with the job's age, to 15 s. Once a server is launching
-    the end is near: 2 s. A job that has been launching for an hour hangs, and has time.
+    the end is near: 2 s. Once every server has launched or failed, the job itself ends within seconds: 1 s. A job that
+    has been near its end for an hour hangs, and has time.
     """
     wanted = [FAST_SECONDS if not snapshots else SLOWEST_SECONDS]
     for snapshot in snapshots.values():
         if is_complete(snapshot.job):
             continue
         age = _age(snapshot.job)
-        launching = any(
-            server.get("launchStatus") == "IN_PROGRESS" for server in snapshot.job.get("participatingServers") or ()
-        )
-        if launching and age < HANGING_SECONDS:
-            return FAST_SECONDS
-        wanted.append(min(max(age / 20, FAST_SECONDS), SLOWEST_SECONDS))
+        states = {server.get("launchStatus") for server in snapshot.job.get("participatingServers") or ()}
+        if age < HANGING_SECONDS and "IN_PROGRESS" in states:
+            wanted.append(FAST_SECONDS)
+        elif age < HANGING_SECONDS and states and "PENDING" not in states:
+            wanted.append(FASTEST_SECONDS)
+        else:
+            wanted.append(min(max(age / 20, FAST_SECONDS), SLOWEST_SECONDS))
     return min(wanted)
 
 
@@ -185,16 +189,25 @@ class DrsJobTrigger(SharedPollTrigger):
                 if unseen and time.time() > self.deferred_at + UNSEEN_SECONDS:
                     trouble = f"DRS has no job {', '.join(unseen)}: it may have been deleted"
                     break
-            servers = await poller.call(
-                lambda client: collect_outcomes(
-                    DrsReads(Calls(client, patience=0.0)), jobs, self.required, self.optional
-                ),
+            servers, logs = await poller.call(
+                lambda client: self._outcomes_and_logs(DrsReads(Calls(client, patience=0.0)), jobs),
                 time.time() + COLLECT_SECONDS,
             )
+        for job_id, items in logs.items():
+            tail.show(job_id, items)
         try:
             return success_event(wait.result(servers, trouble), end_task=self.end_task)
         except LaunchFailed as failure:
             return error_event(str(failure), servers=failure.servers, failed=failure.failed)
+
+    async def _outcomes_and_logs(self, reads: DrsReads, jobs: Sequence[Item]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Ask for what is told at the end, all at once."""
+        ids = [str(job["jobID"]) for job in jobs]
+        servers, *logs = await reads.calls.together(
+            collect_outcomes(reads, jobs, self.required, self.optional),
+            *(log_or_nothing(reads, job_id) for job_id in ids),
+        )
+        return servers, dict(zip(ids, logs, strict=True))
 
     async def on_kill(self) -> None:
         """Say that the jobs go on; DRS has no call that ends one, and a real recovery must not be undone by a click."""

@@ -14,28 +14,36 @@ from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.evidence.events import ENDED_KEY
 
 if TYPE_CHECKING:
-    from drs_provider.plan import LoadedPlan, Target, Wave
+    from drs_provider.hooks.drs import DrsHook
+    from drs_provider.plan import LoadedPlan, Wave
     from drs_provider.readiness import Clients
 
-__all__ = ["PLAN_KEY", "RecoveryTask", "aws_clients", "failed_tasks", "jobs_since", "pulled", "task_states", "utc_now"]
+__all__ = [
+    "PLAN_KEY",
+    "QUOTAS_KEY",
+    "RecoveryTask",
+    "aws_clients",
+    "failed_tasks",
+    "jobs_since",
+    "pulled",
+    "task_states",
+    "utc_now",
+]
 
 PLAN_KEY = "plan"
 """XCom key under which the run's first task records the plan that the run is of."""
 
+QUOTAS_KEY = "quotas"
+"""XCom key under which preflight leaves the account's quotas for the launches."""
 
 _CLOCK_MARGIN = timedelta(minutes=15)
 
 
-def aws_clients(target: Target) -> Clients:
-    """Return clients of the account and region that a plan recovers into, through its Airflow connection."""
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
+def aws_clients(hook: DrsHook) -> Clients:
+    """Return clients for the checks, made by a hook: of one session, so that an assumed role is assumed once."""
     from drs_provider.readiness import Clients
 
-    def make(service: str) -> Any:
-        return AwsBaseHook(aws_conn_id=target.aws_conn_id, region_name=target.region, client_type=service).conn
-
-    return Clients(make)
+    return Clients(hook.client)
 
 
 def jobs_since(context: Mapping[str, Any]) -> datetime:

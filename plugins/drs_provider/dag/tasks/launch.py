@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.tasks.base import RecoveryTask, aws_clients, jobs_since, utc_now
+from drs_provider.dag.tasks.base import QUOTAS_KEY, RecoveryTask, aws_clients, jobs_since, pulled, utc_now
 from drs_provider.dag.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, launch_event
-from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs import DrsHook, DrsQuotas
 from drs_provider.hooks.launch import LaunchedJob, LaunchError, launch_once
 from drs_provider.hooks.launch_key import LaunchKey, run_tag_value
 from drs_provider.links.drs import DrsJobLink
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context
 
     from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import LoadedPlan, Wave
-    from drs_provider.readiness import ResolvedServer
+    from drs_provider.readiness import PreflightResult, ResolvedServer
 
 __all__ = ["LaunchWave"]
 
@@ -84,7 +86,9 @@ class LaunchWave(RecoveryTask, BaseOperator):
         key = LaunchKey.of(context, wave=self._wave.name)
         earlier = WaveJobs.find(hook, key, jobs_since(context)) if ti.try_number > 1 else WaveJobs((), key)
         try:
-            servers = self._ready_servers(run, set(earlier.alive))
+            ready = self._look_again(run, hook, jobs_since(context), set(earlier.alive))
+            servers = ready.resolved[self._wave.name]
+            quotas = pulled(context, "preflight", QUOTAS_KEY)
             launch_once(
                 hook,
                 key,
@@ -97,6 +101,8 @@ class LaunchWave(RecoveryTask, BaseOperator):
                 is_drill=run.is_drill,
                 since=jobs_since(context),
                 relaunch="failed",
+                quotas=DrsQuotas(**quotas) if quotas else None,
+                listed=ready.jobs,
                 on_job=on_job,
                 log=self.log,
             )
@@ -122,18 +128,22 @@ class LaunchWave(RecoveryTask, BaseOperator):
         assert self.wave is not None  # noqa: S101 - set in __init__
         return self.wave
 
-    def _ready_servers(self, run: RecoveryRun, launching: set[str]) -> list[ResolvedServer]:
-        """Resolve the wave's servers once more and look at what may have changed since preflight."""
+    def _look_again(self, run: RecoveryRun, hook: DrsHook, since: datetime, launching: set[str]) -> PreflightResult:
+        """Resolve the wave's servers once more and look at what may have changed since preflight.
+
+        :raises _NotReady: when something blocks that nobody overrode.
+        """
         from drs_provider.readiness import recheck_wave
 
         result = recheck_wave(
             self.loaded.plan,
             self._wave.name,
-            aws_clients(self.loaded.plan.target),
+            aws_clients(hook),
             mode=run.mode,
             waves=run.waves,
             snapshot_time=run.snapshot_time,
             run_tag=run_tag_value(run.dag_id, run.run_id),
+            jobs_since=since,
         )
         if len(result.findings):
             self.log.info("Findings right before the launch:\n%s", result.findings.table())
@@ -142,7 +152,7 @@ class LaunchWave(RecoveryTask, BaseOperator):
                 f"The wave {self._wave.name} is not ready, and nothing of it was launched.\n"
                 + result.findings.message(run.overridden)
             )
-        return result.resolved[self._wave.name]
+        return result
 
 
 class _NotReady(Exception):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.tasks.base import RecoveryTask, aws_clients, utc_now
+from drs_provider.dag.tasks.base import QUOTAS_KEY, RecoveryTask, aws_clients, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, preflight_event
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Preflight(RecoveryTask, BaseOperator):
         :returns: the findings, and for each wave its servers.
         :raises AirflowFailException: with every finding, when one blocks that nobody overrode.
         """
+        from drs_provider.hooks.drs import DrsHook
         from drs_provider.hooks.launch_key import run_tag_value
         from drs_provider.readiness import override_problems, run_preflight
 
@@ -44,7 +46,7 @@ class Preflight(RecoveryTask, BaseOperator):
             raise AirflowFailException("The parameter override cannot be used: " + "; ".join(problems))
         result = run_preflight(
             self.loaded.plan,
-            aws_clients(self.loaded.plan.target),
+            aws_clients(DrsHook(**self.aws)),
             mode=run.mode,
             waves=run.waves,
             snapshot_time=run.snapshot_time,
@@ -66,6 +68,8 @@ class Preflight(RecoveryTask, BaseOperator):
                 override_by=context["dag_run"].triggering_user_name if run.override else None,
             ),
         )
+        if result.quotas:
+            context["ti"].xcom_push(key=QUOTAS_KEY, value=asdict(result.quotas))
         self.log.info("Findings of preflight:\n%s", findings.table())
         if blocking:
             raise AirflowFailException(findings.message(run.overridden))
