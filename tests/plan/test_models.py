@@ -9,8 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from drs_provider.plan import RecoveryPlan, Targets
-from drs_provider.plan.effective import SCRIPT_KEYS, WAVE_KEYS
-from drs_provider.plan.models import Defaults
+from drs_provider.plan.defaults import SCRIPT_KEYS, WAVE_KEYS, Defaults
 from drs_provider.plan.waves import Script, Wave
 
 RUN = {"name": "run", "run_command": "AWS-RunShellScript"}

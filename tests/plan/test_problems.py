@@ -35,6 +35,7 @@ CASES = [
     (WAVE + "tags: shop\n", 7, 7, "tags", "expected a list, found \"shop\": write [shop]"),
     (WAVE + "tags: [a, b, a]\n", 7, 14, "tags[2]", "tag a is here twice"),
     (WAVE + "tags: [a,]\nname: x\n", 8, 1, "name", "the key name is here twice; the first is in line 2"),
+    (WAVE + "'': x\n'': y\n", 8, 1, "", 'the key "" is here twice; the first is in line 7'),
     (WAVE + "yes: x\n", 7, 1, "yes", "unquoted yes is true to some readers"),
     (WAVE + "drill: {schedule: '61 * * * *'}\n", 7, 19, "drill.schedule", "is not a cron expression"),
     (WAVE + "drill: {schedule: '0 0 30 2 *'}\n", 7, 19, "drill.schedule", "never occurs"),

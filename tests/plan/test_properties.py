@@ -23,7 +23,7 @@ from drs_provider.plan import (
     levels,
     load_plan,
 )
-from drs_provider.plan.graph import find_cycle
+from drs_provider.plan.cycles import find_cycle
 from drs_provider.plan.plain import reads_as_text
 from tests.plan.strategies import acyclic, anything, plans, surprising, text
 

@@ -4,11 +4,12 @@
 worker needs.
 """
 
+from drs_provider.plan.defaults import Defaults
 from drs_provider.plan.durations import format_duration, parse_duration
 from drs_provider.plan.graph import critical_path, dependents, levels
 from drs_provider.plan.health import HealthCheck, HttpCheck, InstanceStatusCheck, SsmOnlineCheck, TcpCheck
 from drs_provider.plan.loading import LoadedPlan, PlanFolder, find_plan, load_plan, plan_hash, read_plans
-from drs_provider.plan.models import Defaults, Drill, Notification, Objectives, Recovery, RecoveryPlan, Target
+from drs_provider.plan.models import Drill, Notification, Objectives, Recovery, RecoveryPlan, Target
 from drs_provider.plan.problems import PlanError, Problem
 from drs_provider.plan.waves import Approval, ProtectionGroup, Script, ServerSelector, Targets, Wave
 from drs_provider.plan.writing import dump_plan

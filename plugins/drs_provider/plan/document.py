@@ -319,7 +319,8 @@ class _Builder:
             return key
         if key in parent.key_marks:
             line = parent.key_marks[key][0].line + 1
-            self.trouble(start, f"the key {key[:80]} is here twice; the first is in line {line}", len(key), key)
+            shown = key[:80] or '""'
+            self.trouble(start, f"the key {shown} is here twice; the first is in line {line}", max(len(key), 1), key)
         else:
             parent.key_marks[key] = (start, end)
         return key

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from drs_provider.plan.durations import format_duration
 from drs_provider.plan.graph import critical_path, levels, longest_time
-
-if TYPE_CHECKING:
-    from drs_provider.plan.models import RecoveryPlan
-    from drs_provider.plan.waves import Wave
+from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.waves import Wave
 
 __all__ = ["draw"]
 

@@ -1,35 +1,15 @@
-"""The graph of waves: levels, dependents, the critical path, and a cycle where there is one."""
+"""The graph of a plan's waves: levels, dependents, the critical path."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from graphlib import TopologicalSorter
 
-if TYPE_CHECKING:
-    from drs_provider.plan.models import RecoveryPlan
-    from drs_provider.plan.waves import Wave
+from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.waves import Wave
 
-__all__ = ["critical_path", "dependents", "find_cycle", "levels", "longest_time"]
-
-
-def find_cycle(graph: Mapping[str, Iterable[str]]) -> list[str] | None:
-    """A cycle of a graph of waves.
-
-    :param graph: for each wave, the waves that it depends on.
-    :return: the waves of one cycle, each depending on the next, the first in the
-        graph's order at the start and again at the end; ``None`` if there is none.
-    """
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        # graphlib lists a cycle so that each node is a predecessor of the next; read it the way depends_on is written.
-        cycle: list[str] = error.args[1][:0:-1]
-        order = {name: place for place, name in enumerate(graph)}
-        start = cycle.index(min(cycle, key=lambda name: order[name]))
-        return [*cycle[start:], *cycle[:start], cycle[start]]
-    return None
+__all__ = ["critical_path", "dependents", "levels", "longest_time"]
 
 
 def levels(plan: RecoveryPlan) -> list[list[str]]:

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from drs_provider.plan import rules
-from drs_provider.plan.effective import effective_waves
-from drs_provider.plan.health import HealthCheck
+from drs_provider.plan.defaults import Defaults, effective_waves
 from drs_provider.plan.scalars import (
     DottedPath,
     Name,
@@ -20,26 +19,14 @@ from drs_provider.plan.scalars import (
     PlanModel,
     Region,
     Schedule,
-    Share,
     Span,
     Text,
     Timezone,
     TopicArn,
-    Values,
 )
-from drs_provider.plan.waves import (
-    Approval,
-    Listed,
-    Modes,
-    OnFailure,
-    ProtectionGroup,
-    Script,
-    ScriptTargets,
-    ServerSelector,
-    Wave,
-)
+from drs_provider.plan.waves import Approval, Listed, OnFailure, ProtectionGroup, ServerSelector, Wave
 
-__all__ = ["Defaults", "Drill", "Notification", "Objectives", "Recovery", "RecoveryPlan", "Target"]
+__all__ = ["Drill", "Notification", "Objectives", "Recovery", "RecoveryPlan", "Target"]
 
 
 class Target(PlanModel):
@@ -101,27 +88,6 @@ class Notification(PlanModel):
     def _rules(self) -> Notification:
         rules.enforce(rules.of_notification(self))
         return self
-
-
-class Defaults(PlanModel):
-    """Values for the waves and the scripts that do not give their own."""
-
-    min_launched: Share | None = Field(None, description="Every wave's min_launched.")
-    launch_timeout: Span | None = Field(None, description="Every wave's launch_timeout.")
-    retries: int | None = Field(None, ge=0, le=10, description="Every wave's retries.")
-    on_failure: OnFailure | None = Field(None, description="Every wave's on_failure.")
-    rollback: Listed[Script] | None = Field(None, description="Every wave's rollback scripts.")
-    approval: Approval | None = Field(None, description="Every wave's approval.")
-    settle: Pause | None = Field(None, description="Every wave's settle.")
-    pre_launch: Listed[Script] | None = Field(None, description="Every wave's pre_launch scripts.")
-    post_launch: Listed[Script] | None = Field(None, description="Every wave's post_launch scripts.")
-    health_checks: Listed[HealthCheck] | None = Field(None, description="Every wave's health_checks.")
-    max_replication_lag: Span | None = Field(None, description="Every wave's max_replication_lag.")
-    script_parameters: dict[Text, Values] | None = Field(None, description="Every script's parameters.")
-    script_timeout: Span | None = Field(None, description="Every script's timeout.")
-    script_modes: Modes | None = Field(None, description="Every script's modes.")
-    script_targets: ScriptTargets | None = Field(None, description="The targets of every run_command script.")
-    script_on_failure: Literal["stop", "continue"] | None = Field(None, description="Every script's on_failure.")
 
 
 class RecoveryPlan(PlanModel):

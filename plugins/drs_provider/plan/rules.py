@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
-from drs_provider.plan.graph import find_cycle
+from drs_provider.plan.cycles import find_cycle
 from drs_provider.plan.nearest import nearest
 
 __all__ = ["RESERVED", "RULE_ERROR", "Finding", "enforce", "everywhere", "of_plan"]

@@ -1,16 +1,18 @@
-"""The plan's defaults, put where they take effect: on each wave and each script that does not give its own value."""
+"""The plan's defaults, and where they take effect: on each wave and each script that does not give its own value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from drs_provider.plan.models import Defaults
-    from drs_provider.plan.waves import Script, Wave
+from pydantic import Field
 
-__all__ = ["WAVE_KEYS", "effective_waves"]
+from drs_provider.plan.health import HealthCheck
+from drs_provider.plan.scalars import Pause, PlanModel, Share, Span, Text, Values
+from drs_provider.plan.waves import Approval, Listed, Modes, OnFailure, Script, ScriptTargets, Wave
+
+__all__ = ["Defaults", "effective_waves"]
 
 WAVE_KEYS = (
     "min_launched", "launch_timeout", "retries", "on_failure", "rollback", "approval", "settle", "pre_launch",
@@ -19,6 +21,27 @@ WAVE_KEYS = (
 """The keys of a wave that ``defaults`` can give. A script's keys stand there with the prefix ``script_``."""
 
 SCRIPT_KEYS = ("parameters", "timeout", "modes", "targets", "on_failure")
+
+
+class Defaults(PlanModel):
+    """Values for the waves and the scripts that do not give their own."""
+
+    min_launched: Share | None = Field(None, description="Every wave's min_launched.")
+    launch_timeout: Span | None = Field(None, description="Every wave's launch_timeout.")
+    retries: int | None = Field(None, ge=0, le=10, description="Every wave's retries.")
+    on_failure: OnFailure | None = Field(None, description="Every wave's on_failure.")
+    rollback: Listed[Script] | None = Field(None, description="Every wave's rollback scripts.")
+    approval: Approval | None = Field(None, description="Every wave's approval.")
+    settle: Pause | None = Field(None, description="Every wave's settle.")
+    pre_launch: Listed[Script] | None = Field(None, description="Every wave's pre_launch scripts.")
+    post_launch: Listed[Script] | None = Field(None, description="Every wave's post_launch scripts.")
+    health_checks: Listed[HealthCheck] | None = Field(None, description="Every wave's health_checks.")
+    max_replication_lag: Span | None = Field(None, description="Every wave's max_replication_lag.")
+    script_parameters: dict[Text, Values] | None = Field(None, description="Every script's parameters.")
+    script_timeout: Span | None = Field(None, description="Every script's timeout.")
+    script_modes: Modes | None = Field(None, description="Every script's modes.")
+    script_targets: ScriptTargets | None = Field(None, description="The targets of every run_command script.")
+    script_on_failure: Literal["stop", "continue"] | None = Field(None, description="Every script's on_failure.")
 
 
 def effective_waves(waves: Iterable[Wave], defaults: Defaults, rpo: timedelta | None) -> tuple[Wave, ...]:
