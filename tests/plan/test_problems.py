@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import yaml
+from pydantic import ValidationError
 
-from drs_provider.plan import Problem
+from drs_provider.plan import Problem, RecoveryPlan
+from drs_provider.plan.document import read_document
+from drs_provider.plan.explain import explain
 
 Problems = Callable[[str], list[Problem]]
 
@@ -31,6 +35,10 @@ CASES = [
     (WAVE + "owner: true\n", 7, 8, "owner", "expected text, found the word true: put it in quotes"),
     (WAVE + "owner: 99999999999999999999\n", 7, 8, "owner", "not every reader"),
     (WAVE + "owner:\n", 7, 1, "owner", "has no value: give it one, or remove it"),
+    (WAVE + "args:\n", 7, 1, "args", "has no value"),
+    (WAVE + "args: {x: null}\n", 7, 1, "args", "unknown key args"),
+    (WAVE + "drill: {args: [~]}\n", 7, 9, "drill.args", "unknown key args"),
+    (WAVE + "notify: [{notifier: a.B, args: null}]\n", 7, 26, "notify[0].args", "has no value"),
     (WAVE + "owner: ''\n", 7, 8, "owner", "expected text that is not blank"),
     (WAVE + "tags: shop\n", 7, 7, "tags", "expected a list, found \"shop\": write [shop]"),
     (WAVE + "tags: [a, b, a]\n", 7, 14, "tags[2]", "tag a is here twice"),
@@ -232,6 +240,17 @@ def test_merge_keys_and_anchors_work(problems_of: Problems) -> None:
 
 def test_null_is_a_value_for_a_notifier(problems_of: Problems) -> None:
     assert problems_of(WAVE + "notify: [{notifier: a.B, args: {x: null, y: [~]}}]\n") == []
+
+
+def test_no_refusal_is_without_a_reason() -> None:
+    """Whatever the wording passes over as said elsewhere: here a rule that the file itself does not break."""
+    data = yaml.safe_load(WAVE)
+    data["waves"][0]["depends_on"] = ["db"]
+    with pytest.raises(ValidationError) as refused:
+        RecoveryPlan.model_validate(data)
+    (problem,) = explain(read_document(WAVE.encode()), refused.value, "plan.yaml")
+    assert str(problem).startswith("plan.yaml:1:1: is not valid: 1 validation error for RecoveryPlan")
+    assert "wave db depends on itself" in problem.message
 
 
 def test_a_problem_carries_its_line(problems_of: Problems) -> None:

@@ -167,4 +167,5 @@ def test_any_data_is_explained_and_never_a_crash(
         try:
             load(tmp_path, yaml.safe_dump(each))
         except PlanError as error:
+            assert error.problems
             assert all(problem.message for problem in error.problems)

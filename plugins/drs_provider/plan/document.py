@@ -34,7 +34,7 @@ MAX_WEIGHT = 32_768
 """Values after every alias is expanded; each 32 characters of text count as one more."""
 MAX_PROBLEMS = 100
 FREE_FORM = "args"
-"""Under this key a null is a value: it goes to somebody else's code. Anywhere else a null is a forgotten value."""
+"""Inside this key a null is a value: it goes to somebody else's code. Anywhere else a null is a forgotten value."""
 
 EventParser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -298,7 +298,7 @@ class _Builder:
         parent.weight += node.weight
 
     def null(self, parent: Node, key: str | None, node: Node) -> None:
-        if FREE_FORM not in self.path():
+        if FREE_FORM not in self.path()[:-1]:
             start, end = parent.key_marks.get(key, (node.start, node.end)) if key else (node.start, node.end)
             self.trouble(start, "has no value: give it one, or remove it", max(end.column - start.column, 1))
 

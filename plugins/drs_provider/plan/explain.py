@@ -71,6 +71,9 @@ def explain(document: Document, error: ValidationError | None, file: str) -> lis
         data = document.root.value
         objections = (*_of_schema(error, data), *_of_rules(data))
         found += [located(document, lines, file, each) for each in objections if each.location not in blamed]
+    if not found:
+        # Whatever was passed over above as said already: a file that is refused is told why.
+        found.append(_problem(file, lines, 0, 0, (), f"is not valid: {error}", 1))
     unique = {(problem.line, problem.column, problem.message): problem for problem in reversed(found)}
     return sorted(unique.values())
 
@@ -121,10 +124,9 @@ def _of_schema(error: ValidationError | None, data: Any) -> Iterator[Objection]:
     for detail in error.errors(include_url=False)[:MOST]:
         kind, found = detail["type"], detail["input"]
         said_better_by_a_rule = kind == rules.RULE_ERROR
-        said_of_the_yaml = found is None and kind != "missing"
         # Of a list whose items are all wrong, pydantic adds that it is too short.
         said_of_the_items = kind == "too_short" and bool(found)
-        if not (said_better_by_a_rule or said_of_the_yaml or said_of_the_items):
+        if not (said_better_by_a_rule or said_of_the_items):
             yield _worded(detail, data)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class Clock:
 
     def set_speed(self, speed: float) -> None:
         """Let what begins from now on pass at another speed."""
-        if speed <= 0:
+        if not 0 < speed < math.inf:
             raise ValueError(f"speed must be above 0, not {speed}")
         self.speed = speed
 
@@ -104,8 +105,8 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         """Move the clock on by `seconds` (clock seconds, not divided by the speed) and call all that becomes due."""
-        if seconds < 0:
-            raise ValueError("the clock only moves forward")
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"the clock only moves forward, by seconds: not by {seconds}")
         with self.lock:
             target = self._outside() + seconds
             if self._frozen_at is not None:

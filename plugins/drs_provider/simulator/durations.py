@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated
 
@@ -19,7 +20,7 @@ def parse_duration(value: object) -> float:
     :raises ValueError: it is none; the message says what was expected.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value >= 0:
+        if 0 <= value < math.inf:
             return float(value)
     elif isinstance(value, str):
         for pattern in (_SHORT, _ISO):

@@ -28,7 +28,7 @@ class Fault(BaseModel):
     seconds, or (`hold: true`) until released. `page_size`: a page has at most so many items, whatever was asked for.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     operation: str = Field(description="An API operation such as StartRecovery, or * for every one")
     service: str | None = None

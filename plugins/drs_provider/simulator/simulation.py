@@ -42,15 +42,16 @@ class Simulation:
         """Forget everything, and begin with a scenario; `speed` stays as it is where it is absent.
 
         :raises ScenarioError: the scenario is not valid; what ran before goes on.
+        :raises ValueError: the speed is not above 0; what ran before goes on.
         """
         from drs_provider.simulator import registration
         from drs_provider.simulator.surroundings import seed_surroundings
 
         scenario = load_scenario(source)
         with self.clock.lock:
-            self.clock.clear()
             if speed is not None:
                 self.clock.set_speed(speed)
+            self.clock.clear()
             self.faults.clear()
             registration.reset_backends()
             self.scenario = scenario

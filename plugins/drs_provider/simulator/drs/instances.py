@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from moto.ec2.models import ec2_backends
@@ -96,20 +94,19 @@ def begin_instance(server: SourceServer, tags: dict[str, str]) -> Any:
     backend = ec2_backends[server.account][server.region]
     data = _template(server)
     interface = (data.get("NetworkInterfaces") or [{}])[0]
-    with _one_image(backend):
-        reservation = backend.run_instances(
-            data.get("ImageId") or _IMAGE[server.spec.os],
-            1,
-            None,
-            [],
-            instance_type=data.get("InstanceType") or server.spec.launch_template.instance_type,
-            is_instance_type_default=False,
-            region_name=server.region,
-            subnet_id=interface.get("SubnetId") or _default_subnet(backend, server.region).id,
-            security_group_ids=list(interface.get("Groups") or []),
-            tags={"instance": tags, "volume": tags},
-            nics={},
-        )
+    reservation = backend.run_instances(
+        data.get("ImageId") or _IMAGE[server.spec.os],
+        1,
+        None,
+        [],
+        instance_type=data.get("InstanceType") or server.spec.launch_template.instance_type,
+        is_instance_type_default=False,
+        region_name=server.region,
+        subnet_id=interface.get("SubnetId") or _default_subnet(backend, server.region).id,
+        security_group_ids=list(interface.get("Groups") or []),
+        tags={"instance": tags, "volume": tags},
+        nics={},
+    )
     instance: Any = reservation.instances[0]
     if server.spec.os == "windows":
         instance.platform = "windows"
@@ -140,21 +137,6 @@ def terminate_instance(instance: Any) -> None:
     """Terminate an instance in EC2, where nobody did so before."""
     if instance.state != "terminated":
         instance.terminate()
-
-
-@contextmanager
-def _one_image(backend: Any) -> Iterator[None]:
-    """moto looks for the image of an instance among more than a thousand: here only the one is looked at."""
-
-    def describe_images(filters: Any, **_: Any) -> list[Any]:
-        image = backend.amis.get(filters["image-id"])
-        return [image] if image is not None else []
-
-    backend.describe_images = describe_images
-    try:
-        yield
-    finally:
-        del backend.describe_images
 
 
 def _template(server: SourceServer) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from drs_provider.simulator.drs.instances import (
     begin_instance,
     complete_instance,
     launch_template_lacks,
-    terminate_instance,
 )
 from drs_provider.simulator.drs.jobs import Job
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
@@ -156,11 +155,12 @@ class Launching(_Work):
     def _launch(self, server: SourceServer) -> None:
         self._set(server, "IN_PROGRESS")
         self.note("LAUNCH_START", server)
-        self.clock.call_in(server.duration("launch"), lambda: self._launched(server))
         if self.outcomes[server.id] != "failed" and server.id not in self.targets:
             # EC2 shows the instance some time before DRS says LAUNCH_END; not every server's at the same moment.
             share = 0.2 + 0.6 * (zlib.crc32(server.id.encode()) % 100) / 100
             self.clock.call_in(server.duration("launch") * share, lambda: self._begin_instance(server))
+        # After that, so that it comes second where a launch takes no time.
+        self.clock.call_in(server.duration("launch"), lambda: self._launched(server))
 
     def _begin_instance(self, server: SourceServer) -> None:
         self.targets[server.id] = begin_instance(server, self._tags(server))
@@ -269,7 +269,6 @@ class Terminating(_Work):
 
     def _gone(self) -> None:
         for instance in self.instances:
-            terminate_instance(instance.ec2)
             self.backend.remove_instance(instance)
             self.note("CLEANUP_END", instance.server)
         for participant in self.job.participants:
