@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drs_provider.importers.report import ImportReport
-from drs_provider.plan.graph import find_cycle
+from drs_provider.plan.cycles import find_cycle
 
 __all__ = ["Dependency", "resolve_dependencies"]
 
