@@ -39,7 +39,7 @@ test-unit: $(VENV)/.ready  ## Unit tests, and tests over HTTP against the simula
 	$(BIN)/python -m pytest -m "not e2e and not deployment" -n 2 -q
 
 test-e2e: $(VENV)/.ready  ## Whole runs on a real Airflow, judged from the simulator's log
-	scripts/system-packages.sh chromium
+	scripts/system-packages.sh chromium postgresql
 	$(BIN)/python -m pytest -m "e2e and not deployment" -q
 
 lint: $(VENV)/.ready  ## Format and lint
@@ -99,3 +99,11 @@ bench-waiting: $(VENV)/.ready  ## 200 deferred waits in one process: API calls, 
 .PHONY: check-estimates
 check-estimates: $(VENV)/.ready  ## Ten plans: what estimate predicts, against what their rehearsals take
 	$(BIN)/python benchmarks/check_estimates.py
+
+.PHONY: chaos
+ROUNDS ?= 10
+CHAOS ?= $(if $(SEED),--seed $(SEED)) --rounds $(ROUNDS)
+
+chaos: $(VENV)/.ready  ## The fault campaign, for as long as you like: make chaos SEED=7 ROUNDS=10
+	scripts/system-packages.sh postgresql
+	$(BIN)/python -m tests.chaos.campaign $(CHAOS)

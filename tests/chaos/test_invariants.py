@@ -1,0 +1,129 @@
+"""The campaign's own judgement: what it calls a violation, and what it expects of a case."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from drs_provider.plan import RecoveryPlan
+from drs_provider.simulator.scenario_file import load_scenario
+from tests.chaos.cases import REGION, Case, draw_case
+from tests.chaos.invariants import RunFacts, Wait, violations, waits
+from tests.chaos.oracle import expect
+from tests.chaos.truth import Job, RunTruth
+
+DB, WEB = "s-00000000w00000000", "s-00000000w01000000"
+
+
+def case(**first: Any) -> Case:
+    """Two waves of one server each, the second after the first."""
+    waves = [
+        {"name": "w00", "depends_on": [], "servers": [{"id": DB, "critical": True}], "retries": 1, **first},
+        {"name": "w01", "depends_on": ["w00"], "servers": [{"id": WEB, "critical": True}], "retries": 1},
+    ]
+    plan = {"name": "shop", "waves": waves, "drill": {"terminate": "always"}, "recovery": {"on_failure": "stop"}}
+    return Case(plan, [{"id": DB, "outcome": "launched"}, {"id": WEB, "outcome": "launched"}])
+
+
+def job(identity: str, wave: str, server: str, started: float, ended: float | None, status: str = "LAUNCHED") -> Job:
+    launched = {server: f"i-{identity}"} if status == "LAUNCHED" else {}
+    return Job(identity, wave, f"shop/run/{wave}", started, ended, {server: status}, launched)
+
+
+class World:
+    """As much of the truth as the checks ask for."""
+
+    def __init__(self, *jobs: Job, states: dict[str, str] | None = None) -> None:
+        self.jobs = list(jobs)
+        self.states = states or {}
+
+    def run(self, dag_id: str, run_id: str) -> RunTruth:
+        return RunTruth(self.jobs)
+
+    def scripts(self, document: str) -> list[Any]:
+        return []
+
+    def untagged_jobs(self, servers: Any) -> list[str]:
+        return []
+
+
+def found(world: World, state: str = "success", one: Case | None = None, **facts: Any) -> str:
+    tasks = {"terminate": {"state": "success"}}
+    run = RunFacts(one or case(), "run", state, facts.pop("tasks", tasks), None, **facts)
+    return "\n".join(violations(run, world))  # type: ignore[arg-type]
+
+
+GOOD = (job("1", "w00", DB, 10, 20), job("2", "w01", WEB, 21, 30))
+
+
+def test_a_good_run_lacks_nothing_but_its_report() -> None:
+    assert found(World(*GOOD)) == "shop/run: there is no report"
+
+
+def test_a_server_that_was_launched_twice() -> None:
+    again = job("3", "w01", WEB, 31, 40)
+    assert f"{WEB} was launched again after job 2" in found(World(*GOOD, again))
+
+
+def test_a_server_that_failed_may_be_launched_again_as_often_as_retries_allow() -> None:
+    failed = [job(str(number), "w00", DB, number, number + 0.5, "FAILED") for number in (1, 2)]
+    assert "was launched again" not in found(World(*failed[:1], *GOOD))
+    assert f"{DB} was launched 3 times with 1 retries" in found(World(*failed, *GOOD))
+
+
+@pytest.mark.parametrize("started", [15.0, 5.0])
+def test_a_wave_that_began_before_what_it_depends_on_was_done(started: float) -> None:
+    early = job("2", "w01", WEB, started, 30)
+    assert f"w01 began at {started:.3f}, before w00 was done" in found(World(GOOD[0], early))
+
+
+def test_a_success_in_which_a_wave_is_missing() -> None:
+    assert f"shows success, and w01 is not up: {WEB}" in found(World(GOOD[0]), exact=False)
+
+
+def test_a_run_that_ends_otherwise_than_implied() -> None:
+    assert "is failed, and has to be success" in found(World(*GOOD), "failed")
+    assert f"{WEB} of w01 was launched 0 times, not 1" in found(World(GOOD[0]), "failed")
+
+
+def test_an_instance_that_is_left_and_not_named() -> None:
+    left = World(*GOOD, states={"i-1": "running"})
+    assert "left: i-1, and terminate is success" in found(left)
+    failed = {"terminate": {"state": "failed"}}
+    assert "left and not named: i-1" in found(left, "failed", tasks=failed)
+
+
+def test_a_failure_is_expected_where_a_server_fails_for_good() -> None:
+    one = case()
+    one.servers[0]["outcome"] = ["failed", "failed_silently", "launched"]
+    came = expect(one)
+    assert (came.state, came.waves["w00"].launches, came.waves["w01"].launches) == ("failed", {DB: 2}, {})
+    one.servers[0]["outcome"] = ["failed", "launched"]
+    assert expect(one).state == "success"
+    one.plan["waves"][0]["servers"][0]["critical"] = False
+    assert expect(one).waves["w00"].launches == {DB: 1}
+
+
+def test_a_wait_is_excused_by_the_windows_of_faults_only() -> None:
+    tasks = {
+        "preflight": {"state": "success", "start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:00:10Z"},
+        "w00.launch": {"state": "success", "start_date": "2026-01-01T00:00:40Z", "end_date": "2026-01-01T00:01:00Z"},
+        "w01.launch": {"state": "success", "start_date": "2026-01-01T00:01:01Z", "end_date": "2026-01-01T00:02:00Z"},
+    }
+    start = 1767225610.0
+    run = RunFacts(case(), "run", "success", tasks, None, windows=[(start - 5, start + 8), (start + 4, start + 12)])
+    assert waits(run) == [Wait("shop/run", "w00", 30.0, 12.0), Wait("shop/run", "w01", 1.0, 0.0)]
+    assert waits(run)[0].ours == 18.0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_drawn_case_is_a_valid_plan_in_a_valid_world(seed: int) -> None:
+    one = draw_case(random.Random(seed), f"case-{seed}", seed)
+    plan = RecoveryPlan.model_validate(one.plan)
+    scenario = load_scenario({"region": REGION, "servers": one.servers, "documents": one.documents})
+    assert 1 <= len(plan.waves) <= 15
+    assert len(scenario.servers) <= 40
+    assert draw_case(random.Random(seed), f"case-{seed}", seed) == one
+    assert set(expect(one).waves) == {wave.name for wave in plan.waves}
