@@ -1,4 +1,4 @@
-"""The short form of the campaign: a round of a fixed seed on a real Airflow with PostgreSQL. The long: ``make chaos``."""
+"""The short form of the campaign: a round of a fixed seed on a real Airflow with PostgreSQL."""
 
 from __future__ import annotations
 
