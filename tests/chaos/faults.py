@@ -289,8 +289,9 @@ def _plan_file(change: Callable[[Site, Case], None], *, restored: bool) -> Any:
         case = fault.started.case
         lasting = rng.choice((2.0, 12.0, 45.0))
         fault.exact = restored
-        # A run of a plan that is gone stands still until the file is back and has been parsed.
-        fault.allowance = 60.0
+        # A run of a plan that is gone stands still until the file is back and has been parsed, and tasks that missed
+        # it have looked again.
+        fault.allowance = 75.0
 
         def begin(site: Site) -> None:
             change(site, case)

@@ -43,6 +43,30 @@ RECOMMENDED_SETTINGS = (
         "Tasks of a dead scheduler are taken over after half a minute instead of five.",
     ),
     Setting(
+        "workers",
+        "execution_api_retries",
+        "12",
+        "Tasks wait up to a minute for the API server, which takes that long to start again, instead of ten seconds.",
+    ),
+    Setting(
+        "workers",
+        "execution_api_retry_wait_max",
+        "10",
+        "While it is away they ask again every ten seconds at least: a wave does not sleep on when it is back.",
+    ),
+    Setting(
+        "workers",
+        "missing_dag_retries",
+        "40",
+        "A plan file that is gone or broken for ten minutes, by a deployment or a typing error, fails no task of its run.",
+    ),
+    Setting(
+        "workers",
+        "missing_dag_retry_delay",
+        "15",
+        "The tasks look for it every fifteen seconds instead of every minute.",
+    ),
+    Setting(
         "scheduler",
         "max_tis_per_query",
         "0",
