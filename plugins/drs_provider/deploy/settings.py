@@ -58,7 +58,7 @@ RECOMMENDED_SETTINGS = (
         "workers",
         "missing_dag_retries",
         "40",
-        "A plan file that is gone or broken for ten minutes, by a deployment or a typing error, fails no task of its run.",
+        "A plan file that is gone or broken for ten minutes, while it is deployed or mended, fails no task of its run.",
     ),
     Setting(
         "workers",
