@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +71,9 @@ waves:
   - {name: second, depends_on: [first], launch_timeout: 30m, servers: [{tags: {Tier: second}}]}
 """
 
+# The last one's job takes long enough to be waited for by a worker that is killed meanwhile.
+KILLED = [*servers("killed", 3), *servers("waited", 1, durations={"conversion": 2400})]
+
 SCENARIO: dict[str, Any] = {
     "region": REGION,
     "account": "123456789012",
@@ -77,6 +81,7 @@ SCENARIO: dict[str, Any] = {
         *(server for tier in ("one", "two", "three", "db", "app", "web") for server in servers(tier, 2)),
         *servers("bad", 1, outcome="failed"),
         *(server for tier in ("badapp", "badweb", "mail", "only", "first", "second") for server in servers(tier, 1)),
+        *KILLED,
     ],
 }
 
@@ -91,6 +96,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "broken": BROKEN,
         "edited": EDITED,
     }
-    built = Stack(tmp_path_factory.mktemp("stack"), SCENARIO, plans)
+    built = Stack(tmp_path_factory.mktemp("stack"), SCENARIO, plans, dags=Path(__file__).parent / "dags")
     with built.running():
         yield built

@@ -5,6 +5,7 @@ Order, duplicates and latency are judged from the simulator's log, never from wh
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,6 +69,7 @@ class Stack:
     :param plans: plan files by name.
     :param speed: how many times faster than real time AWS is.
     :param settings: further environment variables for Airflow.
+    :param dags: a folder of further DAG files.
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class Stack:
     plans: Mapping[str, str] = field(default_factory=dict)
     speed: float = 60
     settings: Mapping[str, str] = field(default_factory=dict)
+    dags: Path | None = None
 
     def __post_init__(self) -> None:
         self.plans_folder = self.folder / "plans"
@@ -88,6 +91,8 @@ class Stack:
             {**simulator_credentials(self.simulator.endpoint_url, REGION), **self.settings},
         )
         self.api = self.airflow.api
+        if self.dags is not None:
+            shutil.copytree(self.dags, self.airflow.dags_folder)
 
     @contextmanager
     def running(self) -> Iterator[Stack]:

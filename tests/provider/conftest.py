@@ -1,7 +1,8 @@
-"""What tests of the provider share: the context that Airflow gives a task, and a region to recover into."""
+"""What tests of the provider share: a stand-in for Airflow that runs tasks through their deferrals, in a hurry."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -17,6 +18,22 @@ import pytest
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-provider-tests-"))
 
 
+@pytest.fixture(autouse=True)
+def hurry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let triggers look often and fire at once; a test of their pace is marked ``own_pace``."""
+    from drs_provider.triggers import drs, polling, waiting
+
+    if request.node.get_closest_marker("own_pace"):
+        return
+    monkeypatch.setattr(waiting, "YOUNGEST_EVENT_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "GATHER_SECONDS", 0.05)
+    monkeypatch.setattr(polling, "MIN_GAP_SECONDS", 0.1)
+    monkeypatch.setattr(polling, "FIRST_BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(drs, "FASTEST_SECONDS", 0.1)
+    monkeypatch.setattr(drs, "FAST_SECONDS", 0.2)
+    monkeypatch.setattr(drs, "SLOWEST_SECONDS", 1.0)
+
+
 class TaskInstanceDouble:
     """As much of a RuntimeTaskInstance as operators use."""
 
@@ -29,10 +46,15 @@ class TaskInstanceDouble:
         self.try_number = try_number
         self.max_tries = max_tries
         self.xcoms: dict[str, Any] = {}
+        self.first_reschedule: datetime | None = None
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep what is pushed; it has to be JSON, as in Airflow."""
         self.xcoms[key] = json.loads(json.dumps(value))
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        """Return when the try was first put off."""
+        return self.first_reschedule
 
 
 @pytest.fixture
@@ -45,6 +67,74 @@ def task_context() -> Callable[..., dict[str, Any]]:
         return {"ti": TaskInstanceDouble(task, run_id, try_number, tries), "dag_run": run, "task": task}
 
     return make
+
+
+class Outcome:
+    """What became of a task: its return value and the triggers that it was deferred to."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.triggers: list[Any] = []
+
+
+async def first_event(trigger: Any) -> Any:
+    """Return the one event of a trigger."""
+    (event,) = [event async for event in trigger.run()]
+    return event
+
+
+@pytest.fixture
+def run_task(remake: Callable[[Any], Any]) -> Callable[..., Outcome]:
+    """Run a task as Airflow does, each trigger made anew from its serialised state.
+
+    Exceptions of the task come through; ``while_deferred`` is called with each trigger before it runs.
+    """
+    from airflow.providers.common.compat.sdk import TaskDeferred
+    from airflow.triggers.base import TaskSuccessEvent
+
+    def run(
+        operator: Any, context: dict[str, Any], *, while_deferred: Callable[[Any], None] = lambda trigger: None
+    ) -> Outcome:
+        outcome = Outcome()
+
+        def call() -> Any:
+            return operator.execute(context)
+
+        while True:
+            try:
+                outcome.value = call()
+                return outcome
+            except TaskDeferred as deferred:
+                trigger = remake(deferred.trigger)
+                outcome.triggers.append(trigger)
+                while_deferred(trigger)
+                event = asyncio.run(asyncio.wait_for(first_event(trigger), 120))
+                if isinstance(event, TaskSuccessEvent):
+                    outcome.value = (event.xcoms or {})["return_value"]
+                    return outcome
+                method, arguments = deferred.method_name, {**(deferred.kwargs or {}), "event": event.payload}
+                call = lambda: operator.resume_execution(method, arguments, context)  # noqa: E731, B023
+
+    return run
+
+
+@pytest.fixture
+def run_dag(run_task: Any, task_context: Any) -> Callable[..., dict[str, Any]]:
+    """Run the tasks of a DAG in order, with their templates rendered, against the simulator; return their values."""
+
+    def run(dag: Any, **params: Any) -> dict[str, Any]:
+        results: dict[str, Any] = {}
+        for task in dag.topological_sort():
+            task.aws_conn_id = None
+            context = task_context(task)
+            ti = context["ti"]
+            ti.xcom_pull = lambda task_ids, **_: results[task_ids]
+            context["params"] = params
+            task.render_template_fields(context)
+            results[task.task_id] = run_task(task, context).value
+        return results
+
+    return run
 
 
 @pytest.fixture

@@ -210,6 +210,20 @@ async def test_a_call_goes_on_through_transient_errors_and_ends_at_definite_ones
         await service.poller().call(ask, time.time() + 10)
 
 
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_cancellation_that_comes_together_with_the_event_is_not_lost(steps: int) -> None:
+    event = asyncio.Event()
+    waiting = asyncio.ensure_future(polling._happens(event, 30))
+    await asyncio.sleep(0.01)
+    event.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    if not waiting.done():
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
 def test_a_new_event_loop_has_pollers_of_its_own() -> None:
     service = Service()
 

@@ -91,7 +91,11 @@ class BlockingCalls(Calls):
 
     async def together(self, *questions: Coroutine[Any, Any, Any]) -> list[Any]:
         """Ask one question after the other."""
-        return [await question for question in questions]
+        try:
+            return [await question for question in questions]
+        finally:
+            for question in questions:
+                question.close()
 
 
 def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -21,13 +21,15 @@ from drs_provider.hooks.ssm_status import Automation, Progress
 from drs_provider.links.ssm import SsmAutomationLink
 from drs_provider.operators.ssm_targets import seconds_of
 from drs_provider.operators.task_identity import TaskIdentity
+from drs_provider.operators.triggerer_absence import OutlivesTriggerer
 from drs_provider.triggers.automation import SsmAutomationTrigger, wait_for_automation
-from drs_provider.triggers.posts import WaitFailed, WorkerPost, deferral_timeout
+from drs_provider.triggers.posts import WaitFailed, WorkerPost
+from drs_provider.triggers.waiting import deferral_timeout
 
 __all__ = ["SsmAutomationOperator"]
 
 
-class SsmAutomationOperator(AwsBaseOperator[SsmHook]):
+class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
     """Start an SSM automation and wait until it has succeeded (StartAutomationExecution).
 
     Its client token is made of the task's identity, so it is started once, whatever is killed and whenever: a retry
@@ -107,6 +109,8 @@ class SsmAutomationOperator(AwsBaseOperator[SsmHook]):
                 automation_execution_id=automation.execution_id,
                 console_url=console_url,
                 stop_on_kill=self.stop_on_kill,
+                # Asset events come from workers only.
+                end_task=not self.outlets,
                 deadline=deadline,
                 poll_interval=self.poll_interval,
                 aws_conn_id=self.aws_conn_id,
@@ -136,8 +140,10 @@ class SsmAutomationOperator(AwsBaseOperator[SsmHook]):
                 self._stop(automation.execution_id)
             raise AirflowException(str(failure)) from None
 
-    def execute_complete(self, context: Any, event: dict[str, Any] | None, automation_execution_id: str) -> None:
-        """Raise what the trigger found; a success never comes here."""
+    def execute_complete(self, context: Any, event: dict[str, Any] | None, automation_execution_id: str) -> Any:
+        """Take the trigger's event: return its value, or raise what it says."""
+        if event and event.get("status") == "success":
+            return event["value"]
         if event and event.get("timed_out"):
             self._stop(automation_execution_id)
         raise AirflowException((event or {}).get("message") or "The trigger ended without a result")

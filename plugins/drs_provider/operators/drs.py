@@ -18,12 +18,13 @@ from drs_provider.hooks.launch import LaunchedJob, LaunchPatience, Relaunch, Ser
 from drs_provider.hooks.launch_key import RUN_TAG, LaunchKey, run_tag_value
 from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.links.drs import DrsJobLink, DrsRecoveryInstancesLink
+from drs_provider.operators.triggerer_absence import OutlivesTriggerer
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger
+from drs_provider.triggers.waiting import deferral_timeout
 
 __all__ = ["DrsStartRecoveryOperator", "DrsTerminateRecoveryInstancesOperator", "run_began"]
 
 RELAUNCH = ("none", "failed", "all")
-SPARE_TIMEOUT = timedelta(minutes=15)
 
 
 def run_began(context: Mapping[str, Any]) -> datetime:
@@ -164,7 +165,7 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
         return [str(server["sourceServerID"]) for server in selected]
 
 
-class DrsTerminateRecoveryInstancesOperator(AwsBaseOperator[DrsHook]):
+class DrsTerminateRecoveryInstancesOperator(OutlivesTriggerer, AwsBaseOperator[DrsHook]):
     """
     End recovery instances, and wait until EC2 says that they are terminated.
 
@@ -231,21 +232,18 @@ class DrsTerminateRecoveryInstancesOperator(AwsBaseOperator[DrsHook]):
         if not self.deferrable:
             wait_until_gone(self.hook, ids, deadline, self.poke_interval, self.log)
             return value
-        self.defer(
-            trigger=DrsInstancesGoneTrigger(
-                instance_ids=ids,
-                value=value,
-                deadline=deadline,
-                end_task=not self.outlets,
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
-            ),
-            method_name="execute_complete",
-            timeout=self.timeout + SPARE_TIMEOUT,
+        trigger = DrsInstancesGoneTrigger(
+            instance_ids=ids,
+            value=value,
+            deadline=deadline,
+            # Asset events come from workers only.
+            end_task=not self.outlets,
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            botocore_config=self.botocore_config,
         )
-        return None
+        return self.defer(trigger=trigger, method_name="execute_complete", timeout=deferral_timeout(trigger))
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
         """Take the trigger's event: return its value, or raise what it says."""

@@ -14,11 +14,12 @@ from drs_provider.hooks.ssm import SsmHook
 from drs_provider.links.ssm import SsmCommandLink
 from drs_provider.operators.ssm_script import Document, ScriptTask
 from drs_provider.operators.ssm_targets import Instances
+from drs_provider.operators.triggerer_absence import OutlivesTriggerer
 
 __all__ = ["SsmScriptOperator"]
 
 
-class SsmScriptOperator(ScriptTask, AwsBaseOperator[SsmHook]):
+class SsmScriptOperator(OutlivesTriggerer, ScriptTask, AwsBaseOperator[SsmHook]):
     """Run an SSM command document on instances, and wait until it has ended on all of them (SendCommand).
 
     The script is sent to each instance once, whatever is killed and whenever: a retry after a crash goes on with the

@@ -20,7 +20,7 @@ from drs_provider.links.ssm import SsmCommandLink
 from drs_provider.operators.ssm_adoption import Adoption, adopt
 from drs_provider.operators.ssm_targets import Instances, instance_ids_of, seconds_of
 from drs_provider.operators.task_identity import TaskIdentity
-from drs_provider.triggers.posts import WaitFailed, WorkerPost, deferral_timeout
+from drs_provider.triggers.posts import WaitFailed, WorkerPost
 from drs_provider.triggers.ssm import (
     SsmAgentTrigger,
     SsmCommandTrigger,
@@ -28,6 +28,7 @@ from drs_provider.triggers.ssm import (
     wait_for_agents,
     wait_for_commands,
 )
+from drs_provider.triggers.waiting import deferral_timeout
 
 __all__ = ["Document", "ScriptTask"]
 
@@ -48,6 +49,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
 
     log: Any
     defer: Any
+    outlets: Any
 
     instances: Instances | None
     target_tags: Mapping[str, str | Sequence[str]] | None = None
@@ -91,18 +93,18 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         self, context: Any, event: dict[str, Any] | None, wanted: list[str], attempt: int
     ) -> dict[str, Any]:
         """Go on after the agents came online: look again, send, wait."""
-        self._raise_failure(event)
+        self._value_of(event)
         commands, results = self._look_for_commands(context, wanted)
         decision = adopt(commands, results, wanted, max_errors=str(self.max_errors), same_attempt=attempt)
         self.log.info("%s", decision.reason)
         commands += self._send(context, decision)
         return self._wait(context, wanted, commands)
 
-    def execute_complete(self, context: Any, event: dict[str, Any] | None, command_ids: list[str]) -> None:
-        """Raise what the trigger found; a success never comes here."""
+    def execute_complete(self, context: Any, event: dict[str, Any] | None, command_ids: list[str]) -> Any:
+        """Take the trigger's event: return its value, or raise what it says."""
         if event and event.get("timed_out"):
             self._cancel(command_ids)
-        self._raise_failure(event)
+        return self._value_of(event)
 
     def on_kill(self) -> None:
         """Cancel the command, unless told otherwise."""
@@ -145,7 +147,8 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         if self.deferrable:
             trigger = SsmAgentTrigger(
                 instance_ids=decision.to_send,
-                resume=True,
+                # The script is still to be sent then.
+                end_task=False,
                 deadline=deadline,
                 poll_interval=self.poll_interval,
                 **self._connection,
@@ -238,6 +241,8 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
                 name=self.script_name,
                 max_errors=str(self.max_errors),
                 cancel_on_kill=self.cancel_on_kill,
+                # Asset events come from workers only.
+                end_task=not self.outlets,
                 deadline=deadline,
                 poll_interval=self.poll_interval,
                 **self._connection,
@@ -272,6 +277,8 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         return len(found) == len(command_ids) and all(command.progress.ended for command in found)
 
     def _cancel(self, command_ids: Sequence[str]) -> None:
+        if not command_ids:
+            return
         if not self.cancel_on_kill:
             self.log.warning("Leaving commands %s alone", ", ".join(command_ids))
             return
@@ -281,9 +288,10 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         except Exception as error:  # the task fails already, for a better reason than this
             self.log.warning("Commands %s could not be cancelled: %s", ", ".join(command_ids), error)
 
-    def _raise_failure(self, event: dict[str, Any] | None) -> None:
+    def _value_of(self, event: dict[str, Any] | None) -> Any:
         if not event or event.get("status") != "success":
             raise AirflowException((event or {}).get("message") or "The trigger ended without a result")
+        return event["value"]
 
     @property
     def _post(self) -> WorkerPost:

@@ -14,7 +14,7 @@ from drs_provider.operators.ssm_script import Document, ScriptTask
 from drs_provider.sensors.ssm import SsmAgentOnlineSensor
 from drs_provider.sensors.waits import InstanceSensor
 from drs_provider.triggers.health import Ec2InstanceStatusTrigger, HttpHealthTrigger, TcpPortTrigger
-from drs_provider.triggers.posts import WaitTrigger
+from drs_provider.triggers.waiting import WaitTrigger
 
 __all__ = ["Ec2InstanceStatusSensor", "HttpHealthSensor", "SsmAgentOnlineSensor", "TcpPortSensor"]
 
@@ -83,13 +83,17 @@ class _ProbeSensor(ScriptTask, InstanceSensor):
         return self.run_script(context) if self.via == "ssm" else super().execute(context)
 
     def execute_complete(
-        self, context: Any, event: dict[str, Any] | None, command_ids: list[str] | None = None
-    ) -> None:
-        """Raise what the trigger found; a success never comes here."""
+        self, context: Any, event: dict[str, Any] | None = None, command_ids: list[str] | None = None
+    ) -> Any:
+        """Take the trigger's event: return its value, or raise what it says."""
         try:
-            ScriptTask.execute_complete(self, context, event, command_ids or [])
+            return ScriptTask.execute_complete(self, context, event, command_ids or [])
         except AirflowException as failure:
-            self._fail(str(failure))
+            self.fail({"message": str(failure)})
+
+    def go_on(self, context: Any) -> Any:
+        """Look once more and judge what there is, or go on with the script that an earlier try sent."""
+        return self.execute(context) if self.via == "ssm" else super().go_on(context)
 
     def on_kill(self) -> None:
         """End the wait, and cancel the script on the instances."""

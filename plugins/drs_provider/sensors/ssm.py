@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from drs_provider.hooks.ssm import SsmHook
 from drs_provider.links.ssm import SsmAutomationLink
 from drs_provider.sensors.waits import InstanceSensor, WaitSensor
 from drs_provider.triggers.automation import SsmAutomationTrigger
@@ -15,7 +16,7 @@ from drs_provider.triggers.ssm import SsmAgentTrigger
 __all__ = ["SsmAgentOnlineSensor", "SsmAutomationSensor"]
 
 
-class SsmAutomationSensor(WaitSensor):
+class SsmAutomationSensor(WaitSensor[SsmHook]):
     """Wait until an SSM automation has succeeded (DescribeAutomationExecutions, GetAutomationExecution).
 
     It looks on: neither a kill of the task nor its deadline stops the automation.
@@ -27,6 +28,7 @@ class SsmAutomationSensor(WaitSensor):
     :raises AirflowException: when the automation ends otherwise, with its message and that of the steps that failed.
     """
 
+    aws_hook_class = SsmHook
     template_fields: Sequence[str] = aws_template_fields("automation_execution_id")
     operator_extra_links = (SsmAutomationLink(),)
 

@@ -10,7 +10,8 @@ from drs_provider.hooks.calls import Calls, chunks
 from drs_provider.hooks.ssm import read_automation
 from drs_provider.hooks.ssm_status import AUTOMATION_STATUS, Automation, Progress
 from drs_provider.triggers.polling import DeadlinePassed
-from drs_provider.triggers.posts import Post, WaitFailed, WaitTrigger
+from drs_provider.triggers.posts import Post, WaitFailed
+from drs_provider.triggers.waiting import WaitTrigger
 
 __all__ = ["SsmAutomationTrigger", "wait_for_automation"]
 
@@ -18,9 +19,8 @@ __all__ = ["SsmAutomationTrigger", "wait_for_automation"]
 _FILTERED = 10
 
 
-async def fetch_automations(client: Any, execution_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+async def fetch_automations(calls: Calls, execution_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return status and current step of automations, by id: the fetch of the poller for automations."""
-    calls = Calls(client)
     seen: dict[str, tuple[str, str]] = {}
     for some in chunks(execution_ids, _FILTERED):
         found = await calls.read_all(
@@ -57,7 +57,7 @@ async def wait_for_automation(
 
     try:
         async with post.watch(
-            "ssm-automation", fetch_automations, [execution_id], seconds, service="ssm", batch=50
+            "ssm-automation", fetch_automations, [execution_id], lambda _: seconds, service="ssm", batch=50
         ) as watch:
             while True:
                 now = (await watch.next(deadline)).get(execution_id)
@@ -118,7 +118,7 @@ class SsmAutomationTrigger(WaitTrigger):
         )
         return automation.as_xcom()
 
-    async def stop_work(self) -> None:
+    async def ended_by_a_person(self) -> None:
         """Cancel the automation (StopAutomationExecution), unless told otherwise."""
         if not self.stop_on_kill:
             self.log.info("Leaving automation %s alone", self.automation_execution_id)

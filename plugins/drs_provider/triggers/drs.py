@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.triggers.base import TriggerEvent
+from typing import Any
 
 from drs_provider.hooks.calls import Calls
-from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import DrsReads, is_complete
 from drs_provider.hooks.instance_end import instance_states, not_gone
 from drs_provider.hooks.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
@@ -20,7 +15,8 @@ from drs_provider.hooks.outcome import collect_outcomes, log_or_nothing
 from drs_provider.hooks.replication import not_ready, replication_of
 from drs_provider.readiness.timestamps import parse_timestamp
 from drs_provider.triggers.polling import DeadlinePassed
-from drs_provider.triggers.waiting import SharedPollTrigger, error_event, success_event
+from drs_provider.triggers.posts import Post, WaitFailed
+from drs_provider.triggers.waiting import WaitTrigger
 
 __all__ = ["DrsInstancesGoneTrigger", "DrsJobTrigger", "DrsReplicationTrigger", "JobFetch", "JobSnapshot"]
 
@@ -34,6 +30,9 @@ LOGS_A_TICK = 5
 """How many job logs are read in one tick at most: hundreds of jobs mean rarer progress, not more calls."""
 COLLECT_SECONDS = 600.0
 """How long the look-ups after the end of the jobs may take."""
+JOB_BATCH = 1000
+SERVER_BATCH = 200
+INSTANCE_BATCH = 200
 
 
 @dataclass
@@ -64,9 +63,9 @@ class JobFetch:
         self._logs: dict[str, _JobLog] = {}
         self._logs_from = 0.0
 
-    async def __call__(self, client: Any, ids: Sequence[str]) -> dict[str, JobSnapshot]:
+    async def __call__(self, calls: Calls, ids: Sequence[str]) -> dict[str, JobSnapshot]:
         """Return the snapshots of the jobs that exist."""
-        reads = DrsReads(Calls(client, patience=0.0))
+        reads = DrsReads(calls)
         jobs = {str(job["jobID"]): job for job in await reads.jobs(ids)}
         now = time.monotonic()
         for job_id in jobs:
@@ -74,7 +73,7 @@ class JobFetch:
         self._logs = {key: entry for key, entry in self._logs.items() if now - entry.asked_at < 600}
         if now >= self._logs_from:
             try:
-                await asyncio.gather(*(self._read(reads, jobs[job_id]) for job_id in self._due(jobs, now)))
+                await calls.together(*(self._read(reads, jobs[job_id]) for job_id in self._due(jobs, now)))
             except Exception:
                 self._logs_from = now + 30.0
         return {job_id: JobSnapshot(job, self._logs[job_id].items) for job_id, job in jobs.items()}
@@ -127,7 +126,18 @@ def job_poll_seconds(snapshots: Mapping[str, JobSnapshot]) -> float:
     return min(wanted)
 
 
-class DrsJobTrigger(SharedPollTrigger):
+async def fetch_source_servers(calls: Calls, ids: Sequence[str]) -> dict[str, Item]:
+    """Return source servers by id: the fetch of the poller for replication."""
+    servers = await DrsReads(calls).source_servers(ids)
+    return {str(server["sourceServerID"]): server for server in servers}
+
+
+async def fetch_instance_states(calls: Calls, ids: Sequence[str]) -> dict[str, str]:
+    """Return the states of EC2 instances by id: the fetch of the poller for their end."""
+    return await instance_states(calls, ids)
+
+
+class DrsJobTrigger(WaitTrigger):
     """
     Waits until DRS jobs have ended and judges their servers.
 
@@ -138,12 +148,12 @@ class DrsJobTrigger(SharedPollTrigger):
     :param optional: Servers that may fail.
     :param min_launched: How many must launch at least.
     :param timeout: Seconds from the creation of the newest job.
+    :param deadline: When to give up a job that DRS does not show, in epoch seconds; by default ``timeout`` from now.
+    :param look_every: Seconds between two looks; None looks rarely while snapshot and conversion run, and often near
+        the expected end.
     """
 
-    kind: ClassVar[str] = "drs-job"
-    hook_class: ClassVar[type[AwsBaseHook]] = DrsHook
-    fields: ClassVar[tuple[str, ...]] = ("job_ids", "required", "optional", "min_launched", "timeout")
-    batch: ClassVar[int] = 1000
+    fields = ("job_ids", "required", "optional", "min_launched", "timeout", "look_every")
 
     def __init__(
         self,
@@ -153,28 +163,28 @@ class DrsJobTrigger(SharedPollTrigger):
         required: Sequence[str] | None = None,
         optional: Sequence[str] | None = None,
         min_launched: int | None = None,
+        deadline: float | None = None,
+        look_every: float | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(deadline=time.time() + timeout if deadline is None else deadline, **kwargs)
+        self.look_every = look_every
         self.job_ids = list(job_ids)
         self.timeout = timeout
         self.required = required
         self.optional = optional
         self.min_launched = min_launched
 
-    @classmethod
-    def make_fetch(cls) -> JobFetch:
-        """Return the fetch of jobs with their logs."""
-        return JobFetch()
-
-    async def wait(self) -> TriggerEvent:
+    async def wait(self, post: Post) -> dict[str, Any]:
         """Wait for the jobs' end or the deadline, then collect and judge."""
-        wait = JobWait(self.job_ids, self.required, self.optional, self.min_launched, self.timeout, self.deferred_at)
-        poller = self.poller()
+        first_look = self.deadline - self.timeout
+        wait = JobWait(self.job_ids, self.required, self.optional, self.min_launched, self.timeout, first_look)
         tail = JobLogTail(self.log)
         trouble = ""
         jobs: list[Item] = []
-        async with poller.watch(self.job_ids, job_poll_seconds) as watch:
+        async with post.watch(
+            "drs-job", JobFetch(), self.job_ids, self._interval, service="drs", batch=JOB_BATCH
+        ) as watch:
             while not wait.ended(jobs):
                 try:
                     seen = await watch.next(wait.deadline(jobs))
@@ -186,19 +196,20 @@ class DrsJobTrigger(SharedPollTrigger):
                 for job_id, snapshot in seen.items():
                     tail.show(job_id, snapshot.log)
                 unseen = wait.unseen(jobs)
-                if unseen and time.time() > self.deferred_at + UNSEEN_SECONDS:
+                if unseen and time.time() > first_look + UNSEEN_SECONDS:
                     trouble = f"DRS has no job {', '.join(unseen)}: it may have been deleted"
                     break
-            servers, logs = await poller.call(
-                lambda client: self._outcomes_and_logs(DrsReads(Calls(client, patience=0.0)), jobs),
-                time.time() + COLLECT_SECONDS,
-            )
+        servers, logs = await post.ask(
+            lambda calls: self._outcomes_and_logs(DrsReads(calls), jobs), time.time() + COLLECT_SECONDS, service="drs"
+        )
         for job_id, items in logs.items():
             tail.show(job_id, items)
         try:
-            return success_event(wait.result(servers, trouble), end_task=self.end_task)
+            return wait.result(servers, trouble)
         except LaunchFailed as failure:
-            return error_event(str(failure), servers=failure.servers, failed=failure.failed)
+            raise WaitFailed(
+                str(failure), timed_out=bool(trouble), servers=failure.servers, failed=failure.failed
+            ) from None
 
     async def _outcomes_and_logs(self, reads: DrsReads, jobs: Sequence[Item]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Ask for what is told at the end, all at once."""
@@ -209,110 +220,89 @@ class DrsJobTrigger(SharedPollTrigger):
         )
         return servers, dict(zip(ids, logs, strict=True))
 
-    async def on_kill(self) -> None:
+    def _interval(self, snapshots: Mapping[str, JobSnapshot]) -> float:
+        return job_poll_seconds(snapshots) if self.look_every is None else self.look_every
+
+    async def ended_by_a_person(self) -> None:
         """Say that the jobs go on; DRS has no call that ends one, and a real recovery must not be undone by a click."""
         self.log.warning("The wait was ended by a person; jobs go on in DRS: %s", ", ".join(self.job_ids))
 
 
-class DrsReplicationTrigger(SharedPollTrigger):
+class DrsReplicationTrigger(WaitTrigger):
     """
     Waits until source servers replicate as wanted.
 
     :param source_server_ids: The servers.
     :param states: Acceptable values of ``dataReplicationState``.
     :param max_lag: The longest acceptable lag in seconds; None accepts any.
-    :param deadline: When to give up, in epoch seconds.
-    :param poke_interval: Seconds between two looks.
     """
 
-    kind: ClassVar[str] = "drs-source-server"
-    hook_class: ClassVar[type[AwsBaseHook]] = DrsHook
-    fields: ClassVar[tuple[str, ...]] = ("source_server_ids", "states", "max_lag", "deadline", "poke_interval")
+    fields = ("source_server_ids", "states", "max_lag")
 
     def __init__(
-        self,
-        *,
-        source_server_ids: Sequence[str],
-        states: Sequence[str],
-        max_lag: float | None,
-        deadline: float,
-        poke_interval: float = 30.0,
-        **kwargs: Any,
+        self, *, source_server_ids: Sequence[str], states: Sequence[str], max_lag: float | None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.source_server_ids = list(source_server_ids)
         self.states = list(states)
         self.max_lag = max_lag
-        self.deadline = deadline
-        self.poke_interval = poke_interval
 
-    @classmethod
-    def make_fetch(cls) -> Any:
-        """Return the fetch of source servers."""
-
-        async def fetch(client: Any, ids: Sequence[str]) -> dict[str, Item]:
-            servers = await DrsReads(Calls(client, patience=0.0)).source_servers(ids)
-            return {str(server["sourceServerID"]): server for server in servers}
-
-        return fetch
-
-    async def wait(self) -> TriggerEvent:
+    async def wait(self, post: Post) -> dict[str, dict[str, Any]]:
         """Wait until every server is ready or the deadline passes."""
         problems = ["not looked at yet"]
-        async with self.poller().watch(self.source_server_ids, lambda _: self.poke_interval) as watch:
+        async with post.watch(
+            "drs-source-server",
+            fetch_source_servers,
+            self.source_server_ids,
+            lambda _: self.poll_interval,
+            service="drs",
+            batch=SERVER_BATCH,
+        ) as watch:
             while True:
                 try:
                     seen = await watch.next(self.deadline)
                 except DeadlinePassed as error:
-                    return error_event(
-                        "; ".join(filter(None, ["Replication is not ready in time", *problems, str(error)]))
-                    )
+                    message = "; ".join(filter(None, ["Replication is not ready in time", *problems, str(error)]))
+                    raise WaitFailed(message, timed_out=True) from None
                 problems = not_ready(self.source_server_ids, seen, self.states, self.max_lag)
                 if not problems:
-                    return success_event(replication_of(seen), end_task=self.end_task)
+                    return replication_of(seen)
                 self.log.info("Waiting for replication: %s", "; ".join(problems))
 
 
-class DrsInstancesGoneTrigger(SharedPollTrigger):
+class DrsInstancesGoneTrigger(WaitTrigger):
     """
     Waits until EC2 says that instances are terminated.
 
     :param instance_ids: The EC2 instances.
     :param value: The task's return value.
-    :param deadline: When to give up, in epoch seconds.
     """
 
-    kind: ClassVar[str] = "ec2-instance-state"
-    hook_class: ClassVar[type[AwsBaseHook]] = AwsBaseHook
-    hook_arguments: ClassVar[Mapping[str, Any]] = {"client_type": "ec2"}
-    fields: ClassVar[tuple[str, ...]] = ("instance_ids", "value", "deadline")
+    fields = ("instance_ids", "value")
 
-    def __init__(self, *, instance_ids: Sequence[str], value: Any, deadline: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, instance_ids: Sequence[str], value: Any, poll_interval: float = 5.0, **kwargs: Any) -> None:
+        super().__init__(poll_interval=poll_interval, **kwargs)
         self.instance_ids = list(instance_ids)
         self.value = value
-        self.deadline = deadline
 
-    @classmethod
-    def make_fetch(cls) -> Any:
-        """Return the fetch of instance states."""
-
-        async def fetch(client: Any, ids: Sequence[str]) -> dict[str, str]:
-            return await instance_states(Calls(client, patience=0.0), ids)
-
-        return fetch
-
-    async def wait(self) -> TriggerEvent:
+    async def wait(self, post: Post) -> Any:
         """Wait until no instance is left or the deadline passes."""
         left = list(self.instance_ids)
-        async with self.poller().watch(self.instance_ids, lambda _: 5.0) as watch:
+        async with post.watch(
+            "ec2-instance-state",
+            fetch_instance_states,
+            self.instance_ids,
+            lambda _: self.poll_interval,
+            service="ec2",
+            batch=INSTANCE_BATCH,
+        ) as watch:
             while left:
                 try:
                     states = await watch.next(self.deadline)
                 except DeadlinePassed as error:
                     trouble = f" ({error})" if str(error) else ""
-                    return error_event(f"Not terminated in time: {', '.join(left)}{trouble}")
+                    raise WaitFailed(f"Not terminated in time: {', '.join(left)}{trouble}", timed_out=True) from None
                 left = not_gone(self.instance_ids, states)
                 if left:
-                    self.log.info("Waiting until %s", ", ".join(left))
-        return success_event(self.value, end_task=self.end_task)
+                    self.log.info("Waiting until terminated: %s", ", ".join(left))
+        return self.value

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from drs_provider.hooks.calls import Calls, chunks
 from drs_provider.triggers.polling import DeadlinePassed
-from drs_provider.triggers.posts import Post, WaitFailed, WaitTrigger
+from drs_provider.triggers.posts import Post, WaitFailed
+from drs_provider.triggers.waiting import WaitTrigger
 
 __all__ = ["Ec2InstanceStatusTrigger", "HttpHealthTrigger", "ProbeTrigger", "TcpPortTrigger"]
 
@@ -22,11 +23,11 @@ _ADDRESS_BATCH = 200
 _DESCRIBED = 20
 
 
-async def fetch_statuses(client: Any, instance_ids: Sequence[str]) -> dict[str, str]:
+async def fetch_statuses(calls: Calls, instance_ids: Sequence[str]) -> dict[str, str]:
     """Return ``ok``, or what is not yet well, by instance id: the fetch of the poller for EC2 status checks."""
     found: list[dict[str, Any]] = []
     for some in chunks(instance_ids, _STATUS_BATCH):
-        found += await Calls(client).read_all(
+        found += await calls.read_all(
             "describe_instance_status", "InstanceStatuses", InstanceIds=some, IncludeAllInstances=True
         )
     statuses: dict[str, str] = {}
@@ -94,7 +95,7 @@ class Ec2InstanceStatusTrigger(_HealthTrigger):
                 "ec2-status",
                 fetch_statuses,
                 self.instance_ids,
-                self.poll_interval,
+                lambda _: self.poll_interval,
                 service="ec2",
                 batch=_STATUS_BATCH,
             ) as watch:

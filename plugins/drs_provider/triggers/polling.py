@@ -141,11 +141,9 @@ class Watch(Generic[S]):
         """
         if not self._looked:
             deadline = max(deadline, self._entered_at + FIRST_LOOK_SECONDS)
-        try:
-            await asyncio.wait_for(self._ready.wait(), max(deadline - time.time(), 0.0))
-        except asyncio.TimeoutError:
+        if not await _happens(self._ready, max(deadline - time.time(), 0.0)):
             trouble = self._poller.trouble
-            raise DeadlinePassed(f"the last poll failed: {trouble}" if trouble else "") from None
+            raise DeadlinePassed(f"the last poll failed: {trouble}" if trouble else "")
         self._ready.clear()
         if self._failure is not None:
             raise self._failure
@@ -261,8 +259,7 @@ class Poller(Generic[S]):
 
     async def _sleep(self, seconds: float) -> None:
         self._wake.clear()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+        await _happens(self._wake, seconds)
 
     async def _another_watch(self) -> bool:
         await self._sleep(LINGER_SECONDS)
@@ -340,6 +337,21 @@ class Poller(Generic[S]):
         if stack is not None:
             with contextlib.suppress(Exception):
                 await stack.aclose()
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    """
+    Wait until an event is set, for so many seconds at most; return whether it is.
+
+    Not by ``asyncio.wait_for``: until Python 3.12 it loses a cancellation that comes together with the event, and a
+    poller that should end with its event loop lingered on.
+    """
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([waiting], timeout=seconds)
+    finally:
+        waiting.cancel()
+    return event.is_set()
 
 
 _POLLERS: dict[asyncio.AbstractEventLoop, dict[PollKey, Poller[Any]]] = {}

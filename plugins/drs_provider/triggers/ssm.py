@@ -7,15 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow.triggers.base import TriggerEvent
-
 from drs_provider.hooks.calls import Calls
 from drs_provider.hooks.faults import error_text
 from drs_provider.hooks.ssm import PAGE, managed_instances
 from drs_provider.hooks.ssm_commands import read_commands, read_results
 from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, Verdict, judge
 from drs_provider.triggers.polling import DeadlinePassed
-from drs_provider.triggers.posts import Post, WaitFailed, WaitTrigger
+from drs_provider.triggers.posts import Post, WaitFailed
+from drs_provider.triggers.waiting import WaitTrigger
 
 __all__ = ["SsmAgentTrigger", "SsmCommandTrigger", "wait_for_agents", "wait_for_commands"]
 
@@ -25,16 +24,16 @@ _DESCRIBED = 20
 _SETTLING_SECONDS = 60.0
 
 
-async def fetch_agents(client: Any, instance_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+async def fetch_agents(calls: Calls, instance_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return what SSM knows of instances, by id: the fetch of the poller for agents."""
-    return await managed_instances(Calls(client), instance_ids)
+    return await managed_instances(calls, instance_ids)
 
 
-async def fetch_commands(client: Any, identities: Sequence[str]) -> dict[str, SentCommand]:
+async def fetch_commands(calls: Calls, identities: Sequence[str]) -> dict[str, SentCommand]:
     """Return commands by identity, the time of the request and the id: the fetch of the poller for commands."""
     requested = {identity.partition("/")[2]: identity for identity in identities}
     since = min(float(identity.partition("/")[0]) for identity in identities)
-    found = await read_commands(Calls(client), list(requested), since=since - 60)
+    found = await read_commands(calls, list(requested), since=since - 60)
     return {requested[command.command_id]: command for command in found}
 
 
@@ -50,7 +49,9 @@ async def wait_for_agents(
     states: dict[str, str] = {}
     known: dict[str, Any] = {}
     try:
-        async with post.watch("ssm-agent", fetch_agents, instance_ids, seconds, service="ssm", batch=PAGE) as watch:
+        async with post.watch(
+            "ssm-agent", fetch_agents, instance_ids, lambda _: seconds, service="ssm", batch=PAGE
+        ) as watch:
             while True:
                 known = await watch.next(deadline)
                 now = {i: known[i].get("PingStatus", "") if i in known else "not registered" for i in instance_ids}
@@ -106,7 +107,9 @@ async def wait_for_commands(
     identities = [f"{requested:.0f}/{command_id}" for command_id, requested in commands.items()]
     reported, ended_at, verdict = "", 0.0, None
     try:
-        async with post.watch("ssm-command", fetch_commands, identities, seconds, service="ssm", batch=200) as watch:
+        async with post.watch(
+            "ssm-command", fetch_commands, identities, lambda _: seconds, service="ssm", batch=200
+        ) as watch:
             while True:
                 seen: dict[str, SentCommand] = await watch.next(deadline)
                 progress = _progress(name, list(seen.values()))
@@ -180,28 +183,19 @@ class SsmAgentTrigger(WaitTrigger):
     """Wait until the SSM agents of instances are online.
 
     :param instance_ids: the instances.
-    :param resume: yield the success as an event for the worker, which has something to do then, instead of ending
-        the task.
     """
 
-    fields = ("instance_ids", "resume")
+    fields = ("instance_ids",)
 
-    def __init__(self, *, instance_ids: Sequence[str], resume: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, instance_ids: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.instance_ids = list(instance_ids)
-        self.resume = resume
 
     async def wait(self, post: Post) -> dict[str, str]:
         """Return the platform type of each instance, by id."""
         return await wait_for_agents(
             post, self.instance_ids, deadline=self.deadline, seconds=self.poll_interval, log=self.log
         )
-
-    def success(self, result: dict[str, str]) -> TriggerEvent:
-        """Return the end of the task, or the event that lets it go on."""
-        if self.resume:
-            return TriggerEvent({"status": "success", "platforms": result})  # type: ignore[no-untyped-call]
-        return super().success(result)
 
 
 class SsmCommandTrigger(WaitTrigger):
@@ -247,7 +241,7 @@ class SsmCommandTrigger(WaitTrigger):
         )
         return script_result(list(self.commands), verdict)
 
-    async def stop_work(self) -> None:
+    async def ended_by_a_person(self) -> None:
         """Cancel the commands (CancelCommand)."""
         if not self.cancel_on_kill:
             self.log.info("Leaving commands %s alone", ", ".join(self.commands))

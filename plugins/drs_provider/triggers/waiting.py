@@ -1,30 +1,32 @@
-"""What all triggers of this package have in common: an AWS connection, a deadline, and never to raise.
+"""The base of all triggers of this package: an AWS connection, a deadline by the clock, and never to raise.
 
-A subclass says in :meth:`SharedPollTrigger.wait` what it waits for, over the shared poller of its kind. The base
-serialises it, hands its poller out, turns every exception into an event for a worker, and keeps the event back until
-the deferral is old enough: a task that fires within about two seconds of its deferral can be failed by a scheduler that
-sees the worker's exit after the task was queued again.
+A subclass says in :meth:`WaitTrigger.wait` what it waits for, over a :class:`~drs_provider.triggers.posts.Post`; the
+synchronous form of its task runs the same coroutine in a worker. The base serialises the trigger, turns every exception
+into an event for a worker, and keeps the event back until the deferral is old enough: a task that fires within about
+two seconds of its deferral can be failed by a scheduler that sees the worker's exit after the task was queued again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timezone
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from drs_provider.hooks.faults import error_text
-from drs_provider.triggers.polling import Poller, PollKey, shared_poller
+from drs_provider.triggers.posts import Post, TriggererPost, WaitFailed
 
-__all__ = ["SharedPollTrigger", "error_event", "success_event"]
+__all__ = ["WaitTrigger", "deferral_timeout", "error_event", "success_event"]
 
 YOUNGEST_EVENT_SECONDS = 2.5
+#: Airflow ends a deferral when the triggerer has not, so many seconds after the wait's own deadline.
+TRIGGERER_GRACE = 900.0
 
 
 def success_event(value: Any, *, end_task: bool) -> TriggerEvent:
@@ -48,29 +50,31 @@ def _event(payload: dict[str, Any]) -> TriggerEvent:
     return TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
 
-class SharedPollTrigger(BaseTrigger):
+class WaitTrigger(BaseTrigger):
     """
-    Base of the triggers that wait over a shared poller.
+    The base of the triggers over a :class:`~drs_provider.triggers.posts.Post`.
 
-    :param deferred_at: When the task was deferred, in epoch seconds.
-    :param end_task: Whether success ends the task from the triggerer.
-    :param aws_conn_id: The Airflow connection for AWS.
-    :param region_name: The AWS region.
-    :param verify: Verification of TLS certificates.
-    :param botocore_config: The client's configuration.
+    Success ends the task from the triggerer, a failure is handed to a worker. The deadline is a moment of the clock, so
+    a triggerer that restarts goes on with what is left of it. A subclass names its own parameters in ``fields``.
+
+    :param deadline: When to give up, in epoch seconds.
+    :param poll_interval: Seconds between two looks.
+    :param deferred_at: When the task was deferred, in epoch seconds; a trigger that fires too soon after that can fail
+        its task.
+    :param end_task: Whether success ends the task from the triggerer. A task with outlets has to end in a worker, since
+        asset events come from there only.
+    :param aws_conn_id: The Airflow connection; with ``region_name``, ``verify`` and ``botocore_config`` as in the
+        amazon provider.
     """
 
-    kind: ClassVar[str]
-    """What is polled; triggers of one kind and connection share a poller."""
-    hook_class: ClassVar[type[AwsBaseHook]]
-    hook_arguments: ClassVar[Mapping[str, Any]] = {}
-    fields: ClassVar[tuple[str, ...]] = ()
-    """The subclass's own parameters, kept as attributes of the same name."""
-    batch: ClassVar[int] = 200
+    #: Attributes that are serialised besides those of this class.
+    fields: tuple[str, ...] = ()
 
     def __init__(
         self,
         *,
+        deadline: float,
+        poll_interval: float = 10.0,
         deferred_at: float | None = None,
         end_task: bool = True,
         aws_conn_id: str | None = "aws_default",
@@ -79,6 +83,8 @@ class SharedPollTrigger(BaseTrigger):
         botocore_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.deadline = deadline
+        self.poll_interval = poll_interval
         self.deferred_at = time.time() if deferred_at is None else deferred_at
         self.end_task = end_task
         self.aws_conn_id = aws_conn_id
@@ -86,60 +92,86 @@ class SharedPollTrigger(BaseTrigger):
         self.verify = verify
         self.botocore_config = botocore_config
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments that make this trigger again."""
-        common = ("deferred_at", "end_task", "aws_conn_id", "region_name", "verify", "botocore_config")
-        kind = type(self)
-        return f"{kind.__module__}.{kind.__qualname__}", {name: getattr(self, name) for name in (*self.fields, *common)}
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The parameters of the connection."""
+        return {
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "botocore_config": self.botocore_config,
+        }
 
-    def hook(self) -> AwsBaseHook:
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and all that a new process needs to go on."""
+        names = (*self.fields, "deadline", "poll_interval", "deferred_at", "end_task")
+        arguments = {name: getattr(self, name) for name in names}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **self.connection}
+
+    def hook(self, service: str) -> AwsGenericHook[Any]:
         """
-        Return a new hook for polling.
+        Return a hook for a service with this trigger's connection.
 
         The SDK's own retries are off and its time-outs short unless the configuration says otherwise: the poller sees
         throttling and dead connections at once, and waits on behalf of all.
         """
         config = {"connect_timeout": 10, "read_timeout": 20, "retries": {"total_max_attempts": 1, "mode": "standard"}}
-        return self.hook_class(
+        return AwsGenericHook(
             aws_conn_id=self.aws_conn_id,
             region_name=self.region_name,
             verify=self.verify,
+            client_type=service,
             config={**config, **(self.botocore_config or {})},
-            **self.hook_arguments,
         )
 
-    def poller(self) -> Poller[Any]:
-        """Return the poller that this trigger shares with the others of its kind and connection."""
-        key = PollKey.of(
-            self.kind,
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            botocore_config=self.botocore_config,
-        )
-        return shared_poller(key, self._connect, self.make_fetch(), batch=self.batch)
-
-    async def _connect(self) -> AbstractAsyncContextManager[Any]:
-        client: AbstractAsyncContextManager[Any] = await self.hook().get_async_conn()  # type: ignore[no-untyped-call]
-        return client
-
-    @classmethod
     @abstractmethod
-    def make_fetch(cls) -> Any:
-        """Return the poller's ``async fetch(client, ids) -> {id: snapshot}``."""
+    async def wait(self, post: Post) -> Any:
+        """
+        Wait, and return the task's return value.
 
-    @abstractmethod
-    async def wait(self) -> TriggerEvent:
-        """Wait, and return the event that ends the deferral. May raise: that becomes an event as well."""
+        :raises WaitFailed: when the wait is over without success.
+        """
+
+    async def ended_by_a_person(self) -> None:
+        """Act on the end of the task by a person. By default what is waited for is left alone."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the one event of :meth:`wait`, no earlier than the deferral allows."""
+        """Wait, and yield one event. Never raises but when cancelled."""
         try:
-            event = await self.wait()
+            value = await self.wait(TriggererPost(self.hook, self.connection))
+            event = success_event(value, end_task=self.end_task)
+        except asyncio.CancelledError:
+            # From 3.3 on Airflow calls on_kill() itself, and only then.
+            if not hasattr(BaseTrigger, "on_kill") and await self._no_longer_deferred():
+                await self.ended_by_a_person()
+            raise
+        except WaitFailed as failure:
+            event = error_event(str(failure), timed_out=failure.timed_out, **failure.details)
         except Exception as error:
             self.log.exception("The wait ended with an error")
-            event = error_event(error_text(error))
+            event = error_event(error_text(error), timed_out=False)
         early = self.deferred_at + YOUNGEST_EVENT_SECONDS - time.time()
-        if early > 0:
-            await asyncio.sleep(min(early, YOUNGEST_EVENT_SECONDS))
+        await asyncio.sleep(min(max(0.0, early), YOUNGEST_EVENT_SECONDS))
         yield event
+
+    async def on_kill(self) -> None:
+        """Act when a person marks the deferred task or clears it; a triggerer's end does not come here."""
+        await self.ended_by_a_person()
+
+    async def _no_longer_deferred(self) -> bool:
+        """Whether the task instance has another state by now: a cancelled trigger of Airflow 3.2 does not know why."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        from asgiref.sync import sync_to_async
+
+        ti: Any = self.task_instance
+        with contextlib.suppress(Exception):
+            states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+                dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+            )
+            return any(state != "deferred" for tasks in states.values() for state in tasks.values())
+        return False
+
+
+def deferral_timeout(trigger: WaitTrigger) -> timedelta:
+    """Return the timeout of a deferral: the trigger's own deadline and a grace, should the triggerer be gone."""
+    return timedelta(seconds=max(trigger.deadline - time.time(), 0.0) + TRIGGERER_GRACE)

@@ -1,15 +1,12 @@
-"""A region with instances that SSM manages, and a stand-in for Airflow that runs a task through its deferrals."""
+"""A region with instances that SSM manages."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
-from airflow.triggers.base import TaskSuccessEvent
 
 SOURCE_SERVER_TAG = "AWSElasticDisasterRecoverySourceServerID"
 
@@ -79,50 +76,3 @@ class Region:
 def region(drs_simulator_server: Any) -> Region:
     """An empty region; ``load`` fills it."""
     return Region(drs_simulator_server)
-
-
-class Outcome:
-    """What became of a task: its return value and the triggers that it was deferred to."""
-
-    def __init__(self) -> None:
-        self.value: Any = None
-        self.triggers: list[Any] = []
-
-
-@pytest.fixture
-def run_task(remake: Callable[[Any], Any]) -> Callable[..., Outcome]:
-    """Run a task as Airflow does, each trigger made anew from its serialised state.
-
-    Exceptions of the task come through; ``while_deferred`` is called with each trigger before it runs.
-    """
-
-    async def first_event(trigger: Any) -> Any:
-        async for event in trigger.run():
-            return event
-        raise AssertionError("the trigger ended without an event")
-
-    def run(
-        operator: Any, context: dict[str, Any], *, while_deferred: Callable[[Any], None] = lambda trigger: None
-    ) -> Outcome:
-        outcome = Outcome()
-
-        def call() -> Any:
-            return operator.execute(context)
-
-        while True:
-            try:
-                outcome.value = call()
-                return outcome
-            except TaskDeferred as deferred:
-                trigger = remake(deferred.trigger)
-                outcome.triggers.append(trigger)
-                while_deferred(trigger)
-                event = asyncio.run(asyncio.wait_for(first_event(trigger), 60))
-                if isinstance(event, TaskSuccessEvent):
-                    outcome.value = (event.xcoms or {})["return_value"]
-                    return outcome
-                method = getattr(operator, deferred.method_name)
-                arguments = {**(deferred.kwargs or {}), "event": event.payload}
-                call = lambda: method(context, **arguments)  # noqa: E731, B023
-
-    return run

@@ -73,11 +73,14 @@ class _HealthTask(RecoveryTask):
     def execute(self, context: Context) -> Any:
         """Look at the instances that the wave launched, and wait until they are healthy."""
         self.begin(context, acts=False)
-        assert self.wave is not None  # noqa: S101 - set by check_instances
-        ti = context["ti"]
-        ti.xcom_push(key="started", value=utc_now())
-        self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
+        context["ti"].xcom_push(key="started", value=utc_now())
+        self._take_instances(context)
         return self._judged(context, lambda: super(_HealthTask, self).execute(context))  # type: ignore[misc]
+
+    def go_on(self, context: Context) -> Any:
+        """Look once more, where the triggerer was away when the time was up."""
+        self._take_instances(context)
+        return super().go_on(context)  # type: ignore[misc]
 
     def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
         """Judge what the triggerer saw; a success never comes here."""
@@ -92,6 +95,10 @@ class _HealthTask(RecoveryTask):
             context,
             lambda: super(_HealthTask, self).agents_online(context, *args, **kwargs),  # type: ignore[misc]
         )
+
+    def _take_instances(self, context: Context) -> None:
+        assert self.wave is not None  # noqa: S101 - set by check_instances
+        self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
 
     def _judged(self, context: Context, work: Callable[[], Any]) -> Any:
         try:
