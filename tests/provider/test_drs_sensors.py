@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from airflow.exceptions import AirflowException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, TaskDeferred
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferralError
 from airflow.triggers.base import TaskSuccessEvent
 
 from drs_provider.hooks.drs import DrsHook
@@ -174,7 +176,7 @@ class TestJobSensor:
             wait(sensor, task_context(sensor))
 
     def test_ending_the_wait_leaves_the_job_alone(
-        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, caplog: pytest.LogCaptureFixture
+        self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         load(drs_simulator_server, speed=1)
         job = start()
@@ -182,9 +184,96 @@ class TestJobSensor:
         before = len([entry for entry in drs_simulator_server.log if entry.get("operation")])
         sensor.on_kill()
         trigger = triggers.DrsJobTrigger(job_ids=[job], timeout=60, **AWS)
+        said: list[str] = []
+        monkeypatch.setattr(trigger.log, "warning", lambda text, *args: said.append(text % args))
         asyncio.run(trigger.on_kill())
+        assert said == [f"The wait was ended by a person; jobs go on in DRS: {job}"]
         assert len([entry for entry in drs_simulator_server.log if entry.get("operation")]) == before
         assert DrsHook(**AWS).jobs([job])[0]["status"] != "COMPLETED"
+
+
+class TestReschedule:
+    """Between looks the task has no worker, and nothing but what Airflow keeps."""
+
+    def sensor(self, job_ids: Any, **more: Any) -> DrsJobSensor:
+        return DrsJobSensor(task_id="wait", job_ids=job_ids, mode="reschedule", poke_interval=30, **AWS, **more)
+
+    def test_it_comes_back_until_the_jobs_have_ended(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, speed=1)
+        sensor = self.sensor(start())
+        context = task_context(sensor)
+        with pytest.raises(AirflowRescheduleException) as putting_off:
+            sensor.execute(context)
+        assert 20 < (putting_off.value.reschedule_date - datetime.now(timezone.utc)).total_seconds() <= 30
+        drs_simulator_server.advance(1200)
+        assert sensor.execute(context)["launched"] == 4
+
+    def test_its_own_deadline_ends_it(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, s1={"outcome": "hangs"})
+        sensor = self.sensor(start(), timeout=0)
+        with pytest.raises(LaunchFailed, match=r"(?s)Not ended within 0 s.*last seen"):
+            sensor.execute(task_context(sensor))
+
+    def test_a_job_that_never_shows_counts_from_the_first_look(
+        self, drs_simulator_server: Any, task_context: Any
+    ) -> None:
+        load(drs_simulator_server, speed=1)
+        sensor = self.sensor("drsjob-00000000000000000")
+        context = task_context(sensor)
+        with pytest.raises(AirflowRescheduleException):
+            sensor.execute(context)
+        context["ti"].first_reschedule = datetime.now(timezone.utc) - timedelta(minutes=6)
+        with pytest.raises(LaunchFailed, match="DRS has no job drsjob-0"):
+            sensor.execute(context)
+
+
+class TestTriggererAway:
+    """Airflow ends a deferral that outlasts its time-out: the task then looks for itself."""
+
+    TIMED_OUT = (TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value})
+
+    def test_jobs_that_ended_well_are_a_success(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, speed=1)
+        sensor = DrsJobSensor(task_id="wait", job_ids=start(), timeout=60, deferrable=True, **AWS)
+        context = task_context(sensor)
+        with pytest.raises(TaskDeferred):
+            sensor.execute(context)
+        drs_simulator_server.advance(1200)
+        assert sensor.resume_execution(*self.TIMED_OUT, context)["launched"] == 4
+
+    def test_jobs_that_hang_are_judged(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, speed=1, s1={"outcome": "hangs"})
+        job = start()
+        drs_simulator_server.advance(1200)
+        sensor = DrsJobSensor(task_id="wait", job_ids=job, timeout=1, deferrable=True, **AWS)
+        with pytest.raises(LaunchFailed, match="Not ended within 1 s") as caught:
+            sensor.resume_execution(*self.TIMED_OUT, task_context(sensor))
+        assert caught.value.servers[SERVERS[0]]["launch_status"] == "LAUNCHED"
+
+    @pytest.mark.parametrize("lag", [0, 600])
+    def test_replication_gets_one_more_look(self, drs_simulator_server: Any, task_context: Any, lag: int) -> None:
+        load(drs_simulator_server, s1={"lag": lag})
+        sensor = DrsReplicationSensor(task_id="wait", source_server_ids=SERVERS, max_lag=300, deferrable=True, **AWS)
+        if not lag:
+            assert set(sensor.resume_execution(*self.TIMED_OUT, task_context(sensor))) == set(SERVERS)
+        else:
+            with pytest.raises(AirflowException, match=f"{SERVERS[1]} lags 10m"):
+                sensor.resume_execution(*self.TIMED_OUT, task_context(sensor))
+
+    def test_a_trigger_that_broke_fails_the_task(self, task_context: Any) -> None:
+        sensor = DrsJobSensor(task_id="wait", job_ids="drsjob-1", **AWS)
+        with pytest.raises(TaskDeferralError):
+            sensor.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger failure"}, task_context(sensor))
+
+
+@pytest.mark.parametrize("may_fail", ["soft_fail", "never_fail"])
+def test_a_wait_that_may_fail_is_skipped_and_says_why(
+    drs_simulator_server: Any, job_sensor: Any, task_context: Any, wait: Any, may_fail: str
+) -> None:
+    load(drs_simulator_server, s1={"outcome": "failed"})
+    sensor = job_sensor(start(), **{may_fail: True})
+    with pytest.raises(AirflowSkipException, match=f"3 of 4.*{SERVERS[1]}"):
+        wait(sensor, task_context(sensor))
 
 
 class TestDeferral:
@@ -270,8 +359,6 @@ class TestDeferral:
 )
 @pytest.mark.own_pace
 def test_polls_are_slow_in_conversion_and_fast_near_the_end(age: float, statuses: list[str], seconds: float) -> None:
-    from datetime import datetime, timezone
-
     created = datetime.now(timezone.utc) - timedelta(seconds=age)
     job = {
         "creationDateTime": created.isoformat(),
