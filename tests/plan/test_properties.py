@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,13 @@ from drs_provider.plan.cycles import find_cycle
 from drs_provider.plan.plain import reads_as_text
 from tests.plan.strategies import acyclic, anything, plans, surprising, text
 
-EVERY_TIME = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MORE = int(os.environ.get("PLAN_EXAMPLES", "1"))
+"""How many times the examples of an ordinary run: ``PLAN_EXAMPLES=100`` looks for an hour."""
+
+
+def examples(number: int) -> settings:
+    calm = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    return settings(max_examples=number * MORE, deadline=None, suppress_health_check=calm)
 
 
 def load(folder: Path, content: str | bytes) -> RecoveryPlan:
@@ -36,7 +43,7 @@ def load(folder: Path, content: str | bytes) -> RecoveryPlan:
     return load_plan(path).plan
 
 
-@EVERY_TIME
+@examples(30)
 @given(plans())
 def test_any_valid_plan_survives_a_round_trip_through_yaml(tmp_path: Path, data: dict[str, Any]) -> None:
     plan = RecoveryPlan.model_validate(data)
@@ -46,7 +53,7 @@ def test_any_valid_plan_survives_a_round_trip_through_yaml(tmp_path: Path, data:
     assert find_plan(tmp_path, plan.name) == load_plan(tmp_path / "plan.yaml")
 
 
-@EVERY_TIME
+@examples(25)
 @given(plans())
 def test_a_dump_of_the_model_is_a_plan_again(data: dict[str, Any]) -> None:
     plan = RecoveryPlan.model_validate(data)
@@ -54,7 +61,7 @@ def test_a_dump_of_the_model_is_a_plan_again(data: dict[str, Any]) -> None:
     assert RecoveryPlan.model_validate(plan.model_dump(mode="json")) == plan
 
 
-@EVERY_TIME
+@examples(200)
 @given(surprising | anything)
 def test_text_that_reads_as_text_is_that_text_to_pyyaml(value: str) -> None:
     if reads_as_text(value) and value.isalnum():
@@ -66,7 +73,7 @@ def with_graph(graph: dict[str, list[str]]) -> dict[str, Any]:
     return {"version": 1, "name": "shop", "target": {"region": "us-west-2"}, "waves": waves}
 
 
-@EVERY_TIME
+@examples(50)
 @given(acyclic(most=15))
 def test_any_acyclic_graph_is_accepted(graph: dict[str, list[str]]) -> None:
     plan = RecoveryPlan.model_validate(with_graph(graph))
@@ -87,7 +94,7 @@ def reaches(graph: dict[str, list[str]], start: str, end: str) -> bool:
     return end in graph[start] or any(reaches(graph, needed, end) for needed in graph[start])
 
 
-@EVERY_TIME
+@examples(60)
 @given(acyclic(), st.data())
 def test_any_graph_with_a_cycle_is_refused_with_a_cycle_that_is_there(
     graph: dict[str, list[str]], data: st.DataObject
@@ -118,7 +125,7 @@ pieces = st.sampled_from([*PIECES.replace("\n", "|").split("|"), *"\n\t\\\0\r\x8
 yaml_like = st.lists(pieces, max_size=40).map("".join)
 
 
-@settings(EVERY_TIME, max_examples=600)
+@examples(400)
 @given(
     st.binary(max_size=200)
     | yaml_like.map(str.encode)
@@ -153,7 +160,7 @@ shape = st.recursive(
 )
 
 
-@settings(EVERY_TIME, max_examples=400)
+@examples(50)
 @given(st.dictionaries(keys, shape, max_size=6), plans(), st.data())
 def test_any_data_is_explained_and_never_a_crash(
     tmp_path: Path, data: dict[str, Any], plan: dict[str, Any], more: st.DataObject

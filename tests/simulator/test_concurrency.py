@@ -10,8 +10,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-IDS = [f"s-{number:017d}" for number in range(40)]
-CLIENTS = 10
+IDS = [f"s-{number:017d}" for number in range(20)]
+CLIENTS = 8
 
 
 def client() -> Any:

@@ -24,7 +24,7 @@ LIVE = {
     "LAUNCH_END": (529, 537),
     "JOB_END": (533, 539),
 }
-SPEED = 100.0
+SPEED = 300.0
 
 
 def assert_times(created: float, items: list[dict[str, Any]], speed: float, slack: float) -> None:
@@ -80,9 +80,10 @@ def test_boto3_over_http_at_speed(drs_simulator_server):
     drs = boto3.client("drs")
     job = drs.start_recovery(isDrill=True, sourceServers=[{"sourceServerID": server} for server in SERVERS])["job"]
     created = datetime.fromisoformat(job["creationDateTime"]).timestamp()
-    time.sleep(560 / SPEED)
-    lines = drs_simulator_server.log_path.read_text().splitlines()
-    assert any('"event":"JOB_END"' in line for line in lines)
+    give_up = time.monotonic() + 60
+    while '"event":"JOB_END"' not in drs_simulator_server.log_path.read_text():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
     assert statuses(drs, job) == ("COMPLETED", {"LAUNCHED"})
     items = drs.describe_job_log_items(jobID=job["jobID"])["items"]
     assert_times(created, items, speed=SPEED, slack=0.1)
@@ -95,7 +96,7 @@ async def test_aiobotocore_over_http(drs_simulator_server):
             isDrill=True, sourceServers=[{"sourceServerID": server} for server in SERVERS]
         )
         job = answer["job"]
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 60
         while job["status"] != "COMPLETED" and time.monotonic() < give_up:
             await asyncio.sleep(0.05)
             job = (await drs.describe_jobs(filters={"jobIDs": [job["jobID"]]}))["items"][0]

@@ -120,6 +120,14 @@ def test_a_job_that_hangs_holds_its_server(drs_simulator, drs):
     assert refusal(drs.start_recovery, sourceServers=[{"sourceServerID": TWO}]) == ("ConflictException", 409)
 
 
+def test_a_launch_that_takes_no_time(drs_simulator, drs):
+    durations = dict.fromkeys(("snapshot", "preparation", "conversion", "launch", "boot"), 0)
+    drs_simulator.load({"servers": [server(ONE, durations=durations)]})
+    job = start(drs, ONE)
+    drs_simulator.advance(6)
+    assert ends(drs, job) == {ONE: "LAUNCHED"}
+
+
 def test_outcomes_come_in_turn(drs_simulator, drs):
     drs_simulator.load({"servers": [server(ONE, outcome=["failed", "launched"])]})
     found = []

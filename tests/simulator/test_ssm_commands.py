@@ -377,8 +377,10 @@ def test_many_at_once_lose_nothing(drs_simulator):
     drs_simulator.clock.speed = 100.0
     drs_simulator.resume()
 
+    clients = [boto3.client("ssm", REGION) for _ in range(10)]
+
     def drive(number: int) -> str:
-        client = boto3.session.Session(region_name=REGION).client("ssm")
+        client = clients[number % 10]
         answer = client.send_command(
             InstanceIds=shell.instances,
             DocumentName="AWS-RunShellScript",

@@ -30,7 +30,7 @@ def region(drs_simulator_server):
     return drs_simulator_server, [each["InstanceId"] for each in answer["Instances"]]
 
 
-def until(ask: Any, seconds: float = 10.0) -> Any:
+def until(ask: Any, seconds: float = 60.0) -> Any:
     """What `ask` says once it is not empty."""
     end = time.monotonic() + seconds
     while not (found := ask()):
@@ -81,7 +81,7 @@ async def test_aiobotocore_runs_an_automation_with_an_approval(region):
         execution = started["AutomationExecutionId"]
 
         async def reach(status: str) -> dict[str, Any]:
-            for _ in range(500):
+            for _ in range(2000):
                 found = await ssm.get_automation_execution(AutomationExecutionId=execution)
                 if found["AutomationExecution"]["AutomationExecutionStatus"] == status:
                     return dict(found["AutomationExecution"])
@@ -105,7 +105,7 @@ async def test_aiobotocore_runs_commands_at_once(region):
         async def drive(number: int) -> str:
             answer = await ssm.send_command(InstanceIds=instances, DocumentName="Quick", Comment=str(number))
             command = answer["Command"]["CommandId"]
-            for _ in range(500):
+            for _ in range(2000):
                 found = await ssm.list_commands(CommandId=command)
                 if found["Commands"][0]["Status"] == "Success":
                     return str(command)
@@ -129,7 +129,7 @@ def test_a_held_answer_does_not_hold_what_goes_on(region):
     until(lambda: ssm.list_commands(CommandId=command["CommandId"])["Commands"][0]["Status"] == "Success")
     assert held.is_alive(), "the command ran, and its sender does not know yet"
     simulator.release()
-    held.join(timeout=10)
+    held.join(timeout=60)
     assert not held.is_alive()
 
 
