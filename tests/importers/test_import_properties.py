@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from drs_provider.plan import RecoveryPlan
 from tests.importers.conftest import imported
-from tests.importers.test_orchestrator import typed
+from tests.importers.test_drs_tools import APPLICATION
+from tests.importers.test_orchestrator import EARLY, LATE, LATE_GROUPS, typed
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -209,3 +212,80 @@ def test_native_plans(tmp_path: Path, plan: list[Wave], minutes: list[int]) -> N
     assert seen(made.plan) == wanted(plan)
     assert [wave.settle.total_seconds() / 60 for wave in made.plan.waves] == minutes[: len(plan)]
     assert all(after.depends_on == (before.name,) for before, after in pairwise(made.plan.waves))
+
+
+leaf = st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | st.sampled_from(["", "1", "wave-1", "x", "s-1"])
+keys = st.sampled_from(
+    [
+        "Waves", "waves", "WaveId", "waveNumber", "WaveName", "ServerIds", "serverIds", "Dependencies",
+        "dependsOnWaves", "DependsOnWaveId",
+        "ProtectionGroupId", "protectionGroupIds", "recoveryPlans", "protectionGroups", "groupId",
+        "GroupName", "servers", "sourceServerId", "ServerSelectionTags", "Region", "PauseBeforeWave", "ExecutionOrder",
+        "RTO", "metadata", "exportedAt", "Plans", "PlanName", "AppName", "KeyName", "KeyValue", "MaxWaitTime", "Name",
+        "PreWaveActions", "StartAutomationExecution", "DocumentName", "Parameters", "Items", "Item", "S", "N", "L", "M",
+    ]
+)  # fmt: skip
+anything = st.recursive(
+    leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5), max_leaves=25
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> Any:
+    """A source in which one value is something else."""
+    document: Any = copy.deepcopy(draw(st.sampled_from([EARLY, [LATE, *LATE_GROUPS], APPLICATION])))
+    part = document
+    while True:
+        place = draw(st.sampled_from(sorted(part) if isinstance(part, dict) else range(len(part))))
+        if not isinstance(part[place], (dict, list)) or not part[place] or draw(st.integers(0, 3)) == 0:
+            part[place] = draw(anything)
+            return document
+        part = part[place]
+
+
+@settings(FEW, max_examples=200)
+@given(anything | damaged())
+def test_any_json_is_imported_or_refused_with_its_place(document: Any) -> None:
+    from drs_provider.importers.drs_tools import read_drs_tools
+    from drs_provider.importers.json_items import read_items
+    from drs_provider.importers.naming import LegalNames
+    from drs_provider.importers.orchestrator import OrchestratorOptions, read_orchestrator
+    from drs_provider.importers.plan_file import make_plan_file
+    from drs_provider.importers.report import ImportRefused, ImportReport
+
+    readers: list[Callable[..., Any]] = [
+        lambda items, report: read_orchestrator(items, report, OrchestratorOptions(region="us-west-2")),
+        read_drs_tools,
+    ]
+    for read in readers:
+        report = ImportReport()
+        try:
+            plans = read(read_items(json.dumps(document).encode(), "", report), report)
+            report.check()
+            made = [make_plan_file(plan, LegalNames(), report) for plan in plans]
+            report.check()
+        except ImportRefused as refused:
+            assert all(problem.what for problem in refused.problems)
+        else:
+            assert made and None not in made
+
+
+def objects(part: Any) -> list[dict[str, Any]]:
+    """Every object of a document."""
+    if isinstance(part, list):
+        return [each for item in part for each in objects(item)]
+    return [part, *(each for item in part.values() for each in objects(item))] if isinstance(part, dict) else []
+
+
+@FEW
+@given(st.sampled_from(["orchestrator", "late", "drs-tools"]), st.data())
+def test_a_key_that_nobody_knows_is_never_dropped_in_silence(tmp_path: Path, source: str, data: st.DataObject) -> None:
+    documents: dict[str, Any] = {"orchestrator": EARLY, "late": [LATE, *LATE_GROUPS], "drs-tools": APPLICATION}
+    document = copy.deepcopy(documents[source])
+    data.draw(st.sampled_from(objects(document)))["Unheard"] = "of"
+    path = tmp_path / "source.json"
+    path.write_text(json.dumps(document))
+    result = imported(tmp_path, [str(path)], "drs-tools" if source == "drs-tools" else "orchestrator", "--force")
+    assert result.status == 0, result.report
+    # A tag or a parameter may have any name: those are in the plan.
+    assert "Unheard" in result.said("left_out") or "Unheard:" in result.report["plans"][0]["text"]

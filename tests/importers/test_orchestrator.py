@@ -267,6 +267,10 @@ def test_names_are_made_legal_and_stay_unique(bring) -> None:
             {"Waves": [{"WaveName": "x", "ProtectionGroupId": "pg-0"}]},
             'recoveryPlans[0].Waves[0].ProtectionGroupId: there is no group "pg-0"',
         ),
+        (
+            {"Waves": [{"WaveName": "x", "ProtectionGroupId": "pg-0", "ServerIds": []}]},
+            'recoveryPlans[0].Waves[0].ProtectionGroupId: there is no group "pg-0"',
+        ),
         ({"Waves": [{"WaveName": "x"}]}, "recoveryPlans[0].Waves[0].protectionGroupId: is missing"),
         (
             {"Waves": [{"WaveName": "x", "ProtectionGroupId": "pg-7", "ServerIds": ["s-1"]}]},
@@ -287,6 +291,14 @@ def test_bad_input_is_refused_with_its_place(bring, changes: dict[str, Any], exp
     assert result.status == 1
     assert result.plans == {}
     assert expected in result.said("problems")
+
+
+def test_a_group_without_servers_is_refused(bring) -> None:
+    document = copy.deepcopy(EARLY)
+    document["protectionGroups"][0]["SourceServerIds"] = []
+    assert "protectionGroups[0]: has neither servers nor selection tags" in bring("orchestrator", document).said(
+        "problems"
+    )
 
 
 def test_groups_of_two_regions_are_no_plan(bring) -> None:
@@ -310,5 +322,5 @@ def test_what_has_no_counterpart_is_reported(bring) -> None:
     left_out = result.said("left_out")
     assert "recoveryPlans[0].Wobble" in left_out
     assert "60 has no unit" in left_out
-    assert 'no wave has the group "idle"' in left_out
+    assert f'no wave has the whole group "idle", which selects {C}' in left_out
     assert result.plan.objectives.rto is None

@@ -11,13 +11,20 @@ from drs_provider.importers.report import ImportReport
 
 __all__ = ["Fields", "joined", "shown"]
 
+LONGEST = 200
+"""Characters of what is left out: enough to write it again by hand."""
+
 
 def shown(value: Any) -> str:
     """Return a value as a message shows it: short, and of a container only what it is."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    return _written(value, 60)
+
+
+def _written(value: Any, most: int) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def joined(where: str, key: str) -> str:
@@ -160,7 +167,7 @@ class Fields:
         for key in keys:
             where, value = self.raw(key)
             if value not in (None, "", [], {}, False):
-                texts.append(self.report.leave_out(where, f"{shown(value)}: {why}"))
+                texts.append(self.report.leave_out(where, f"{_written(value, LONGEST)}: {why}"))
         return texts
 
     def ignore(self, *keys: str) -> None:
@@ -172,5 +179,6 @@ class Fields:
         """Report every key that nobody read."""
         for key, value in self._unread.values():
             if value not in (None, "", [], {}):
-                self.report.leave_out(self.path(key), f"{shown(value)}: has no counterpart in a plan file")
+                text = f"{_written(value, LONGEST)}: has no counterpart in a plan file"
+                self.report.leave_out(self.path(key), text)
         self._unread.clear()

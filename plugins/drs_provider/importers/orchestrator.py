@@ -169,11 +169,11 @@ class _Plan:
 
     def _servers(self, plan: SourcePlan, wave: SourceWave, fields: Fields) -> list[SourceSelector]:
         """The servers that the wave names; none means all of its groups."""
-        used = self.groups.of_wave(fields)
+        servers = dict.fromkeys(server for _, server in fields.texts("serverIds"))
+        used = self.groups.of_wave(fields, whole=not servers)
         for group in used:
             if group.region:
                 self.regions.setdefault(group.region, group.where)
-        servers = dict.fromkeys(server for _, server in fields.texts("serverIds"))
         if servers:
             named = ", ".join(f'"{group.name}"' for group in used)
             if named:

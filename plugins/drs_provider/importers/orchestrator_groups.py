@@ -23,7 +23,7 @@ class Groups:
         self.region = region
         self._by_id: dict[str, SourceGroup] = {}
         self._by_name: dict[str, SourceGroup] = {}
-        self._used: set[str] = set()
+        self._whole: set[str] = set()
 
     def add(self, fields: Fields) -> None:
         """Read one group."""
@@ -73,9 +73,10 @@ class Groups:
             group.comments.append(self.report.decide(fields.path("serverSelectionTags"), f"{text}: {said}"))
             group.tags = {}
 
-    def of_wave(self, fields: Fields) -> list[SourceGroup]:
-        """Return the groups that a wave names by id or name, each once; an unknown one is a problem unless the wave
-        names its servers itself.
+    def of_wave(self, fields: Fields, *, whole: bool) -> list[SourceGroup]:
+        """Return the groups that a wave names by id or name, each once.
+
+        :param whole: the wave names no servers itself: then each group must be known, and select something.
         """
         named = [(fields.path("protectionGroupId"), fields.text("protectionGroupId"))]
         named += fields.texts("protectionGroupIds")
@@ -87,16 +88,22 @@ class Groups:
                 continue
             group = self._by_id.get(key) or self._by_name.get(key)
             if group is not None:
-                self._used.add(group.where)
                 found[group.where] = group
-                if not group.servers and not group.tags and not fields.has("serverIds"):
-                    self.report.refuse(group.where, "has neither servers nor selection tags; expected one of them")
-            elif not fields.has("serverIds"):
+            elif whole:
                 self.report.refuse(where, f'there is no group "{key}"; give the file with the groups, too')
+        if whole:
+            self._whole.update(found)
+            for group in found.values():
+                if not group.servers and not group.tags:
+                    self.report.refuse(group.where, "has neither servers nor selection tags; expected one of them")
         return list(found.values())
 
     def leave_out_unused(self) -> None:
-        """Report the groups that no wave names."""
+        """Report the groups that no wave has as a whole: they are not in the plan files."""
         for group in (*self._by_id.values(), *self._by_name.values()):
-            if group.where not in self._used:
-                self.report.leave_out(group.where, f'no wave has the group "{group.name}"')
+            if group.where not in self._whole:
+                tags = ", ".join(f"{key}={value}" for key, value in group.tags.items())
+                selects = ", ".join(group.servers) or tags or "nothing"
+                self.report.leave_out(
+                    group.where, f'no wave has the whole group "{group.name}", which selects {selects}'
+                )
