@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import tempfile
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from drs_provider.rehearsal.progress import RunProgress
-    from drs_provider.rehearsal.rehearsal import RehearsalResult
+    from drs_provider.rehearsal.rehearsal import Rehearsal, RehearsalResult
 
 __all__ = ["rehearse"]
 
@@ -80,7 +81,7 @@ def rehearse(
                 result = _watch(console, rehearsal, run_id, approve=approve)
                 _print_result(console, result)
                 if keep:
-                    _wait_for_ctrl_c(console, rehearsal.airflow.url)
+                    _wait_for_ctrl_c(console, rehearsal)
         except KeyboardInterrupt:
             console.print("Stopped.")
             raise typer.Exit(130) from None
@@ -103,16 +104,13 @@ def _parameters(conf: str, mode: str, plan_name: str) -> dict[str, Any]:
     return defaults | parameters
 
 
-def _watch(console: Console, rehearsal: Any, run_id: str, *, approve: bool) -> RehearsalResult:
+def _watch(console: Console, rehearsal: Rehearsal, run_id: str, *, approve: bool) -> RehearsalResult:
     """Follow the run: a table that lives in a terminal, a line for each change elsewhere."""
     if console.is_terminal:
         from rich.live import Live
 
         with Live(console=console, refresh_per_second=4) as live:
-            result: RehearsalResult = rehearsal.watch(
-                run_id, lambda progress: live.update(progress.render()), approve=approve
-            )
-        return result
+            return rehearsal.watch(run_id, lambda progress: live.update(progress.render()), approve=approve)
     shown: dict[str, str] = {}
 
     def print_changes(progress: RunProgress) -> None:
@@ -121,8 +119,7 @@ def _watch(console: Console, rehearsal: Any, run_id: str, *, approve: bool) -> R
                 shown[wave] = line
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    plain: RehearsalResult = rehearsal.watch(run_id, print_changes, approve=approve)
-    return plain
+    return rehearsal.watch(run_id, print_changes, approve=approve)
 
 
 def _print_result(console: Console, result: RehearsalResult) -> None:
@@ -140,6 +137,8 @@ def _print_result(console: Console, result: RehearsalResult) -> None:
     console.print(f"\n{verdict}")
 
 
-def _wait_for_ctrl_c(console: Console, url: str) -> None:
-    console.print(f"Airflow stays open at {url}. Ctrl-C ends it.")
-    signal.pause()
+def _wait_for_ctrl_c(console: Console, rehearsal: Rehearsal) -> None:
+    console.print(f"Airflow stays open at {rehearsal.airflow.url} ({rehearsal.login}). Ctrl-C ends it.")
+    # The run is over and judged: the end of the visit changes nothing about the exit code.
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()

@@ -175,7 +175,8 @@ class Rehearsal:
         )
         # The report task fails when the run did, and a failed task has no return value: it has a key of its own.
         written = api.xcom(dag_id, run_id, "report", "report_folder")
-        return RehearsalResult(run_id, run["state"], failed, Path(written) if written else None)
+        report = Path(str(written).removeprefix("file://")) if written else None
+        return RehearsalResult(run_id, run["state"], failed, report)
 
     def _last_lines(self, run_id: str, instance: Mapping[str, Any]) -> list[str]:
         log = self.airflow.api.task_log(self.loaded.plan.name, run_id, instance["task_id"], instance["try_number"])

@@ -1,0 +1,90 @@
+"""The lines that a person watches while a plan runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from drs_provider.plan import RecoveryPlan
+from drs_provider.rehearsal.progress import RunProgress
+
+PLAN = RecoveryPlan.model_validate(
+    {
+        "version": 1,
+        "name": "shop",
+        "target": {"region": "us-west-2"},
+        "waves": [
+            {"name": "db", "servers": [{"hostname": "a"}, {"hostname": "b"}]},
+            {"name": "web", "depends_on": ["db"], "servers": [{"hostname": "c"}]},
+        ],
+    }
+)
+
+
+def launch(wave: str, *servers: str) -> dict[str, Any]:
+    """A StartRecovery call in the simulator's log."""
+    tags = {"drs-provider:wave": wave}
+    return {
+        "operation": "StartRecovery",
+        "params": {"tags": tags, "sourceServers": [{"sourceServerID": server} for server in servers]},
+    }
+
+
+def lines(states: dict[str, str | None], *log: dict[str, Any]) -> list[str]:
+    progress = RunProgress(PLAN)
+    progress.update(states, log)
+    return progress.lines()
+
+
+def test_before_anything_happens_every_wave_waits() -> None:
+    assert lines({}) == ["db: waiting", "web: waiting"]
+
+
+def test_a_launch_counts_servers_and_tells_the_phase_of_the_job_log() -> None:
+    log = [launch("db", "s-1", "s-2"), {"event": "SNAPSHOT_START", "server": "s-1"}]
+    states: dict[str, str | None] = {"db.launch": "success", "db.wait_for_launch": "deferred"}
+    assert lines(states, *log)[0] == "db: launching, 0/2 servers launched, taking snapshots"
+    log += [{"event": "LAUNCH_END", "server": "s-1"}, {"event": "CONVERSION_START", "server": "s-2"}]
+    assert lines(states, *log)[0] == "db: launching, 1/2 servers launched, converting"
+
+
+def test_a_call_that_was_refused_launches_nothing() -> None:
+    assert lines({"db.launch": "running"}, {**launch("db", "s-1"), "error": "ConflictException"})[0] == "db: launching"
+
+
+@pytest.mark.parametrize(
+    ("task", "state", "words"),
+    [
+        ("approve", "awaiting_input", "approval"),
+        ("pre_launch.fence", "running", "script fence"),
+        ("launch", "up_for_retry", "launching"),
+        ("settle", "deferred", "settling"),
+        ("health.tcp", "deferred", "health check tcp"),
+        ("post_launch.start", "queued", "script start"),
+        ("rollback", "running", "rolling back"),
+        ("launch", "failed", "failed"),
+    ],
+)
+def test_what_a_wave_does_is_named(task: str, state: str, words: str) -> None:
+    assert lines({f"db.{task}": state, "db.wait_for_launch": None})[0] == f"db: {words}"
+
+
+def test_ends_are_told_apart() -> None:
+    both = ("launch", "wait_for_launch")
+    assert lines({f"db.{task}": "success" for task in both})[0] == "db: done"
+    assert lines({f"db.{task}": "skipped" for task in both})[0] == "db: skipped"
+    assert lines({f"db.{task}": "upstream_failed" for task in both})[0] == "db: not reached"
+
+
+def test_the_live_table_shows_the_waves_and_the_end_of_the_run() -> None:
+    progress = RunProgress(PLAN)
+    done: dict[str, str | None] = {"db.launch": "success", "db.wait_for_launch": "success", "terminate": "deferred"}
+    progress.update(done, [launch("db", "s-1", "s-2"), {"event": "LAUNCH_END", "server": "s-1"}])
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(progress.render())
+    shown = console.export_text()
+    assert "1/2" in shown
+    assert "█" * 10 + "░" * 10 in shown
+    assert "terminating the drill's instances" in shown

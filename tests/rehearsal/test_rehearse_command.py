@@ -1,0 +1,140 @@
+"""What `drs-plan rehearse` refuses before it starts anything, and what it prints of a run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from drs_provider.cli import app
+from drs_provider.commands.rehearse import _parameters, _print_result, _watch
+from drs_provider.plan import load_plan
+from drs_provider.rehearsal.progress import RunProgress
+from drs_provider.rehearsal.rehearsal import FailedTask, Rehearsal, RehearsalResult
+
+PLAN = "version: 1\nname: shop\ntarget: {region: us-west-2}\nwaves: [{name: web, servers: [{hostname: web01}]}]\n"
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> Path:
+    """A small valid plan file."""
+    path = tmp_path / "shop.yaml"
+    path.write_text(PLAN)
+    return path
+
+
+def rehearse(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["rehearse", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--conf", "{mode"], "--conf is not JSON"),
+        (["--conf", "[]"], "--conf must be a JSON object"),
+        (["--mode", "test"], "drill or recovery"),
+        (["--speed", "0"], "--speed"),
+        (["--scenario", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_options_that_cannot_be_used_exit_2_at_once(plan_file: Path, options: list[str], message: str) -> None:
+    result = rehearse(plan_file, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_plan_that_is_not_valid_exits_2_with_its_problems(plan_file: Path) -> None:
+    plan_file.write_text(PLAN.replace("us-west-2", "mars"))
+    result = rehearse(plan_file)
+    assert result.exit_code == 2
+    assert "shop.yaml:3:18" in result.stderr
+
+
+def test_a_recovery_confirms_itself_unless_told_otherwise() -> None:
+    assert _parameters("{}", "drill", "shop") == {"mode": "drill"}
+    assert _parameters('{"waves": ["web"]}', "recovery", "shop") == {
+        "mode": "recovery",
+        "confirm": "shop",
+        "waves": ["web"],
+    }
+    assert _parameters('{"confirm": ""}', "recovery", "shop")["confirm"] == ""
+
+
+# Airflow's answers, one after the other, as the rehearsal asks for them.
+STATES: list[tuple[str, dict[str, str | None]]] = [
+    ("running", {"web.launch": None}),
+    ("running", {"web.launch": "running"}),
+    ("failed", {"web.launch": "failed", "report": "failed"}),
+]
+
+
+class Airflow:
+    """An Airflow whose run fails."""
+
+    def __init__(self) -> None:
+        self.look = -1
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        self.look += 1
+        return {"state": STATES[self.look][0]}
+
+    def task_instances(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        return {
+            task: {"task_id": task, "state": state, "try_number": 1, "start_date": str(number)}
+            for number, (task, state) in enumerate(STATES[self.look][1].items())
+        }
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
+        return [f"{task_id} line {number}" for number in range(30)] + [""]
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> str:
+        return "file:///reports/shop/run"
+
+    def pending_approvals(self, dag_id: str, run_id: str) -> list[str]:
+        return []
+
+
+@pytest.fixture
+def rehearsal(plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
+    """A rehearsal on the Airflow above; nothing of it is started."""
+    monkeypatch.setattr("drs_provider.rehearsal.rehearsal._POLL_SECONDS", 0)
+    made = Rehearsal(load_plan(plan_file), tmp_path / "rehearsal", {"servers": []})
+    made.airflow.api = Airflow()  # type: ignore[assignment]
+    return made
+
+
+def test_a_failed_run_names_its_failed_tasks_with_the_end_of_their_logs(rehearsal: Rehearsal) -> None:
+    seen: list[list[str]] = []
+    result = rehearsal.watch("run", lambda progress: seen.append(progress.lines()))
+    assert seen == [["web: waiting"], ["web: launching"], ["web: failed"]]
+    assert not result.succeeded
+    assert result.report == Path("/reports/shop/run")
+    assert [task.task_id for task in result.failed] == ["web.launch", "report"]
+    assert result.failed[0].log == tuple(f"web.launch line {number}" for number in range(15, 30))
+
+
+def test_where_there_is_no_terminal_each_change_is_a_line_of_its_own(rehearsal: Rehearsal) -> None:
+    console = Console(file=io.StringIO(), width=60)
+    _watch(console, rehearsal, "run", approve=True)
+    assert console.file.getvalue().splitlines() == ["web: waiting", "web: launching", "web: failed"]  # type: ignore[attr-defined]
+
+
+def test_the_end_shows_the_timeline_the_report_the_failures_and_the_verdict(tmp_path: Path) -> None:
+    (tmp_path / "summary.md").write_text("# shop: recovered in 2 m\n")
+    console = Console(file=io.StringIO(), width=60)
+    _print_result(console, RehearsalResult("run", "failed", (FailedTask("web.launch", ("[ERROR] full",)),), tmp_path))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "shop: recovered in 2 m" in shown
+    assert f"Report: {tmp_path / 'report.html'}" in shown.replace("\n", "")
+    assert "web.launch failed. The end of its log:\n  [ERROR] full\n" in shown
+    assert shown.endswith("The run failed.\n")
+
+
+def test_progress_of_an_unknown_task_changes_nothing(plan_file: Path) -> None:
+    progress = RunProgress(load_plan(plan_file).plan)
+    progress.update({"confirm": "success", "somebody.elses": "running"}, [{"event": "JOB_END", "job": "x"}])
+    assert progress.lines() == ["web: waiting"]
