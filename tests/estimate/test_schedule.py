@@ -37,8 +37,8 @@ def test_a_wave_starts_when_the_last_that_it_waits_for_has_ended() -> None:
 
 
 def test_tasks_around_the_jobs_come_one_after_another() -> None:
-    before = ((Step("approval", "approve", 2, 60),), (Step("scripts", "fence", 2, 30),))
-    after = ((Step("settle", "settle", 2, 20),), (Step("health", "tcp", 2, 5), Step("health", "http", 2, 9)))
+    before = ((Step("approval", "approve", 1, 60, 1),), (Step("scripts", "fence", 2, 30),))
+    after = ((Step("settle", "settle", 2, 20),), (Step("health", "tcp", 2, 5), Step("health", "http", 1, 9, 1)))
     schedule = make_schedule([work("a", before=before, launch=3, look=4, after=after)], WIDE, 0)
     times = schedule.waves["a"]
     assert times.launched == 62 + 32 + 3
@@ -51,10 +51,10 @@ def test_tasks_around_the_jobs_come_one_after_another() -> None:
 
 def test_what_needs_an_agent_waits_for_the_last_one() -> None:
     jobs = (job(100, agents=130, boots=220), job(100, agents=140, boots=200))
-    script = (Step("scripts", "start", 1, 5, "agents"),)
-    assert make_schedule([work("a", jobs=jobs, after=(script,))], WIDE, 0).end == 145
-    check = (Step("health", "status", 1, 0, "boots"), Step("health", "agent", 1, 0, "agents"))
-    assert make_schedule([work("a", jobs=jobs, after=(check, script))], WIDE, 0).end == 226
+    script = (Step("scripts", "start", 1, 5, 2, "agents"),)
+    assert make_schedule([work("a", jobs=jobs, after=(script,))], WIDE, 0).end == 147
+    check = (Step("health", "status", 1, 0, 3, "boots"), Step("health", "agent", 1, 0, 3, "agents"))
+    assert make_schedule([work("a", jobs=jobs, after=(check, script))], WIDE, 0).end == 223 + 1 + 5 + 2
 
 
 @pytest.mark.parametrize("quotas", [Quotas(jobs=1), Quotas(servers_in_jobs=3)])
@@ -78,9 +78,10 @@ def test_a_small_job_goes_ahead_of_one_that_does_not_fit() -> None:
     assert spans(schedule) == {"a": (0, 100), "b": (0, 200), "c": (0, 50)}
 
 
-def test_a_wave_without_servers_holds_nobody_up() -> None:
-    schedule = make_schedule([work("a", jobs=()), work("b", "a")], WIDE, 0)
-    assert spans(schedule) == {"a": (0, 0), "b": (0, 100)}
+def test_waves_without_servers_hold_nobody_up() -> None:
+    chain = [work("0", jobs=())] + [work(str(number), str(number - 1), jobs=()) for number in range(1, 500)]
+    schedule = make_schedule([*chain, work("last", "499")], WIDE, 0)
+    assert spans(schedule)["last"] == (0, 100)
 
 
 @st.composite

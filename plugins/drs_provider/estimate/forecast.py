@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drs_provider.estimate.durations import Durations
 from drs_provider.estimate.likely import Case, Likely
@@ -15,10 +15,13 @@ from drs_provider.readiness.resolution import ResolvedServer, resolve
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
+    from drs_provider.readiness.quotas import Quotas
 
 __all__ = ["Forecast", "NothingToLaunch", "WaveForecast", "forecast"]
 
 CASES: tuple[Case, ...] = ("low", "typical", "high")
+MOST_GAINS = 5
+"""More are reckoned only while they could be the best."""
 
 
 class NothingToLaunch(ValueError):
@@ -144,10 +147,20 @@ def _wave(work: WaveWork, servers: Mapping[str, Sequence[ResolvedServer]], likel
     )
 
 
-def _gains(work: Sequence[WaveWork], likely: Schedule, quotas: Any, begin: float) -> dict[str, float]:
-    """What each wave of the critical path is worth: the others may become critical before it is half as long."""
-    found = {}
-    for name in likely.critical_path:
+def _gains(work: Sequence[WaveWork], likely: Schedule, quotas: Quotas, begin: float) -> dict[str, float]:
+    """What waves of the critical path are worth: the others may become critical before one is half as long.
+
+    The longest first, and no further than one that could be worth more than the best so far.
+    """
+
+    def most(name: str) -> float:
+        times = likely.waves[name]
+        return (times.seconds - times.spent.get("orchestration", 0.0)) / 2
+
+    found: dict[str, float] = {}
+    for name in sorted(likely.critical_path, key=most, reverse=True):
+        if len(found) >= MOST_GAINS and max(found.values()) > most(name) - 0.1:
+            break
         shorter = [wave.shortened(0.5) if wave.name == name else wave for wave in work]
         found[name] = likely.end - make_schedule(shorter, quotas, begin).end
     return dict(sorted(found.items(), key=lambda item: -item[1]))

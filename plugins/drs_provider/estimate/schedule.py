@@ -13,7 +13,7 @@ from drs_provider.readiness.quotas import Quotas
 
 __all__ = ["Schedule", "WaveTimes", "make_schedule"]
 
-Event = Literal["launch", "job ended"]
+Event = Literal["launch", "job ended", "nothing to launch"]
 
 
 @dataclass
@@ -91,6 +91,10 @@ class _Run:
         self.waiting: list[tuple[float, str, int]] = []
         self.left: dict[str, int] = {}
         self.done: set[str] = set()
+        self.dependents: dict[str, list[WaveWork]] = {name: [] for name in self.waves}
+        for wave in waves:
+            for name in wave.depends_on:
+                self.dependents[name].append(wave)
         self.moments: dict[str, dict[str, float]] = {}
 
     def run(self, begin: float) -> Schedule:
@@ -101,8 +105,10 @@ class _Run:
             now, _, event, name, number = heapq.heappop(self.events)
             if event == "launch":
                 self.waiting.append((now, name, number))
-            else:
+            elif event == "job ended":
                 self._job_ended(now, self.waves[name], number)
+            else:
+                self._finish(self.waves[name], now)
             self._fill(now)
         return Schedule(self.times)
 
@@ -117,21 +123,18 @@ class _Run:
             now = self._row(times, row, now)
         times.add("orchestration", wave.launch)
         times.launched = now + wave.launch
-        if wave.jobs:
-            self._push(times.launched, "launch", wave.name, 0)
-        else:
-            self._finish(wave, times.launched)
+        self._push(times.launched, "launch" if wave.jobs else "nothing to launch", wave.name, 0)
 
     def _row(self, times: WaveTimes, row: SideBySide, now: float) -> float:
         """Put tasks side by side; return when the last of them has ended, whose time counts."""
         last, end = row[0], now
         for step in row:
             ready = self.moments[times.name][step.until] if step.until else now
-            ended = max(ready, now + step.overhead) + step.seconds
+            ended = max(ready, now + step.task) + step.seconds + step.look
             if ended >= end:
                 last, end = step, ended
-        times.add("orchestration", min(last.overhead, end - now))
-        times.add(last.kind, end - now - last.overhead)
+        times.add("orchestration", last.task + last.look)
+        times.add(last.kind, end - now - last.task - last.look)
         return end
 
     def _fill(self, now: float) -> None:
@@ -174,11 +177,7 @@ class _Run:
             now = self._row(times, row, now)
         times.ended = now
         self.done.add(wave.name)
-        for other in self.waves.values():
-            if other.name not in self.times and wave.name in other.depends_on:
-                self._release(other)
-
-    def _release(self, wave: WaveWork) -> None:
-        if self.done.issuperset(wave.depends_on):
-            last = max((self.times[name] for name in wave.depends_on), key=lambda times: times.ended)
-            self._start(wave, last.ended, last.name)
+        for other in self.dependents[wave.name]:
+            if self.done.issuperset(other.depends_on):
+                last = max((self.times[name] for name in other.depends_on), key=lambda times: times.ended)
+                self._start(other, last.ended, last.name)

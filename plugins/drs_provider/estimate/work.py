@@ -26,15 +26,17 @@ class Step:
     """A task, and what it waits for.
 
     :param kind: as a report calls a phase: ``approval``, ``scripts``, ``settle``, ``health``.
-    :param overhead: seconds of Airflow.
+    :param task: seconds of Airflow until its work begins.
     :param seconds: seconds of work, once what it waits for is there.
+    :param look: seconds of Airflow from the end of its work to its own.
     :param until: what must be there first: instances that have booted, agents that are online.
     """
 
     kind: str
     name: str
-    overhead: float
+    task: float
     seconds: float
+    look: float = 0.0
     until: Moment | None = None
 
 
@@ -185,7 +187,7 @@ class Workload:
         learnt = history.approval(self.plan.name, wave.name) if history else None
         seconds = (learnt or self.durations.answer).of(case)
         # The task that asks sees the answer as any task sees what it waits for.
-        return [(Step("approval", "approve", self.overhead.task.of(case) + self.overhead.look.of(case), seconds),)]
+        return [(Step("approval", "approve", self.overhead.task.of(case), seconds, self.overhead.look.of(case)),)]
 
     def _scripts(self, wave: Wave, section: str, case: Case) -> list[SideBySide]:
         """Scripts run one after another; what runs on the launched instances waits for their agents."""
@@ -222,9 +224,8 @@ class Workload:
         if learnt is not None:
             # A report has the time of the whole task, waiting included.
             return Step(kind, name, task, learnt.of(case))
-        look = self.overhead.look.of(case)
         seconds = max(self._aws(work, case), 0.0 if until else SHORTEST_WAIT)
-        return Step(kind, name, task + look, seconds, until)
+        return Step(kind, name, task, seconds, self.overhead.look.of(case), until)
 
 
 def _of_instance(check: HealthCheck) -> bool:

@@ -88,7 +88,7 @@ class _Writing:
             "version": 1,
             "name": self.name,
             "description": source.description,
-            "owner": source.owner or "airflow",
+            "owner": source.owner,
             "target": {"region": source.region},
             "objectives": objectives,
             "notify": [{"sns": source.topic}] if source.topic else [],

@@ -71,9 +71,7 @@ def _commented(text: str, comments: Comments) -> str:
         line = _line(document, path)
         indent = " " * (len(lines[line]) - len(lines[line].lstrip(" ")))
         for remark in remarks:
-            above.setdefault(line, []).extend(
-                textwrap.wrap(_printable(remark), WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
-            )
+            above.setdefault(line, []).extend(f"{indent}# {part}" for part in _wrapped(remark, WIDTH - len(indent) - 2))
     return "\n".join(part for number, line in enumerate(lines) for part in (*above.get(number, ()), line))
 
 
@@ -94,6 +92,7 @@ def _line(document: Document, path: tuple[str | int, ...]) -> int:
     return line
 
 
-def _printable(text: str) -> str:
-    """A comment ends with its line, and a control character is an error to YAML readers."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def _wrapped(text: str, width: int) -> list[str]:
+    """A comment's lines: it ends with its line, and a control character is an error to YAML readers."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return textwrap.wrap(printable, width, break_long_words=False, break_on_hyphens=False)
