@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -14,8 +11,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from drs_provider.simulator.drs.deviations import SHAPES, UNDECLARED_ERRORS
+from drs_provider.simulator.deviations import SHAPES, UNDECLARED_ERRORS
 from drs_provider.simulator.drs.responses import supported_operations
+from tests.simulator.conformance import Contract
 
 IDS = [f"s-{number:017d}" for number in range(12)]
 PHASES = (0.1, 0.5, 0.3, 0.5, 55, 190, 150, 150, 60, 700)
@@ -59,69 +57,6 @@ def scenario() -> dict[str, Any]:
         {"id": IDS[11], "hostname": "h11", "launch_disposition": "STOPPED", "lag": "P0D"},
     ]
     return {"servers": servers}
-
-
-class Contract:
-    """Watches a client: every answer must fit, and every supported operation must have succeeded once."""
-
-    def __init__(self, client: Any) -> None:
-        self.problems: set[str] = set()
-        self.seen: set[str] = set()
-        client.meta.events.register("before-parse", self.check)
-
-    def check(self, response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
-        body = json.loads(response_dict["body"] or b"{}")
-        name = operation_model.name
-        if response_dict["status_code"] < 300:
-            self.seen.add(name)
-            if response_dict["status_code"] != operation_model.http.get("responseCode", 200):
-                self.problems.add(f"{name}: status {response_dict['status_code']}")
-            if operation_model.output_shape is not None:
-                self.problems |= set(problems(operation_model.output_shape, body, name))
-            return
-        code = response_dict["headers"]["x-amzn-errortype"]
-        declared = {shape.name: shape for shape in operation_model.error_shapes}
-        if code not in declared and code not in UNDECLARED_ERRORS:
-            self.problems.add(f"{name}: {code} is not declared")
-        shape = declared.get(code)
-        if shape is not None:
-            status = shape.metadata["error"]["httpStatusCode"]
-            if response_dict["status_code"] != status:
-                self.problems.add(f"{name}: {code} has status {response_dict['status_code']}, not {status}")
-            self.problems |= set(problems(shape, body, f"{name}!{code}"))
-
-
-def problems(shape: Any, value: Any, path: str) -> Iterator[str]:
-    kind = shape.type_name
-    if kind == "structure":
-        yield from (f"{path}.{name}: not in the model" for name in set(value) - set(shape.members))
-        yield from (f"{path}.{name}: missing" for name in shape.required_members if name not in value)
-        for name, member in shape.members.items():
-            if name in value:
-                yield from problems(member, value[name], f"{path}.{name}")
-    elif kind == "list":
-        if not isinstance(value, list) or not in_range(shape, len(value)):
-            yield f"{path}: {value!r}"
-        for item in value:
-            yield from problems(shape.member, item, f"{path}[]")
-    elif kind == "map":
-        for key, item in value.items():
-            yield from problems(shape.key, key, f"{path}.key")
-            yield from problems(shape.value, item, f"{path}.value")
-    elif kind == "string" and shape.name not in SHAPES:
-        pattern = shape.metadata.get("pattern")
-        fits = isinstance(value, str) and in_range(shape, len(value))
-        if not fits or (shape.enum and value not in shape.enum) or (pattern and not re.fullmatch(pattern, value)):
-            yield f"{path}: {value!r} is no {shape.name}"
-    elif kind in ("integer", "long", "boolean"):
-        wanted = bool if kind == "boolean" else int
-        if type(value) is not wanted or not in_range(shape, value):
-            yield f"{path}: {value!r} is no {shape.name}"
-
-
-def in_range(shape: Any, size: int) -> bool:
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    return (low is None or size >= low) and (high is None or size <= high)
 
 
 def refused(code: str, call: Any, **request: Any) -> None:
@@ -253,6 +188,14 @@ def native_plans(simulator: Any, drs: Any) -> None:
     drs.delete_recovery_plan(recoveryPlanArn=plan_arn)
 
 
+def faults(simulator: Any, drs: Any) -> None:
+    for code in ("ThrottlingException", "InternalServerException", "AccessDeniedException"):
+        simulator.add_fault("*", error=code, times=3)
+        for call, request in ((drs.describe_jobs, {}), (drs.describe_job_log_items, {"jobID": "drsjob-" + "1" * 17})):
+            refused(code, call, **request)
+        refused(code, drs.delete_recovery_plan, recoveryPlanArn=arn("recovery-plan/rp-" + "1" * 17))
+
+
 def look_at_execution(drs: Any, execution: str) -> list[dict[str, Any]]:
     drs.get_recovery_plan_execution(recoveryPlanExecutionArn=execution)
     drs.list_recovery_plan_executions()
@@ -267,7 +210,7 @@ def look_at_execution(drs: Any, execution: str) -> list[dict[str, Any]]:
 def test_every_answer_conforms(drs_simulator):
     drs_simulator.load(scenario())
     drs_simulator.freeze()
-    drs = boto3.client("drs", "us-west-2", config=Config(parameter_validation=False))
+    drs = boto3.client("drs", "us-west-2", config=Config(parameter_validation=False, retries={"total_max_attempts": 1}))
     contract = Contract(drs)
     refused("ValidationException", drs.start_recovery, sourceServers=[])
     refused("ResourceNotFoundException", drs.start_recovery, sourceServers=[{"sourceServerID": "s-" + "9" * 17}])
@@ -276,8 +219,11 @@ def test_every_answer_conforms(drs_simulator):
     replication(drs_simulator, drs)
     failback(drs_simulator, drs)
     native_plans(drs_simulator, drs)
+    faults(drs_simulator, drs)
     assert contract.problems == set()
     assert contract.seen == set(supported_operations())
+    listed = {name for name in (*SHAPES, *UNDECLARED_ERRORS) if name.startswith("drs.")}
+    assert contract.deviations == listed, "what no longer deviates is taken off the list"
 
 
 def test_all_that_was_asked_for_is_served():

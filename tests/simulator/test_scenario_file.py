@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import boto3
@@ -103,15 +101,6 @@ def test_a_file_that_is_not_there(tmp_path):
         load_scenario(tmp_path / "none.yaml")
 
 
-def test_drs_sim_refuses_a_bad_file(tmp_path):
-    path = tmp_path / "bad.yaml"
-    path.write_text("servers:\n  - {id: nonsense, hostname: a}\n")
-    command = [sys.executable, "-m", "drs_provider.simulator.cli", "--scenario", str(path), "--port", "0"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 2 and ran.stdout == ""
-    assert f"{path}:2: servers[0].id: String should match pattern" in ran.stderr
-
-
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [(20, 20), (0.5, 0.5), ("90s", 90), ("1h30m", 5400), ("2d", 172800), ("P0D", 0), ("PT5M", 300), ("P1DT1H", 90000)],
@@ -120,7 +109,7 @@ def test_durations(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "P", "PT", "5", "m", "1m1h", -1, None, True, "5 m"])
+@pytest.mark.parametrize("text", ["", "P", "PT", "5", "m", "1m1h", -1, None, True, "5 m", float("inf"), float("nan")])
 def test_what_is_no_duration(text):
     with pytest.raises(ValueError, match="expected a duration"):
         parse_duration(text)
@@ -185,15 +174,3 @@ waves:
     ):
         ssm.send_command(DocumentName="Shop-Warm", Targets=targets)
     boto3.client("sns", "us-west-2").publish(TopicArn="arn:aws:sns:us-west-2:222222222222:dr-events", Message="hello")
-
-
-def test_the_command_writes_a_scenario(tmp_path):
-    output = tmp_path / "scenario.yaml"
-    command = [sys.executable, "-m", "drs_provider.simulator.cli", "scenario", "--from-plan", str(PLANS[0])]
-    ran = subprocess.run([*command, "--output", str(output)], capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert load_scenario(output).to_dict() == load_scenario(scenario_from_plan(load_plan(PLANS[0]))).to_dict()
-    ran = subprocess.run(
-        [*command[:-1], str(tmp_path / "none.yaml")], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ran.returncode == 1 and "none.yaml" in ran.stderr

@@ -5,25 +5,19 @@ What is checked is the answer on the wire, before botocore reads it: members, ty
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from drs_provider.simulator.deviations import SHAPES, UNDECLARED_ERRORS
 from drs_provider.simulator.ssm.responses import OPERATIONS
+from tests.simulator.conformance import Contract, problems
 
 REGION = "us-west-2"
 
-#: Where an answer is not as the model says, because AWS itself answers so.
-DEVIATIONS = {
-    "GetCommandInvocation.ExecutionStartDateTime": "empty until the command runs, and has milliseconds then",
-    "GetCommandInvocation.ExecutionEndDateTime": "empty until the command ends, and has milliseconds then",
-    "GetCommandInvocation.ExecutionElapsedTime": "a duration (PT5.000S), which the model's pattern for times refuses",
-}
 STEPS = [
     {"name": "promote", "outputs": {"Endpoint": ["db"]}, "timeout": 60},
     {"name": "approve", "action": "aws:approve"},
@@ -35,72 +29,6 @@ DOCUMENTS = {
     "Stuck": {"kind": "Command", "outcome": "hangs"},
     "Late": {"kind": "Command", "outcome": "Delayed"},
 }
-
-
-class Checker:
-    """Checks every answer that a client gets, and remembers which operations it saw succeed."""
-
-    def __init__(self, *clients: Any) -> None:
-        self.problems: list[str] = []
-        self.seen: set[str] = set()
-        for client in clients:
-            client.meta.events.register("before-parse", self._check)
-
-    def _check(self, response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
-        if response_dict["status_code"] >= 300:
-            return
-        self.seen.add(operation_model.name)
-        shape, body = operation_model.output_shape, json.loads(response_dict["body"] or b"{}")
-        found = problems(shape, body, operation_model.name) if shape is not None else ()
-        self.problems += [problem for problem in found if problem.split(":")[0] not in DEVIATIONS]
-
-
-def problems(shape: Any, value: Any, path: str) -> Iterator[str]:
-    kind = shape.type_name
-    if kind == "structure":
-        if not isinstance(value, dict):
-            yield f"{path}: {value!r} is no structure"
-            return
-        yield from (f"{path}.{name}: is not in the model" for name in set(value) - set(shape.members))
-        yield from (f"{path}.{name}: is missing" for name in shape.required_members if name not in value)
-        for name, member in shape.members.items():
-            if name in value:
-                yield from problems(member, value[name], f"{path}.{name}")
-    elif kind == "list":
-        yield from measured(shape, len(value), path)
-        for item in value:
-            yield from problems(shape.member, item, path)
-    elif kind == "map":
-        yield from measured(shape, len(value), path)
-        for key, item in value.items():
-            yield from problems(shape.key, key, path)
-            yield from problems(shape.value, item, path)
-    elif kind == "string":
-        yield from texts(shape, value, path)
-    elif kind == "boolean" and not isinstance(value, bool):
-        yield f"{path}: {value!r} is no boolean"
-    elif kind in ("integer", "long") and (isinstance(value, bool) or not isinstance(value, int)):
-        yield f"{path}: {value!r} is no integer"
-    elif kind in ("timestamp", "double") and not isinstance(value, (int, float)):
-        yield f"{path}: {value!r} is no number"
-
-
-def texts(shape: Any, value: Any, path: str) -> Iterator[str]:
-    if not isinstance(value, str):
-        yield f"{path}: {value!r} is no text"
-        return
-    yield from measured(shape, len(value), path)
-    if shape.enum and value not in shape.enum:
-        yield f"{path}: {value!r} is none of {shape.enum}"
-    pattern = shape.metadata.get("pattern", "")
-    if pattern and "\\p{" not in pattern and not re.fullmatch(pattern, value):
-        yield f"{path}: {value!r} does not match {pattern}"
-
-
-def measured(shape: Any, length: int, path: str) -> Iterator[str]:
-    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", length)
-    if not low <= length <= high:
-        yield f"{path}: has {length}, which is not within {low} and {high}"
 
 
 def drive(simulator: Any, ssm: Any, ec2: Any) -> None:
@@ -136,6 +64,29 @@ def drive(simulator: Any, ssm: Any, ec2: Any) -> None:
     look(ssm, [each["CommandId"] for each in sent], instances, executions)
 
 
+def refused(code: str, call: Any, **request: Any) -> None:
+    with pytest.raises(ClientError) as error:
+        call(**request)
+    assert error.value.response["Error"]["Code"] == code, error.value
+
+
+def refusals(simulator: Any, ssm: Any) -> None:
+    unknown, gone = "0" * 36, ["i-00000000000000000"]
+    refused("InvalidInstanceId", ssm.send_command, InstanceIds=gone, DocumentName="Loud")
+    refused("InvalidDocument", ssm.send_command, InstanceIds=gone, DocumentName="None-Such")
+    refused("InvalidCommandId", ssm.cancel_command, CommandId=unknown)
+    refused("InvalidCommandId", ssm.list_command_invocations, CommandId=unknown)
+    refused("InvocationDoesNotExist", ssm.get_command_invocation, CommandId=unknown, InstanceId=gone[0])
+    refused("InvalidNextToken", ssm.list_commands, NextToken="none")
+    refused("InvalidFilterKey", ssm.describe_instance_information, Filters=[{"Key": "None", "Values": ["x"]}])
+    refused("AutomationDefinitionNotFoundException", ssm.start_automation_execution, DocumentName="None-Such")
+    refused("AutomationExecutionNotFoundException", ssm.get_automation_execution, AutomationExecutionId=unknown)
+    refused("ValidationException", ssm.list_commands, MaxResults=51)
+    for code in ("ThrottlingException", "InternalServerError"):
+        simulator.add_fault("ListCommands", error=code, times=1)
+        refused(code, ssm.list_commands)
+
+
 def look(ssm: Any, commands: list[str], instances: list[str], executions: list[str]) -> None:
     ssm.describe_instance_information()
     ssm.list_commands()
@@ -156,20 +107,23 @@ def look(ssm: Any, commands: list[str], instances: list[str], executions: list[s
 def test_every_answer_of_ssm_conforms(drs_simulator):
     drs_simulator.load({"documents": DOCUMENTS})
     drs_simulator.freeze()
-    ssm = boto3.client("ssm", REGION)
-    checker = Checker(ssm)
+    ssm = boto3.client("ssm", REGION, config=Config(retries={"total_max_attempts": 1}))
+    contract = Contract(ssm)
     drive(drs_simulator, ssm, boto3.client("ec2", REGION))
+    refusals(drs_simulator, ssm)
     for name in (*DOCUMENTS, "AWS-RunShellScript", "AWS-StartEC2Instance"):
         ssm.describe_document(Name=name)
         ssm.get_document(Name=name)
-    assert checker.problems == []
-    assert set(OPERATIONS) <= checker.seen
+    assert contract.problems == set()
+    assert set(OPERATIONS) <= contract.seen
+    listed = {name for name in (*SHAPES, *UNDECLARED_ERRORS) if name.startswith("ssm.")}
+    assert contract.deviations == listed, "what no longer deviates is taken off the list"
 
 
 def test_every_answer_of_service_quotas_conforms(drs_simulator):
     drs_simulator.load({"page_size": 2})
-    quotas = boto3.client("service-quotas", REGION)
-    checker = Checker(quotas)
+    quotas = boto3.client("service-quotas", REGION, config=Config(retries={"total_max_attempts": 1}))
+    contract = Contract(quotas)
     for name in ("list_service_quotas", "list_aws_default_service_quotas"):
         codes = [
             quota["QuotaCode"]
@@ -180,32 +134,17 @@ def test_every_answer_of_service_quotas_conforms(drs_simulator):
     for code in codes:
         quotas.get_service_quota(ServiceCode="drs", QuotaCode=code)
         quotas.get_aws_default_service_quota(ServiceCode="drs", QuotaCode=code)
-    assert checker.problems == []
-    assert len(checker.seen) == 4
+    refused("NoSuchResourceException", quotas.get_service_quota, ServiceCode="drs", QuotaCode="L-0")
+    refused("InvalidPaginationTokenException", quotas.list_service_quotas, ServiceCode="drs", NextToken="none")
+    refused("IllegalArgumentException", quotas.list_service_quotas, ServiceCode="drs", MaxResults=101)
+    drs_simulator.add_fault("GetServiceQuota", error="TooManyRequestsException", times=1)
+    refused("TooManyRequestsException", quotas.get_service_quota, ServiceCode="drs", QuotaCode=code)
+    assert contract.problems == set()
+    assert len(contract.seen) == 4
 
 
-def test_the_checker_sees_what_is_wrong():
+def test_the_contract_sees_what_is_wrong():
     shape = boto3.client("ssm", REGION).meta.service_model.operation_model("GetAutomationExecution").output_shape
     wrong = {"AutomationExecution": {"AutomationExecutionStatus": "Done", "Outputs": {}, "Nonsense": 1}}
-    found = {problem.split(":")[0] for problem in problems(shape, wrong, "op")}
+    found = {problem.split(":")[0] for _, problem in problems(shape, wrong, "op")}
     assert found == {f"op.AutomationExecution.{name}" for name in ("AutomationExecutionStatus", "Outputs", "Nonsense")}
-
-
-@pytest.mark.parametrize("deviation", sorted(DEVIATIONS))
-def test_every_deviation_is_one(drs_simulator, deviation):
-    """A deviation that no longer happens is taken off the list."""
-    drs_simulator.load({"documents": DOCUMENTS})
-    drs_simulator.freeze()
-    ssm, ec2 = boto3.client("ssm", REGION), boto3.client("ec2", REGION)
-    (instance,) = ec2.run_instances(ImageId="ami-760aaa0f", MinCount=1, MaxCount=1)["Instances"]
-    drs_simulator.advance(31)
-    command = ssm.send_command(InstanceIds=[instance["InstanceId"]], DocumentName="Loud")["Command"]
-    drs_simulator.advance(10)
-    found: list[str] = []
-
-    def check(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
-        found.extend(problems(operation_model.output_shape, json.loads(response_dict["body"]), operation_model.name))
-
-    ssm.meta.events.register("before-parse", check)
-    ssm.get_command_invocation(CommandId=command["CommandId"], InstanceId=instance["InstanceId"])
-    assert deviation in {problem.split(":")[0] for problem in found}

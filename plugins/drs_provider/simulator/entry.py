@@ -247,12 +247,15 @@ def _error_answer(service: str, operation: str, request: Any, fault: Fault) -> t
     protocol = determine_request_protocol(model, request.content_type)
     serializer = get_serializer_class(model.service_name, protocol)(operation_model=model.operation_model(operation))
     code = fault.error or ""
+    message = fault.message or f"{code}, by a fault of the scenario"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # moto warns of codes that are not in the model; common errors never are.
-        answer = serializer.serialize(_InjectedError(code, fault.message or f"{code}, by a fault of the scenario"))
+        answer = serializer.serialize(_InjectedError(code, message))
     declared = int(answer["status_code"])
     status = fault.status or (_STATUS.get(code, declared) if declared == 400 else declared)
-    return status, dict(answer["headers"]), answer["body"]
+    # moto spells the members of JSON errors in its own way, and REST services name the error in a header only.
+    body = json.dumps({"message": message}) if protocol == "rest-json" else answer["body"]
+    return status, dict(answer["headers"]), body
 
 
 def _error_code(status: int, headers: Any, body: Any) -> str | None:
