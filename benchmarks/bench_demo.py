@@ -36,7 +36,7 @@ def one_demo(python: str, folder: Path) -> dict[str, float]:
     """Run the demo up to its first launch; return seconds since Enter at which things were reached."""
     log = EventLog(folder / "simulator.jsonl")
     home = folder / "home"
-    command = [python, "-m", "drs_provider.cli", "rehearse", PLAN, "--speed", SPEED, "--log", str(log.path)]
+    command = [str(Path(python).parent / "drs-plan"), "rehearse", PLAN, "--speed", SPEED, "--log", str(log.path)]
     command += ["--airflow-home", str(home), "--reports", str(folder / "reports")]
     enter = time.time()
     reached: dict[str, float] = {}
@@ -77,7 +77,7 @@ def one_demo(python: str, folder: Path) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--python", default=sys.executable, help="the Python whose package is shown")
+    parser.add_argument("--python", default=sys.executable, help="the Python of the .venv that is shown")
     options = parser.parse_args()
     demos = []
     for number in range(options.times):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from drs_provider.plan import PlanError, find_plan, load_plan, plan_hash, read_plans
+from drs_provider.plan import PlanError, find_plan, load_plan, loading, plan_hash, read_plans
+from drs_provider.plan.document import read_document
 from drs_provider.plan.models import RecoveryPlan
 
 TEXT = "version: 1\nname: {name}\ntarget: {{region: us-west-2}}\nwaves: [{{name: a, servers: [{{hostname: h}}]}}]\n"
@@ -183,3 +184,22 @@ def test_the_hash_depends_on_meaning_only(change: str) -> None:
 )
 def test_every_value_counts_for_the_hash(old: str, new: str) -> None:
     assert hash_of(BASE.replace(old, new)) != hash_of(BASE)
+
+
+def test_a_content_that_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "a.yaml", "read-once")
+    text = path.read_text()
+    first = load_plan(path)
+    reads: list[bytes] = []
+    monkeypatch.setattr(loading, "read_document", lambda data: reads.append(data) or read_document(data))
+    assert load_plan(path) == first
+    moved = path.rename(tmp_path / "b.yaml")
+    assert (load_plan(moved).plan, load_plan(moved).path) == (first.plan, moved)
+    assert reads == []
+    # As an editor leaves it for a moment: half of the file, with the date of the whole one.
+    moved.write_text(text[: len(text) // 2])
+    with pytest.raises(PlanError):
+        load_plan(moved)
+    moved.write_text(text.replace("hostname: h", "hostname: i"))
+    assert load_plan(moved).hash != first.hash
+    assert len(reads) == 2

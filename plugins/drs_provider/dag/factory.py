@@ -65,7 +65,6 @@ def build_dag(loaded: LoadedPlan) -> DAG:
         max_active_runs=1,
         max_active_tasks=256,
         tags=["drs", *plan.tags],
-        params=run_params(plan),
         # The DAG file says which DAGs are its own. The file that only looks for broken plans builds DAGs too, and
         # Airflow would take the last file that did for the DAG's home.
         auto_register=False,
@@ -85,6 +84,9 @@ def build_dag(loaded: LoadedPlan) -> DAG:
             for first in waves[wave.name].first:
                 needed >> first
         _add_ending(loaded, waves, confirm, preflight)
+    # Last: Airflow copies the DAG's parameters deeply into each task that is made after them, once for every class of
+    # the task that has an __init__, and the tasks see them without (two thirds of the time of this function).
+    dag.params = run_params(plan)  # type: ignore[assignment]
     return dag
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,13 +63,26 @@ def recovery_dags(dags_folder: Path) -> dict[str, DAG]:
     except OSError:
         log.exception("The folder of recovery plans, %s, cannot be read", folder)
         return dags
-    for loaded in loaded_plans:
-        try:
-            dags[loaded.plan.name] = build_dag(loaded)
-        except Exception:
-            # A plan that validates and does not build is our mistake; it still must not take the others with it.
-            log.exception("Plan %s could not be made into a DAG", loaded.path)
+    with _garbage_left():
+        for loaded in loaded_plans:
+            try:
+                dags[loaded.plan.name] = build_dag(loaded)
+            except Exception:
+                # A plan that validates and does not build is our mistake; it still must not take the others with it.
+                log.exception("Plan %s could not be made into a DAG", loaded.path)
     return dags
+
+
+@contextmanager
+def _garbage_left() -> Iterator[None]:
+    """Collect no garbage meanwhile: DAGs are many objects, none of which goes, and each search looks at them all."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def raise_broken_plans(dags_folder: Path) -> None:
@@ -87,10 +103,11 @@ def raise_broken_plans(dags_folder: Path) -> None:
         )
     plans = read_plans(folder)
     broken = [str(problem) for problem in plans.problems]
-    for loaded in plans.plans.values():
-        try:
-            build_dag(loaded)
-        except Exception as error:
-            broken.append(f"{loaded.path}: valid, but no DAG could be made of it: {error!r}")
+    with _garbage_left():
+        for loaded in plans.plans.values():
+            try:
+                build_dag(loaded)
+            except Exception as error:
+                broken.append(f"{loaded.path}: valid, but no DAG could be made of it: {error!r}")
     if broken:
         raise BrokenPlansError("Broken recovery plans:\n" + "\n".join(broken))

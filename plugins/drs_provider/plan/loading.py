@@ -79,7 +79,7 @@ def plan_hash(plan: RecoveryPlan) -> str:
 
 
 def load_plan(path: str | Path) -> LoadedPlan:
-    """Read one plan file.
+    """Read one plan file. A content that this process has read before is not read again.
 
     :param path: the file.
     :return: the plan with its defaults applied, the path, and the plan's hash.
@@ -89,7 +89,17 @@ def load_plan(path: str | Path) -> LoadedPlan:
     return _load(path, _read(path))
 
 
+_READ: dict[bytes, tuple[RecoveryPlan, str]] = {}
+"""The plans and hashes of the contents that this process, or the one that it was forked from, has read."""
+_MOST_READ = 4096
+
+
 def _load(path: Path, data: bytes) -> LoadedPlan:
+    # By content, not by date: a file that was half written is another content, and one that only moved is the same.
+    content = hashlib.sha256(data).digest()
+    if content in _READ:
+        plan, hash_ = _READ[content]
+        return LoadedPlan(plan, path, hash_)
     document = read_document(data)
     error: ValidationError | None = None
     if document.root is not None:
@@ -99,7 +109,10 @@ def _load(path: Path, data: bytes) -> LoadedPlan:
             error = invalid
         else:
             if not document.troubles:
-                return LoadedPlan(plan, path, plan_hash(plan))
+                if len(_READ) >= _MOST_READ:
+                    _READ.clear()
+                _READ[content] = plan, plan_hash(plan)
+                return LoadedPlan(plan, path, _READ[content][1])
     from drs_provider.plan.explain import explain
 
     raise PlanError(explain(document, error, str(path)))
