@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib import import_module
 from types import SimpleNamespace
@@ -135,6 +137,52 @@ def run_dag(run_task: Any, task_context: Any) -> Callable[..., dict[str, Any]]:
         return results
 
     return run
+
+
+class Victim:
+    """A process that can be killed; what it says comes through a pipe."""
+
+    def __init__(self, work: Callable[[Callable[[str], None]], None]) -> None:
+        # Forked, so that it need not import everything anew.
+        fork = multiprocessing.get_context("fork")
+        self._heard, say = fork.Pipe(duplex=False)
+        self.process = fork.Process(target=work, args=(say.send,), daemon=True)
+        self.process.start()
+        say.close()
+
+    def wait_for(self, word: str) -> None:
+        """Wait until the process says a word."""
+        while self._heard.poll(100):
+            if self._heard.recv() == word:
+                return
+        raise AssertionError(f"it did not say {word}")
+
+    def wait_until(self, condition: Callable[[], Any]) -> None:
+        """Wait until a condition holds while the process runs."""
+        give_up = time.monotonic() + 100
+        while not condition():
+            assert self.process.is_alive()
+            assert time.monotonic() < give_up, "it did not come so far"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End the process with SIGKILL."""
+        self.process.kill()
+        self.process.join()
+
+
+@pytest.fixture
+def victim() -> Iterator[Callable[[Callable[[Callable[[str], None]], None]], Victim]]:
+    """Start processes that run a function; the function gets another with which it says how far it is."""
+    started: list[Victim] = []
+
+    def start(work: Callable[[Callable[[str], None]], None]) -> Victim:
+        started.append(Victim(work))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -192,13 +190,13 @@ def test_a_definite_refusal_is_explained(drs_simulator_server: Any, code: str, s
 def test_a_launch_waits_for_a_free_slot(drs_simulator_server: Any) -> None:
     drs_simulator_server.load(scenario(3), speed=150)
     launch(ids(1), LaunchKey("other", "run", "wave"))
-    begun = time.monotonic()
     jobs = launch(
         ids(2, 1), quotas=DrsQuotas(jobs=1), patience=LaunchPatience(slots=timedelta(seconds=30), listing=SHORT.listing)
     )
     assert len(jobs) == 1
-    assert time.monotonic() - begun > 2
     assert jobs_by_server() == Counter(ids(3))
+    events = [entry["event"] for entry in drs_simulator_server.log if entry.get("event") in ("JOB_START", "JOB_END")]
+    assert events[:3] == ["JOB_START", "JOB_END", "JOB_START"]
 
 
 @pytest.mark.parametrize("quotas", [DrsQuotas(jobs=1), DrsQuotas(servers_in_jobs=2)])
@@ -217,7 +215,8 @@ class TestRelaunch:
         outcomes = {1: {"outcome": ["failed", "launched"]}}
         drs_simulator_server.load(scenario(2, special=outcomes), speed=600)
         (job,) = launch(ids(2))
-        hook().get_waiter("job_completed").wait(filters={"jobIDs": [job.job_id]}, WaiterConfig={"Delay": 1})
+        while hook().jobs([job.job_id])[0]["status"] != "COMPLETED":
+            time.sleep(0.05)
         return job
 
     def cleared(self, **more: Any) -> list[Any]:
@@ -251,80 +250,57 @@ class TestRelaunch:
         assert jobs_by_server() == Counter(ids(2))
 
 
-LAUNCH_AND = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from test_drs_launch import KEY, ids, launch, hook
-print("begun", flush=True)
-jobs = launch(ids(3))
-print("launched", flush=True)
-while True:
-    hook().jobs([job.job_id for job in jobs])
-    print("looked", flush=True)
-    time.sleep({pause})
-"""
+def launch_and_look(say: Callable[[str], None]) -> None:
+    """Launch, and look at the jobs again and again, saying so."""
+    jobs = launch(ids(3))
+    say("launched")
+    while True:
+        hook().jobs([job.job_id for job in jobs])
+        say("looked")
+        time.sleep(0.2)
+
+
+def launch_and_stay(say: Callable[[str], None]) -> None:
+    """Launch, and neither store nor look at anything."""
+    launch(ids(3))
+    say("launched")
+    time.sleep(600)
 
 
 class TestKilled:
     """A process that launches is killed with SIGKILL at each of the four points; the next one takes over."""
 
-    def process(self, pause: float = 0.2) -> subprocess.Popen[str]:
-        from pathlib import Path
-
-        code = LAUNCH_AND.format(tests=str(Path(__file__).parent), pause=pause)
-        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-
-    def kill(self, process: subprocess.Popen[str]) -> None:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < give_up, "it did not come so far"
-            time.sleep(0.05)
-
-    def said(self, process: subprocess.Popen[str], word: str) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() == word:
-                return
-        raise AssertionError(f"it ended without saying {word}")
-
-    def test_before_the_call(self, drs_simulator_server: Any) -> None:
+    def test_before_the_call(self, drs_simulator_server: Any, victim: Any) -> None:
         drs_simulator_server.load(scenario(3), speed=60)
         drs_simulator_server.add_fault("DescribeJobs", hold=True, times=1)
-        process = self.process()
-        self.until(lambda: bool(calls(drs_simulator_server, "DescribeJobs")))
-        self.kill(process)
+        process = victim(launch_and_look)
+        process.wait_until(lambda: calls(drs_simulator_server, "DescribeJobs"))
+        process.kill()
         drs_simulator_server.clear_faults()
         assert [job.adopted for job in launch(ids(3))] == [False]
         assert jobs_by_server() == Counter(ids(3))
 
-    def test_after_aws_accepted_it_and_before_the_answer(self, drs_simulator_server: Any) -> None:
+    def test_after_aws_accepted_it_and_before_the_answer(self, drs_simulator_server: Any, victim: Any) -> None:
         drs_simulator_server.load(scenario(3), speed=60)
         drs_simulator_server.add_fault("StartRecovery", hold=True, times=1)
-        process = self.process()
-        self.until(lambda: bool(calls(drs_simulator_server, "StartRecovery")))
-        self.kill(process)
+        process = victim(launch_and_look)
+        process.wait_until(lambda: calls(drs_simulator_server, "StartRecovery"))
+        process.kill()
         assert [job.adopted for job in launch(ids(3))] == [True]
         assert jobs_by_server() == Counter(ids(3))
 
-    def test_after_the_answer_and_before_it_is_stored(self, drs_simulator_server: Any) -> None:
+    @pytest.mark.parametrize(
+        ("work", "point"),
+        [(launch_and_stay, "launched"), (launch_and_look, "looked")],
+        ids=["after the answer and before it is stored", "while waiting"],
+    )
+    def test_after_the_answer(
+        self, drs_simulator_server: Any, victim: Any, work: Callable[[Callable[[str], None]], None], point: str
+    ) -> None:
         drs_simulator_server.load(scenario(3), speed=60)
-        process = self.process(pause=60)
-        self.said(process, "launched")
-        self.kill(process)
-        assert [job.adopted for job in launch(ids(3))] == [True]
-        assert jobs_by_server() == Counter(ids(3))
-
-    def test_while_waiting(self, drs_simulator_server: Any) -> None:
-        drs_simulator_server.load(scenario(3), speed=60)
-        process = self.process()
-        self.said(process, "looked")
-        self.kill(process)
+        process = victim(work)
+        process.wait_for(point)
+        process.kill()
         assert [job.adopted for job in launch(ids(3))] == [True]
         assert jobs_by_server() == Counter(ids(3))
 

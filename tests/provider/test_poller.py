@@ -224,6 +224,19 @@ async def test_a_cancellation_that_comes_together_with_the_event_is_not_lost(ste
             await waiting
 
 
+async def test_the_client_of_calls_is_closed_when_nobody_calls_any_more() -> None:
+    service = Service()
+
+    async def ask(client: Any) -> str:
+        await asyncio.sleep(0.3)
+        return "answer"
+
+    assert await service.poller().call(ask, time.time() + 10) == "answer"
+    assert (service.clients, service.open) == (1, 1)
+    await asyncio.sleep(0.5)
+    assert service.open == 0
+
+
 def test_a_new_event_loop_has_pollers_of_its_own() -> None:
     service = Service()
 

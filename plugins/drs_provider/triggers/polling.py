@@ -191,6 +191,8 @@ class Poller(Generic[S]):
         self._slowdown = 1.0
         self._refused: dict[str, int] = {}
         self._failures: dict[str, PollFailed] = {}
+        self._calling = 0
+        self._calls = 0
 
     def watch(self, ids: Iterable[str], interval: Interval[S]) -> Watch[S]:
         """
@@ -207,6 +209,15 @@ class Poller(Generic[S]):
 
         At least one try is made. The last error is raised when it is definite or the deadline has passed.
         """
+        self._calling += 1
+        self._calls += 1
+        self._ensure_running()
+        try:
+            return await self._call(function, deadline)
+        finally:
+            self._calling -= 1
+
+    async def _call(self, function: Callable[[Any], Awaitable[T]], deadline: float) -> T:
         pause = FIRST_BACKOFF_SECONDS
         while True:
             try:
@@ -262,8 +273,12 @@ class Poller(Generic[S]):
         await _happens(self._wake, seconds)
 
     async def _another_watch(self) -> bool:
-        await self._sleep(LINGER_SECONDS)
-        return bool(self._watches)
+        """Wait for another watch as long as the client is used, and a while longer."""
+        while True:
+            calls = self._calls
+            await self._sleep(LINGER_SECONDS)
+            if self._watches or not (self._calling or self._calls > calls):
+                return bool(self._watches)
 
     async def _tick(self, due: Sequence[Watch[S]]) -> None:
         ids = list(dict.fromkeys(identity for watch in due for identity in watch.ids))

@@ -27,7 +27,7 @@ class Region:
         self,
         servers: int = 2,
         *,
-        speed: float = 20.0,
+        speed: float = 100.0,
         server: Mapping[int, Mapping[str, Any]] | None = None,
         **scenario: Any,
     ) -> list[str]:
@@ -55,6 +55,16 @@ class Region:
             )["Instances"][0]["InstanceId"]
             for one in listed
         ]
+        self.simulator.clear_log()
+        return self.instance_ids
+
+    def load_instances(self, count: int, **scenario: Any) -> list[str]:
+        """Load a scenario with so many instances that DRS did not launch, their agents online; return their ids.
+
+        Many of them are there much sooner than instances of servers.
+        """
+        self.instance_ids = [f"i-{n:017x}" for n in range(1, count + 1)]
+        self.simulator.load({"instances": [{"id": one} for one in self.instance_ids], **scenario}, speed=100.0)
         self.simulator.clear_log()
         return self.instance_ids
 

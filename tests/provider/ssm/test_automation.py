@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -21,6 +17,7 @@ from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.sensors.ssm import SsmAutomationSensor
 
 BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+NO_SDK_RETRIES = {"retries": {"total_max_attempts": 1, "mode": "standard"}}
 APPROVAL = {
     "kind": "Automation",
     "steps": [
@@ -33,29 +30,37 @@ APPROVAL = {
 
 
 def automation(**arguments: Any) -> SsmAutomationOperator:
-    arguments = {"document_name": "Shop-Failover", "timeout": 30, "poll_interval": 0.3, **arguments}
+    arguments = {"document_name": "Shop-Failover", "timeout": 120, "poll_interval": 0.3, **arguments}
     return SsmAutomationOperator(task_id="failover", aws_conn_id=None, region_name="us-west-2", **arguments)
 
 
-def signal_when_waiting(signal_type: str) -> threading.Thread:
-    """Approve or reject the first execution that waits, as a person at the console would."""
+@pytest.fixture
+def signal_when_waiting(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Approve or reject the execution once the task has seen it waiting, as a person at the console would."""
+    told = threading.Event()
+    original = Automation.changes
 
-    def work() -> None:
-        client = boto3.client("ssm")
-        give_up = time.time() + 30
-        while time.time() < give_up:
-            for execution in client.describe_automation_executions()["AutomationExecutionMetadataList"]:
-                if execution["AutomationExecutionStatus"] in ("Waiting", "PendingApproval"):
-                    time.sleep(1)  # long enough to be seen waiting
-                    client.send_automation_signal(
-                        AutomationExecutionId=execution["AutomationExecutionId"], SignalType=signal_type
-                    )
-                    return
-            time.sleep(0.2)
+    def changes(automation: Automation, *arguments: Any) -> list[str]:
+        if automation.progress is Progress.WAITING:
+            told.set()
+        return original(automation, *arguments)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
+    monkeypatch.setattr(Automation, "changes", changes)
+
+    def start(signal_type: str) -> threading.Thread:
+        def work() -> None:
+            assert told.wait(100)
+            client = boto3.client("ssm")
+            (execution,) = client.describe_automation_executions()["AutomationExecutionMetadataList"]
+            client.send_automation_signal(
+                AutomationExecutionId=execution["AutomationExecutionId"], SignalType=signal_type
+            )
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread
+
+    return start
 
 
 def test_every_status_of_the_service_model_is_mapped():
@@ -72,11 +77,12 @@ def test_an_unknown_status_goes_on():
 
 @BOTH
 def test_outputs_are_returned_and_the_parameters_are_sent(region, run_task, task_context, deferrable):
-    documents = {"Shop-Failover": {"kind": "Automation", "duration": 30, "outputs": {"a.Endpoint": ["db", "db2"]}}}
-    region.load(0, documents=documents)
+    documents = {"Shop-Failover": {"kind": "Automation", "duration": 600, "outputs": {"a.Endpoint": ["db", "db2"]}}}
+    # It still runs when the task defers, however slow this machine is.
+    region.load(0, documents=documents, speed=1 if deferrable else 600)
     operator = automation(parameters={"Target": ["b"], "Mode": "fast"}, deferrable=deferrable)
     context = task_context(operator)
-    outcome = run_task(operator, context)
+    outcome = run_task(operator, context, while_deferred=lambda _: region.simulator.advance(600))
     started = region.calls("StartAutomationExecution")
     assert started[0]["params"]["Parameters"] == {"Target": ["b"], "Mode": ["fast"]}
     assert outcome.value["outputs"]["a.Endpoint"] == ["db", "db2"]
@@ -87,7 +93,9 @@ def test_outputs_are_returned_and_the_parameters_are_sent(region, run_task, task
 
 
 @BOTH
-def test_an_approval_is_shown_with_its_link_and_then_goes_on(region, run_task, task_context, deferrable, capfd):
+def test_an_approval_is_shown_with_its_link_and_then_goes_on(
+    region, run_task, task_context, deferrable, capfd, signal_when_waiting
+):
     region.load(0, documents={"Shop-Failover": APPROVAL}, speed=5)
     person = signal_when_waiting("Approve")
     outcome = run_task(*with_context(task_context, automation(deferrable=deferrable)))
@@ -107,7 +115,7 @@ def with_context(task_context, operator, **arguments):
 
 
 @BOTH
-def test_a_rejected_approval_fails_the_task(region, run_task, task_context, deferrable):
+def test_a_rejected_approval_fails_the_task(region, run_task, task_context, deferrable, signal_when_waiting):
     region.load(0, documents={"Shop-Failover": APPROVAL}, speed=5)
     person = signal_when_waiting("Reject")
     with pytest.raises(AirflowException, match=r"Rejected|Failed") as failure:
@@ -120,11 +128,9 @@ def test_a_rejected_approval_fails_the_task(region, run_task, task_context, defe
 def test_an_approval_that_nobody_gives_times_out_and_the_automation_is_cancelled(
     region, run_task, task_context, deferrable
 ):
-    region.load(0, documents={"Shop-Failover": APPROVAL}, speed=5)
-    began = time.time()
+    region.load(0, documents={"Shop-Failover": APPROVAL})
     with pytest.raises(AirflowException, match="did not end in time: it is Waiting at step approve"):
-        run_task(*with_context(task_context, automation(timeout=4, deferrable=deferrable)))
-    assert time.time() - began < 20
+        run_task(*with_context(task_context, automation(timeout=2, deferrable=deferrable)))
     assert len(region.calls("StopAutomationExecution")) == 1
 
 
@@ -162,16 +168,16 @@ def test_every_end_without_success_fails_the_task(region, run_task, task_context
 def test_throttling_and_outages_while_waiting_do_not_fail_the_task(region, run_task, task_context, deferrable):
     region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 60}})
     for operation in ("DescribeAutomationExecutions", "GetAutomationExecution", "StartAutomationExecution"):
-        region.add_fault(operation, error="ThrottlingException", times=2)
-        region.add_fault(operation, error="InternalServerError", status=500, when="after", skip=2, times=2)
-    outcome = run_task(*with_context(task_context, automation(timeout=60, deferrable=deferrable)))
+        region.add_fault(operation, error="ThrottlingException", times=1)
+        region.add_fault(operation, error="InternalServerError", status=500, when="after", skip=1, times=1)
+    outcome = run_task(*with_context(task_context, automation(deferrable=deferrable, botocore_config=NO_SDK_RETRIES)))
     assert outcome.value["status"] == "Success"
     assert len(region.events("AUTOMATION_START")) == 1
 
 
 def test_a_retry_after_a_crash_adopts_and_one_after_a_failure_starts_again(region, run_task, task_context, capfd):
     outcomes = ["Failed", "Success"]
-    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 20, "outcome": outcomes}}, speed=10)
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600, "outcome": outcomes}}, speed=1)
 
     class Crash(Exception):
         pass
@@ -179,21 +185,25 @@ def test_a_retry_after_a_crash_adopts_and_one_after_a_failure_starts_again(regio
     def crash(_trigger: Any) -> None:
         raise Crash
 
-    first = automation(deferrable=True, retries=3)
+    def attempt(number: int, while_deferred: Any, **more: Any) -> Any:
+        operator = automation(deferrable=True, retries=3)
+        context = task_context(operator, try_number=number, **more)
+        return run_task(operator, context, while_deferred=while_deferred).value
+
+    def pass_time(_trigger: Any) -> None:
+        region.simulator.advance(600)
+
     with pytest.raises(Crash):
-        run_task(first, task_context(first), while_deferred=crash)
-    second = automation(retries=3)
+        attempt(1, crash)
     with pytest.raises(AirflowException, match="ended as Failed"):
-        run_task(second, task_context(second, try_number=2))
+        attempt(2, pass_time)
     assert len(region.events("AUTOMATION_START")) == 1
-    third = automation(retries=3)
-    outcome = run_task(third, task_context(third, try_number=3))
+    third = attempt(3, pass_time)
     assert len(region.events("AUTOMATION_START")) == 2
     assert "ended as Failed: starting attempt 2" in capfd.readouterr().out
-    fourth = automation(retries=3)
-    assert run_task(fourth, task_context(fourth, try_number=4)).value == outcome.value
-    cleared = automation(retries=3)
-    run_task(cleared, task_context(cleared, try_number=5, max_tries=7))
+    assert attempt(4, pass_time) == third
+    assert len(region.events("AUTOMATION_START")) == 2
+    attempt(5, pass_time, max_tries=7)
     assert len(region.events("AUTOMATION_START")) == 3
 
 
@@ -207,32 +217,13 @@ def test_other_parameters_in_a_retry_are_refused_with_advice(region, run_task, t
     assert len(region.events("AUTOMATION_START")) == 1
 
 
-_VICTIM = """
-from types import SimpleNamespace
-from drs_provider.operators.automation import SsmAutomationOperator
-
-operator = SsmAutomationOperator(
-    task_id="failover", aws_conn_id=None, region_name="us-west-2", document_name="Shop-Failover", retries=1,
-)
-ti = SimpleNamespace(task=operator, task_id="failover", dag_id="tests", run_id="manual__1", map_index=-1,
-                     try_number=1, max_tries=1, xcom_push=lambda **_: None)
-operator.execute({"ti": ti, "dag_run": None})
-"""
-
-
-def test_a_worker_killed_while_the_answer_is_held_back_leaves_one_execution(region, run_task, task_context):
+def test_a_worker_killed_while_the_answer_is_held_back_leaves_one_execution(region, run_task, task_context, victim):
     region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 40}})
     region.add_fault("StartAutomationExecution", hold=True, times=1)
-    victim = subprocess.Popen([sys.executable, "-c", _VICTIM], env=os.environ.copy())
-    try:
-        give_up = time.time() + 60
-        while not region.events("AUTOMATION_START"):
-            assert victim.poll() is None
-            assert time.time() < give_up
-            time.sleep(0.1)
-    finally:
-        victim.send_signal(signal.SIGKILL)
-        victim.wait()
+    first = automation(retries=1)
+    process = victim(lambda _: first.execute(task_context(first)))
+    process.wait_until(lambda: region.events("AUTOMATION_START"))
+    process.kill()
     region.simulator.release()
     operator = automation(retries=1)
     outcome = run_task(operator, task_context(operator, try_number=2))
@@ -241,9 +232,16 @@ def test_a_worker_killed_while_the_answer_is_held_back_leaves_one_execution(regi
 
 
 def test_on_kill_stops_the_automation(region, task_context):
-    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600}}, speed=5)
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600}}, speed=1)
     operator = automation(timeout=600)
-    killer = threading.Timer(2, operator.on_kill)
+
+    def kill() -> None:
+        give_up = time.time() + 60
+        while not region.calls("DescribeAutomationExecutions") and time.time() < give_up:
+            time.sleep(0.1)
+        operator.on_kill()
+
+    killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(AirflowException, match=r"killed|Cancelled"):
         operator.execute(task_context(operator))
@@ -279,7 +277,7 @@ def test_the_sensor_waits_for_an_automation_that_another_task_started(region, ru
         aws_conn_id=None,
         region_name="us-west-2",
         poke_interval=0.3,
-        timeout=30,
+        timeout=120,
         deferrable=deferrable,
     )
     assert run_task(sensor, task_context(sensor)).value["outputs"]["a.B"] == ["c"]
@@ -296,7 +294,7 @@ def test_the_sensor_leaves_the_automation_alone_at_its_deadline(region, run_task
         aws_conn_id=None,
         region_name="us-west-2",
         poke_interval=0.3,
-        timeout=3,
+        timeout=1,
         soft_fail=True,
         deferrable=deferrable,
     )
