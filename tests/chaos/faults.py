@@ -17,7 +17,7 @@ import httpx
 from tests.chaos.cases import Case
 from tests.chaos.site import Site
 
-__all__ = ["CASE_FAULTS", "SITE_FAULTS", "Fault", "Started", "draw_fault"]
+__all__ = ["AWS_FAULTS", "CASE_FAULTS", "SITE_FAULTS", "Fault", "Started", "draw_fault"]
 
 # Seconds that Airflow may take to notice and mend a fault, with the settings that the project ships. A dead worker: 60
 # until its heartbeat counts as missed, 10 until the scheduler looks, 5 until the retry, and the start of a task. A dead
@@ -250,6 +250,19 @@ def _expired(rng: random.Random) -> dict[str, Any]:
     return {"operation": "*", "error": rng.choice(("ExpiredTokenException", "UnrecognizedClientException"))}
 
 
+#: What AWS does, as the body of a fault of the simulator.
+AWS_FAULTS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
+    "throttling": _throttling,
+    "500 before the effect": _error_before,
+    "500 after the effect": _error_after,
+    "connection reset": _reset,
+    "slow answers": _slow,
+    "truncated pages": _truncated,
+    "expired credentials": _expired,
+}
+_LASTING = {"throttling": (5.0, 25.0), "truncated pages": (20.0, 60.0), "expired credentials": (5.0, 20.0)}
+
+
 def _clock_step(fault: Fault, rng: random.Random) -> None:
     seconds = rng.choice((20.0, 60.0, 300.0))
     fault.allowance = 5.0
@@ -393,13 +406,7 @@ SITE_FAULTS: dict[str, Callable[[Fault, random.Random], None]] = {
     "kill dag-processor and api-server": _kill("dag-processor", "api-server"),
     **{f"kill while {operation} is held": _kill_while_held(operation) for operation in _STARTING},
     "restart PostgreSQL": _restart_database,
-    "throttling": _aws(_throttling, (5, 25)),
-    "500 before the effect": _aws(_error_before, (60, 60)),
-    "500 after the effect": _aws(_error_after, (60, 60)),
-    "connection reset": _aws(_reset, (60, 60)),
-    "slow answers": _aws(_slow, (60, 60)),
-    "truncated pages": _aws(_truncated, (20, 60)),
-    "expired credentials": _aws(_expired, (5, 20)),
+    **{kind: _aws(body, _LASTING.get(kind, (60.0, 60.0))) for kind, body in AWS_FAULTS.items()},
     "clock step": _clock_step,
     "disk full": _disk_full,
 }

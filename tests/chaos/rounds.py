@@ -194,7 +194,7 @@ class Round:
         return lines
 
     def _judge(self, result: RoundResult) -> None:
-        truth = Truth(self.site.simulator)
+        truth = Truth.of(self.site.simulator)
         result.faults += Counter(fault.kind for fault in self.faults if fault.struck)
         if self.shared:
             result.faults["two plans that share a server"] += 1

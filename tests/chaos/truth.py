@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,19 +66,15 @@ class RunTruth:
 
 
 class Truth:
-    """The simulator's state at the end of a round.
+    """The simulator's state at the end of a round, with no fault in force.
 
-    :param simulator: the simulator, with no fault in force.
+    :param log: its log.
+    :param drs: a client of DRS.
+    :param ec2: a client of EC2.
     """
 
-    def __init__(self, simulator: SimulatorProcess) -> None:
-        self.log = list(simulator.log.read())
-        once = Config(retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=5, read_timeout=60)
-        session = boto3.Session("testing", "testing", region_name=REGION)
-        drs, ec2 = (
-            session.client(name, endpoint_url=simulator.endpoint_url, config=once)  # type: ignore[call-overload]
-            for name in ("drs", "ec2")
-        )
+    def __init__(self, log: Sequence[dict[str, Any]], drs: Any, ec2: Any) -> None:
+        self.log = list(log)
         pages = drs.get_paginator("describe_jobs").paginate()
         self._jobs = [job for page in pages for job in page["items"]]
         self.states = {
@@ -100,6 +96,17 @@ class Truth:
             for job in self._jobs
             if job.get("tags", {}).get(_RUN)
         }
+
+    @classmethod
+    def of(cls, simulator: SimulatorProcess) -> Truth:
+        """What a simulator in a process of its own knows."""
+        once = Config(retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=5, read_timeout=60)
+        session = boto3.Session("testing", "testing", region_name=REGION)
+        drs, ec2 = (
+            session.client(name, endpoint_url=simulator.endpoint_url, config=once)  # type: ignore[call-overload]
+            for name in ("drs", "ec2")
+        )
+        return cls(simulator.log.read(), drs, ec2)
 
     def run(self, dag_id: str, run_id: str) -> RunTruth:
         """What happened in a run, found by the tags on its jobs."""

@@ -338,6 +338,21 @@ def test_throttling_that_outlasts_botocore_is_waited_for(room: Room, monkeypatch
     assert found(run_preflight(room.plan, clients, mode="drill")) == set()
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [{"error": "ExpiredTokenException"}, {"error": "InternalServerException", "status": 500}, {"reset": True}],
+    ids=["expired credentials", "a 500", "a reset"],
+)
+def test_what_aws_cannot_answer_at_the_moment_is_asked_again(
+    fault: dict[str, Any], room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drs_provider.readiness.preflight.PATIENCE", (0.0, 0.0))
+    room.scenario["faults"] = [{"operation": "DescribeSourceServers", "times": 2, **fault}]
+    clients = Clients(lambda service: boto3.client(service, region_name="us-west-2", config=ONE_ATTEMPT))
+    room.load()
+    assert found(run_preflight(room.plan, clients, mode="drill")) == set()
+
+
 def test_permissions_not_checked(room: Room) -> None:
     room.scenario["faults"] = [{"operation": "SimulatePrincipalPolicy", "error": "AccessDenied"}]
     result = room.check()

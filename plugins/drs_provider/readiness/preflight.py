@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from drs_provider.hooks.faults import Fault, classify
 from drs_provider.readiness import jobs as job_checks
@@ -46,8 +46,10 @@ __all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
 
 # As many as a botocore client has connections by default, so that none is opened and thrown away.
 MAX_WORKERS = 10
-# Seconds to wait before a throttled check is made again.
+# Seconds to wait before a check that AWS could not answer at the moment is made again.
 PATIENCE = (1.0, 2.0, 4.0, 8.0)
+_PASSING = frozenset({Fault.THROTTLED, Fault.EXPIRED, Fault.AMBIGUOUS})
+_OF_AWS = (ClientError, BotoCoreError, OSError)
 # How far back a wave's second look searches for jobs that hold its servers; preflight looks at all that DRS keeps.
 RECENT_JOBS = timedelta(days=3)
 
@@ -310,13 +312,14 @@ def _made(check: Check) -> list[Finding] | Exception:
     """Make one check. Whatever goes wrong in it is returned, to become a finding.
 
     Throttling is not a failure until botocore's own retries and some patience on top are used up: hundreds of servers
-    mean hundreds of calls, and DRS publishes no rates.
+    mean hundreds of calls, and DRS publishes no rates. Nor are credentials that expire in the middle, or an answer that
+    fails to come: a finding would end the run.
     """
     for pause in (*PATIENCE, None):
         try:
             return check.make()
         except Exception as error:
-            if pause is not None and classify(error) is Fault.THROTTLED:
+            if pause is not None and isinstance(error, _OF_AWS) and classify(error) in _PASSING:
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 continue
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "UninitializedAccountException":
