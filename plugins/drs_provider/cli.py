@@ -6,6 +6,8 @@ boto3. Exit codes: 0 done, 1 the answer is no, 2 the command could not run.
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -74,4 +76,8 @@ def _commands(
 
 def main() -> None:
     """The console script ``drs-plan``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that cannot show a character of a plan shows a ? for it, and the rest.
+            stream.reconfigure(errors="replace")
     app()

@@ -62,7 +62,8 @@ def test_several_paths_are_checked_against_each_other_and_once_each(folder: Path
     for file in ("a.yaml", "b.yaml"):
         (folder / file).write_text(PLAN)
     assert "names are unique over all plan files" in run("validate", "a.yaml", "b.yaml").stdout
-    assert run("validate", "a.yaml", "a.yaml").exit_code == 0
+    (folder / "sub").mkdir()
+    assert run("validate", "a.yaml", "a.yaml", "sub/../a.yaml").exit_code == 0
 
 
 def test_json_has_the_documented_keys(folder: Path) -> None:
@@ -92,7 +93,9 @@ def test_control_characters_do_not_reach_the_terminal(folder: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["nope.yaml"], ["empty"], ["--format", "xml", "shop.yaml"], ["--nope"]])
+@pytest.mark.parametrize(
+    "arguments", [["nope.yaml"], ["empty"], ["--format", "xml", "shop.yaml"], ["--nope"], ["n" * 300]]
+)
 def test_what_cannot_run_exits_2_on_stderr(folder: Path, arguments: list[str]) -> None:
     (folder / "empty").mkdir()
     (folder / "shop.yaml").write_text(PLAN)
@@ -149,6 +152,7 @@ def test_graph_as_dot(folder: Path) -> None:
 def test_graph_of_a_broken_plan_exits_1_on_stderr_and_of_none_2(folder: Path) -> None:
     (folder / "shop.yaml").write_text(BROKEN)
     broken, none = run("graph", "shop.yaml"), run("graph", "nope.yaml")
+    assert run("graph", "n" * 300).exit_code == 2
     assert (broken.exit_code, broken.stdout) == (1, "")
     assert "did you mean" in broken.stderr or "expected always" in broken.stderr
     assert (none.exit_code, none.stdout) == (2, "")
@@ -179,6 +183,14 @@ def test_neither_airflow_nor_an_aws_library_is_imported(folder: Path, command: l
     imported = done.stderr.split()
     assert "pydantic" in imported
     assert not set(HEAVY).intersection(imported)
+
+
+def test_a_terminal_that_knows_no_umlauts_shows_the_rest(folder: Path) -> None:
+    (folder / "shop.yaml").write_text(PLAN + "tags: [é, é]\n", encoding="utf-8")
+    command = [sys.executable, "-c", "from drs_provider.cli import main; main()", "validate", "shop.yaml"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1, done.stderr
+    assert b"tag ? is here twice" in done.stdout
 
 
 def test_importing_the_command_line_imports_no_models() -> None:

@@ -34,7 +34,11 @@ def graph(
     from drs_provider.plan.loading import load_plan
     from drs_provider.plan.problems import PlanError
 
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # Such as a name that is too long.
+        there = False
+    if not there:
         typer.echo(f"drs-plan graph: {path} is not a file", err=True)
         raise typer.Exit(2)
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -36,21 +37,13 @@ def validate(
 
     Exit codes: 0 all are valid, 1 at least one is not, 2 a path is missing or a folder holds no plan file.
     """
-    from drs_provider.plan.loading import plan_files, read_files
+    from drs_provider.plan.loading import read_files
 
-    files: list[Path] = []
+    files: dict[str, Path] = {}
     for path in paths or [Path("plans")]:
-        if path.is_dir():
-            found = plan_files(path)
-            if not found:
-                _cannot_run(f"{path} holds no plan file (*.yaml, *.yml)")
-            files += found
-        elif path.exists():
-            files.append(path)
-        else:
-            _cannot_run(f"{path} does not exist")
-    files = list(dict.fromkeys(files))
-    result = read_files(files)
+        for file in _files(path):
+            files.setdefault(os.path.realpath(file), file)
+    result = read_files([*files.values()])
     if output is Format.json:
         _print_json(result)
     elif output is Format.github:
@@ -60,7 +53,25 @@ def validate(
     raise typer.Exit(1 if result.problems else 0)
 
 
-def _cannot_run(reason: str) -> None:
+def _files(path: Path) -> list[Path]:
+    """The plan files that a path of the command line means."""
+    from drs_provider.plan.loading import plan_files
+
+    try:
+        if not path.is_dir():
+            path.stat()
+            return [path]
+        found = plan_files(path)
+    except FileNotFoundError:
+        _cannot_run(f"{path} does not exist")
+    except OSError as error:
+        _cannot_run(f"{path} cannot be read: {error.strerror}")
+    if not found:
+        _cannot_run(f"{path} holds no plan file (*.yaml, *.yml)")
+    return found
+
+
+def _cannot_run(reason: str) -> NoReturn:
     typer.echo(f"drs-plan validate: {reason}", err=True)
     raise typer.Exit(2)
 
