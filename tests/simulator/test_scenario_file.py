@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import boto3
@@ -11,6 +12,7 @@ import yaml
 from drs_provider.plan import load_plan
 from drs_provider.simulator.durations import iso8601, parse_duration
 from drs_provider.simulator.plan_scenario import scenario_from_plan
+from drs_provider.simulator.scenario import Durations, Scenario, ServerSpec
 from drs_provider.simulator.scenario_file import ScenarioError, load_scenario
 
 GOOD = """\
@@ -174,3 +176,18 @@ waves:
     ):
         ssm.send_command(DocumentName="Shop-Warm", Targets=targets)
     boto3.client("sns", "us-west-2").publish(TopicArn="arn:aws:sns:us-west-2:222222222222:dr-events", Message="hello")
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_simulator_knows_every_key_and_its_examples_hold(drs_simulator):
+    rows = "".join(line for line in PAGE.splitlines() if line.startswith("| `"))
+    for model in (Scenario, ServerSpec, Durations):
+        assert [key for key in model.model_fields if f"`{key}`" not in rows] == []
+    (scenario,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    drs_simulator.load(yaml.safe_load(scenario))
+    (test,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names = {"boto3": boto3}
+    exec(test, names)
+    names["test_a_drill"](drs_simulator)
