@@ -53,7 +53,7 @@ def other_triggers() -> Iterator[Any]:
     yield Ec2InstanceStatusTrigger(instance_ids=instances, deadline=1800003600.0, **common)
     yield TcpPortTrigger(instance_ids=instances, port=5432, deadline=1800003600.0, **common)
     yield HttpHealthTrigger(instance_ids=instances, path="/healthz", port=80, deadline=1800003600.0, **common)
-    yield SsmAgentTrigger(instance_ids=instances, resume=True, deadline=1800003600.0, **common)
+    yield SsmAgentTrigger(instance_ids=instances, end_task=False, deadline=1800003600.0, **common)
 
 
 def deferrals(database: Path) -> Iterator[dict[str, Any]]:
