@@ -40,6 +40,10 @@ def collect_wave(
     checks = collect_checks(wave.health_checks, wave.name, facts)
     servers = collect_servers(facts, wave.name, jobs, reading)
     work = wave_state(wave.name, facts, tasks)
+    missing = _missing(wave, servers) if work == "success" else []
+    if missing:
+        # A person can mark the wait as done, and the run goes on; that launches nothing.
+        work = "failed"
     state: WaveState = work
     if rollback and rollback.state in ("success", "failed"):
         state = "rolled_back" if rollback.state == "success" else "rollback_failed"
@@ -58,7 +62,7 @@ def collect_wave(
         description=wave.description or "",
         depends_on=list(wave.depends_on),
         state=state,
-        reason=_reason(took_part, servers, scripts, checks) if work == "failed" else None,
+        reason=_reason(took_part, servers, scripts, checks, missing) if work == "failed" else None,
         started=began if work != "skipped" else None,
         ended=ended,
         reached_seconds=clock_seconds(clock_started, ended) if state == "success" else None,
@@ -105,11 +109,23 @@ def wave_state(name: str, facts: RunFacts, tasks: Sequence[TaskFacts]) -> WaveSt
     return "running" if waiting and facts.state == "running" else "failed"
 
 
+def _missing(wave: PlanWave, servers: Sequence[Server]) -> list[str]:
+    """Return the servers that a wave which counts as done lacks by DRS's word; where DRS says nothing, none."""
+    down = [server for server in servers if server.launch_status not in (None, "LAUNCHED", "TERMINATED")]
+    least = wave.required_launched(len(servers))
+    enough = len(servers) - len(down) >= least if least is not None else not any(server.critical for server in down)
+    return [] if enough else [server.hostname or server.source_server_id for server in down]
+
+
 def _reason(
-    tasks: Iterable[TaskFacts], servers: Iterable[Server], scripts: Iterable[Script], checks: Iterable[HealthCheck]
+    tasks: Iterable[TaskFacts],
+    servers: Iterable[Server],
+    scripts: Iterable[Script],
+    checks: Iterable[HealthCheck],
+    missing: Sequence[str],
 ) -> str:
     """Say what made a wave fail, from the most telling to the least."""
-    reasons = []
+    reasons = [f"the wait was marked as a success, and did not launch: {', '.join(missing)}"] if missing else []
     failed = [task for task in tasks if task.step == "failed"]
     for task in failed:
         kind = task.event.get("kind")
