@@ -1,16 +1,16 @@
-"""What 200 deferred waits cost: the shared poller against a client and a waiter for each trigger.
+"""What 1 to 1,000 deferred waits cost in one process: the shared poller, or a client and a waiter for each trigger.
 
-Both ways wait for the same kind of 200 jobs of one server each, in one process with one event loop, as in a triggerer.
+Both ways wait for the same kind of jobs of one server each, in one process with one event loop, as in a triggerer.
 ``shared`` is this package's DrsJobTrigger. ``provider`` is the amazon provider's own way, AwsBaseWaiterTrigger with the
-same hook: it only learns that a job has ended, while the other also reads the logs and judges the servers. Told are API
-calls a minute (from the simulator's log), CPU and memory of the waiting process, and how long after its job's end a
-wait ends.
+same hook: it only learns that a job has ended, while the other also reads the logs and judges the servers, with three
+calls a job at its end. Told are API calls (from the simulator's log), DescribeJobs a minute and all, CPU and memory of
+the waiting process, and how long after its job's end a wait ends.
 
-    python benchmarks/bench_waiting.py [--waits 200] [--speed 5] [--delay 10] [--way shared]
+    python -m benchmarks.bench_waiting [--waits 1 20 200 1000] [--speed 10] [--delay 10] [--way shared]
 
 The clock of the jobs is ``--speed`` times faster than AWS, so the poller's adaptive interval is shorter here than in
 earnest: `--speed 1` takes ten minutes a way and shows fewer calls. Exits with 1 where a wait fails, or where the shared
-poller makes as many calls as the other way or more.
+poller asks DescribeJobs as often as the other way or more for 20 waits or more.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import save
+
 WAYS = ("shared", "provider")
-QUOTAS = {"L-D88FAC3A": 1000, "L-05AFA8C6": 1000}
+QUOTAS = {"L-D88FAC3A": 5000, "L-05AFA8C6": 5000}
 
 
 def server_id(number: int) -> str:
@@ -114,7 +116,7 @@ def measure(simulator: Any, way: str, waits: int, speed: float, delay: int) -> d
     simulator.clear_log()
     drs = boto3.client("drs", region_name="us-west-2")
     jobs = [drs.start_recovery(sourceServers=[{"sourceServerID": server_id(i)}])["job"]["jobID"] for i in range(waits)]
-    command = [sys.executable, __file__, "--waiting-process", way, "--delay", str(delay)]
+    command = [sys.executable, "-m", "benchmarks.bench_waiting", "--waiting-process", way, "--delay", str(delay)]
     done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("FIGURES ")]
     if done.returncode or not lines:
@@ -126,11 +128,14 @@ def measure(simulator: Any, way: str, waits: int, speed: float, delay: int) -> d
     )
     job_ends = {entry["job"]: entry["t"] for entry in simulator.log if entry.get("event") == "JOB_END"}
     late = sorted(figures["ended"][job] - job_ends[job] for job in jobs)
-    print(f"{way}: {seconds:.0f} s, calls {dict(calls.most_common())}")
+    print(f"{waits} waits, {way}: {seconds:.0f} s, calls {dict(calls.most_common())}", file=sys.stderr, flush=True)
     return {
-        "calls a minute": sum(calls.values()) / seconds * 60,
+        "polls a minute": calls["DescribeJobs"] / seconds * 60,
+        "all calls": sum(calls.values()),
         "CPU, % of a core": figures["cpu"] / seconds * 100,
+        "CPU ms a wait": figures["cpu"] * 1000 / waits,
         "memory, MB": figures["megabytes"],
+        "memory, KB a wait": figures["megabytes"] * 1024 / waits,
         "late, median s": late[len(late) // 2],
         "late, p95 s": late[int(len(late) * 0.95)],
     }
@@ -138,8 +143,8 @@ def measure(simulator: Any, way: str, waits: int, speed: float, delay: int) -> d
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--waits", type=int, default=200)
-    parser.add_argument("--speed", type=float, default=5.0)
+    parser.add_argument("--waits", type=int, nargs="+", default=[1, 20, 200, 1000])
+    parser.add_argument("--speed", type=float, default=10.0)
     parser.add_argument("--delay", type=int, default=10, help="seconds between two looks of the provider's waiter")
     parser.add_argument("--way", choices=WAYS)
     parser.add_argument("--waiting-process", choices=WAYS, help=argparse.SUPPRESS)
@@ -149,22 +154,30 @@ def main() -> int:
         return 0
     from drs_provider.simulator.remote import SimulatorProcess
 
-    results: dict[str, dict[str, float]] = {}
+    results: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AIRFLOW_HOME"] = folder
         simulator = SimulatorProcess(Path(folder) / "log.jsonl")
         os.environ.update(simulator.environment)
         try:
-            for way in [options.way] if options.way else WAYS:
-                results[way] = measure(simulator, way, options.waits, options.speed, options.delay)
+            for waits in options.waits:
+                for way in [options.way] if options.way else WAYS:
+                    figures = measure(simulator, way, waits, options.speed, options.delay)
+                    results.setdefault(str(waits), {})[way] = {name: round(value, 2) for name, value in figures.items()}
         finally:
             simulator.stop()
-    print(f"\n{options.waits} waits".ljust(20) + "".join(way.rjust(12) for way in results))
-    for name in next(iter(results.values())):
-        print(name.ljust(19) + "".join(f"{result[name]:12.1f}" for result in results.values()))
-    if len(results) < 2:
+    columns = [(waits, way) for waits, ways in results.items() for way in ways]
+    print("waits".ljust(20) + "".join(waits.rjust(12) for waits, _ in columns))
+    print("way".ljust(20) + "".join(way.rjust(12) for _, way in columns))
+    for name in next(iter(next(iter(results.values())).values())):
+        print(name.ljust(20) + "".join(f"{results[waits][way][name]:12.1f}" for waits, way in columns))
+    if options.way:
         return 0
-    return int(results["shared"]["calls a minute"] >= results["provider"]["calls a minute"])
+    save("waiting", results)
+    calls = "calls a minute"
+    return int(
+        any(int(waits) >= 20 and one["shared"][calls] >= one["provider"][calls] for waits, one in results.items())
+    )
 
 
 if __name__ == "__main__":

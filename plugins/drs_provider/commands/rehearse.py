@@ -52,7 +52,7 @@ def rehearse(
         raise typer.Exit(2) from None
     parameters = _parameters(conf, mode, loaded.plan.name)
     from drs_provider.rehearsal.rehearsal import Rehearsal
-    from drs_provider.rehearsal.scenario import SimulatorMissing, write_scenario
+    from drs_provider.rehearsal.scenario import SimulatorMissing
 
     # A terminal that is closed ends the rehearsal as Ctrl-C does, and leaves no process behind either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -64,11 +64,10 @@ def rehearse(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="drs-rehearsal-", ignore_cleanup_errors=True))
             )
         try:
-            served = scenario.resolve() if scenario else write_scenario(plan, folder / "simulator" / "scenario.yaml")
             rehearsal = Rehearsal(
                 loaded,
                 folder,
-                served,
+                scenario.resolve() if scenario else None,
                 speed=speed,
                 log_path=log.resolve() if log else None,
                 settings={"AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER": str(reports.resolve())},

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from drs_provider.deploy.settings import as_environment
 from drs_provider.rehearsal.airflow_api import AirflowApi
+from drs_provider.rehearsal.empty_database import copy_empty_database, keep_empty_database
 from drs_provider.rehearsal.environment import clean_environment
 from drs_provider.rehearsal.processes import ChildProcess, free_port, stop_all, wait_until
 
@@ -102,10 +103,38 @@ class PrivateAirflow:
         :param timeout: seconds until the API server must answer.
         :raises ProcessDied: when a component ends.
         """
+        self.launch(timeout)
+        self.wait_until_ready(timeout)
+
+    def launch(self, timeout: float = 120) -> None:
+        """Make the database, start the components, and return while they still come up.
+
+        :param timeout: seconds until the database must be made.
+        :raises ProcessDied: when it cannot be made.
+        """
         self.dags_folder.mkdir(parents=True, exist_ok=True)
         (self.home / "plugins").mkdir(exist_ok=True)
         for file in dag_files():
             shutil.copy(file, self.dags_folder / file.name)
+        database = self.home / "airflow.db"
+        own = self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{database}"
+        if not own or not copy_empty_database(database):
+            self._migrate(timeout)
+            if own:
+                keep_empty_database(database)
+        for component in self.components.values():
+            component.start()
+
+    def wait_until_ready(self, timeout: float = 120) -> None:
+        """Return when the API server answers; parameters and errors are those of :meth:`start`."""
+        wait_until(
+            self.api.healthy,
+            "the API server's first answer",
+            timeout=timeout,
+            children=self.components.values(),
+        )
+
+    def _migrate(self, timeout: float) -> None:
         migrate = ChildProcess(
             "db migrate",
             [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -119,14 +148,6 @@ class PrivateAirflow:
                 migrate.check()
         finally:
             stop_all([migrate])
-        for component in self.components.values():
-            component.start()
-        wait_until(
-            self.api.healthy,
-            "the API server's first answer",
-            timeout=timeout,
-            children=self.components.values(),
-        )
 
     def stop(self) -> None:
         """End every process of this Airflow."""

@@ -17,6 +17,7 @@ from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
 from drs_provider.rehearsal.environment import simulator_credentials
 from drs_provider.rehearsal.private_airflow import PrivateAirflow
 from drs_provider.rehearsal.progress import RunProgress
+from drs_provider.rehearsal.scenario import write_scenario
 from drs_provider.rehearsal.simulator_process import SimulatorProcess
 
 __all__ = ["FailedTask", "Rehearsal", "RehearsalResult"]
@@ -59,7 +60,8 @@ class Rehearsal:
 
     :param loaded: the plan.
     :param folder: a folder for everything that the rehearsal writes.
-    :param scenario: what the simulator serves: a mapping or the path of a scenario file.
+    :param scenario: what the simulator serves: a mapping or the path of a scenario file; None: made from the plan,
+        everything goes well.
     :param speed: how many times faster than real time AWS is.
     :param log_path: the simulator's log; absent: in the folder.
     :param settings: further environment variables for Airflow.
@@ -70,7 +72,7 @@ class Rehearsal:
         self,
         loaded: LoadedPlan,
         folder: Path,
-        scenario: Mapping[str, Any] | Path,
+        scenario: Mapping[str, Any] | Path | None = None,
         *,
         speed: float = 60,
         log_path: Path | None = None,
@@ -83,6 +85,9 @@ class Rehearsal:
         plans.mkdir(parents=True, exist_ok=True)
         self.plan_file = plans / loaded.path.name
         shutil.copy(loaded.path, self.plan_file)
+        self._scenario_to_write: Path | None = None
+        if scenario is None:
+            scenario = self._scenario_to_write = folder / "simulator" / "scenario.yaml"
         self.simulator = SimulatorProcess(folder / "simulator", scenario, speed=speed, log_path=log_path)
         self._passwords = {name: secrets.token_urlsafe(12) for name in _approvers(loaded.plan)}
         self.airflow = PrivateAirflow(
@@ -121,8 +126,11 @@ class Rehearsal:
     def running(self) -> Iterator[Rehearsal]:
         """Start the simulator and Airflow side by side on entering; stop both on leaving, whatever happened."""
         try:
+            self.airflow.launch()
+            if self._scenario_to_write:
+                write_scenario(self.loaded.path, self._scenario_to_write)
             self.simulator.process.start()
-            self.airflow.start()
+            self.airflow.wait_until_ready()
             self.simulator.wait_until_ready()
             self.airflow.wait_for_dag(self.loaded.plan.name)
             yield self
