@@ -79,6 +79,12 @@ def test_a_good_file(tmp_path):
         ("region: us-west-2", "region: us-west-2\nregion: eu-west-1", "FILE:2: region: stands here twice"),
         ("region: us-west-2", "region: [", "FILE:3: expected the node content"),
         (GOOD, "- a list", "FILE:1: expected a mapping"),
+        (GOOD, "", "FILE:1: expected a mapping"),
+        (GOOD, "region: 2026-13-45", "FILE: not readable as YAML: month must be in 1..12"),
+        (GOOD, "region: !!timestamp x", "FILE: not readable as YAML"),
+        (GOOD, "servers: &a [*a]", "FILE: not readable as YAML: maximum recursion depth"),
+        (GOOD, "servers: !!python/name:os.system", "FILE:1: could not determine a constructor"),
+        (GOOD, "region: \0", "FILE: unacceptable character"),
     ],
 )
 def test_a_bad_file_is_told_where_and_what(tmp_path, old, new, expected):

@@ -226,9 +226,13 @@ def _servers(plan: Any) -> Iterator[Finding]:
                     yield Finding(one.location, f"{one} is already in {other}: a server stands in one wave, once")
                 elif one.kind == "tags":
                     by_tags.append(one)
-        least = get(wave, "min_launched")
-        if count and isinstance(least, int) and not isinstance(least, bool) and least > count:
-            yield Finding(("waves", index, "min_launched"), f"asks for {least} servers, and the wave has {count}")
+        for part, location in ((wave, ("waves", index)), (get(plan, "defaults"), ("defaults",))):
+            least = get(part, "min_launched")
+            if least is not None:
+                if count and isinstance(least, int) and not isinstance(least, bool) and least > count:
+                    has = f"asks for {least} servers, and wave {_title(waves, index)} has {count}"
+                    yield Finding((*location, "min_launched"), has)
+                break
     yield from _narrower(by_tags, waves)
 
 

@@ -52,6 +52,7 @@ def load_scenario(source: Path | str | Mapping[str, Any] | Scenario) -> Scenario
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
+        repeated = [ScenarioProblem(str(path), line, key, "stands here twice") for key, line in _repeated(node)]
     except OSError as error:
         raise ScenarioError([ScenarioProblem(str(path), 0, "", error.strerror or str(error))]) from error
     except UnicodeDecodeError as error:
@@ -60,10 +61,11 @@ def load_scenario(source: Path | str | Mapping[str, Any] | Scenario) -> Scenario
         mark = getattr(error, "problem_mark", None)
         message = getattr(error, "problem", None) or str(error)
         raise ScenarioError([ScenarioProblem(str(path), mark.line + 1 if mark else 0, "", message)]) from error
-    if node is not None:
-        repeated = [ScenarioProblem(str(path), line, key, "stands here twice") for key, line in _repeated(node)]
-        if repeated:
-            raise ScenarioError(repeated)
+    except (ValueError, AttributeError, RecursionError) as error:
+        # Dates that do not exist, a !!timestamp that is none, and an alias inside its own anchor.
+        raise ScenarioError([ScenarioProblem(str(path), 0, "", f"not readable as YAML: {error}")]) from error
+    if repeated:
+        raise ScenarioError(repeated)
     if not isinstance(data, dict):
         raise ScenarioError([ScenarioProblem(str(path), 1, "", "expected a mapping with keys such as `servers`")])
     return _validated(data, str(path), node)
@@ -150,7 +152,7 @@ def _line(node: yaml.Node | None, loc: tuple[str | int, ...]) -> int:
     return line
 
 
-def _repeated(node: yaml.Node) -> Iterator[tuple[str, int]]:
+def _repeated(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
