@@ -39,6 +39,7 @@ def get_provider_info() -> dict[str, Any]:
             "drs_provider.links.drs.DrsJobLink",
             "drs_provider.links.drs.DrsRecoveryInstancesLink",
             "drs_provider.links.drs.DrsSourceServersLink",
+            "drs_provider.links.report.RecoveryReportLink",
             "drs_provider.links.ssm.SsmAutomationLink",
             "drs_provider.links.ssm.SsmCommandLink",
         ],

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, BaseOperator
 from airflow.serialization.serialized_objects import DagSerialization
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
 import drs_provider
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.tasks.confirm import ConfirmRun
+from drs_provider.evidence.pages import pages
 from drs_provider.plan import LoadedPlan, Script
 from drs_provider.provider_info import get_provider_info
 from tests.dag.plans import loaded_plan, wave
@@ -82,8 +85,8 @@ def test_what_looks_like_a_template_arrives_as_it_stands() -> None:
     assert len(scripts(dag)) == 4
     for task in scripts(dag):
         assert task.parameters == {"one": (TEMPLATE,), "many": (TEMPLATE, f"-{TEMPLATE}-")}  # type: ignore[attr-defined]
-    assert dag.get_task("web.approve").body == TEMPLATE  # type: ignore[attr-defined]
-    assert dag.get_task("confirm").body == TEMPLATE  # type: ignore[attr-defined]
+    assert dag.get_task("web.approve").body == f"{TEMPLATE} Approvers: {TEMPLATE}."  # type: ignore[attr-defined]
+    assert dag.get_task("confirm").body == f"{TEMPLATE} Approvers: {TEMPLATE}."  # type: ignore[attr-defined]
     assert dag.get_task("web.pre_launch.b").target_tags == {TEMPLATE: TEMPLATE}  # type: ignore[attr-defined]
     assert SECRET not in json.dumps(DagSerialization.to_dict(dag), default=str)
 
@@ -115,6 +118,7 @@ def test_confirm_records_the_plan_without_the_values_of_parameters() -> None:
 
     class Run:
         dag_id, run_id, run_type, conf = "shop", "manual__1", "manual", {}
+        triggering_user_name = "alice"
 
     loaded = loaded_plan(
         wave("web", post_launch=[{"name": "a", "automation": "Shop-Run", "parameters": {"Password": SECRET}}])
@@ -130,16 +134,22 @@ def test_confirm_records_the_plan_without_the_values_of_parameters() -> None:
     assert not LoadedPlan(changed, loaded.path, "1" * 64).is_recorded(pushed["plan"])
 
 
-def test_the_package_adds_no_http_route() -> None:
-    """Every route of ours would have to ask for Airflow's authorisation: there is none, so none can forget to."""
+def test_every_http_route_asks_for_the_right_to_see_the_run() -> None:
+    """The report's page is the only application of ours: nobody gets past it without a login."""
     info = get_provider_info()
     assert not {"plugins", "auth-managers", "api-apps"} & set(info)
-    found = []
+    found = set()
     for path in PACKAGE.rglob("*.py"):
         if "simulator" in path.parts:  # A server of its own on the loopback interface, never inside Airflow.
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = {getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None)}
-            if names & {"AirflowPlugin", "fastapi_apps", "fastapi_root_middlewares", "flask_blueprints", "FastAPI"}:
-                found.append(str(path))
-    assert found == []
+            if names & {"fastapi_apps", "fastapi_root_middlewares", "flask_blueprints", "FastAPI"}:
+                found.add(path.relative_to(PACKAGE).as_posix())
+    assert found == {"reports_plugin.py", "evidence/pages.py"}
+    routes = [route for route in pages().routes if isinstance(route, APIRoute)]
+    assert [route.path for route in routes] == ["/{dag_id}/{run_id:path}"]
+    client = TestClient(pages())
+    for address in ("/shop/manual__1", "/shop/manual__1?as=json", "/shop/../../etc/passwd", "/docs", "/openapi.json"):
+        assert client.get(address).status_code in (401, 404), address
+    assert client.get("/shop/manual__1").status_code == 401

@@ -10,7 +10,7 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
-from airflow.providers.amazon.aws.links.base_aws import BaseAwsLink
+from airflow.sdk import BaseOperatorLink
 
 from drs_provider.provider_info import get_provider_info
 
@@ -42,7 +42,7 @@ def test_the_modules_exist_and_hold_what_they_are_named_for(kind: str) -> None:
 def test_the_links_exist() -> None:
     for path in INFO["extra-links"]:
         module, _, name = path.rpartition(".")
-        assert issubclass(getattr(import_module(module), name), BaseAwsLink)
+        assert issubclass(getattr(import_module(module), name), BaseOperatorLink)
 
 
 def test_no_link_of_an_operator_is_left_out() -> None:

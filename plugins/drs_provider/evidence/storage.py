@@ -30,6 +30,7 @@ __all__ = [
     "MARKDOWN_NAME",
     "StoredReport",
     "UnreadableReport",
+    "read_file",
     "read_report",
     "report_folder",
     "reports_folder",
@@ -106,6 +107,16 @@ def write_files(record: RunRecord, folder: str) -> StoredReport:
     for name, text in texts.items():
         _write(root, name, text)
     return StoredReport(str(root), *(str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME)))
+
+
+def read_file(folder: str, name: str) -> str:
+    """Return one of the files of a report as it is.
+
+    :param folder: of :func:`report_folder`.
+    :param name: :data:`HTML_NAME`, :data:`JSON_NAME` or :data:`MARKDOWN_NAME`.
+    :raises FileNotFoundError: when there is none.
+    """
+    return (_path(folder) / name).read_text(encoding="utf-8")
 
 
 def read_report(path: str) -> RunRecord:

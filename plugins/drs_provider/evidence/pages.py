@@ -1,0 +1,59 @@
+"""Shows reports in the browser, from wherever they lie, to whoever may see the run in Airflow."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["pages"]
+
+# A report holds no script and loads nothing; should a text in it ever get past the escaping, it still does nothing.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+@cache
+def pages() -> FastAPI:
+    """Return the application: ``GET /<plan>/<run id>``, with ``?as=json`` or ``?as=markdown`` for the other two files.
+
+    Airflow checks the caller's right to read the DAG's runs before anything is looked up.
+    """
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from airflow.api_fastapi.core_api.security import requires_access_dag
+    from fastapi import Depends, FastAPI, Query
+    from fastapi.responses import PlainTextResponse, Response
+
+    from drs_provider.evidence.storage import HTML_NAME, JSON_NAME, MARKDOWN_NAME, read_file, report_folder
+    from drs_provider.evidence.storage import reports_folder as configured
+
+    kinds = {
+        "html": (HTML_NAME, "text/html"),
+        "json": (JSON_NAME, "application/json"),
+        "markdown": (MARKDOWN_NAME, "text/markdown"),
+    }
+    app = FastAPI(title="Recovery reports", openapi_url=None, docs_url=None, redoc_url=None)
+    may_read = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN))
+
+    @app.get("/{dag_id}/{run_id:path}", dependencies=[may_read])
+    def report(
+        dag_id: str, run_id: str, kind: Literal["html", "json", "markdown"] = Query("html", alias="as")
+    ) -> Response:
+        name, media_type = kinds[kind]
+        folder = report_folder(configured(), dag_id, run_id)
+        try:
+            text = read_file(folder, name)
+        except FileNotFoundError:
+            return PlainTextResponse(
+                f"There is no report of the run {run_id} of {dag_id} at {folder}, as the API server sees it. A run "
+                "writes its report at its end; a local folder is seen only by the machine that it lies on.",
+                status_code=404,
+            )
+        return Response(text, media_type=media_type, headers=_HEADERS)
+
+    return app
