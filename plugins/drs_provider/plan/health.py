@@ -12,6 +12,10 @@ from drs_provider.plan.scalars import PlanModel, Port, Span, UrlPath
 __all__ = ["HealthCheck", "HttpCheck", "InstanceStatusCheck", "SsmOnlineCheck", "TcpCheck"]
 
 
+Via = Literal["worker", "ssm"]
+_VIA = "Who asks: the Airflow worker, or the instance itself by an SSM command. Default: worker."
+
+
 class InstanceStatusCheck(PlanModel):
     """Both EC2 status checks of every recovery instance of the wave pass."""
 
@@ -31,6 +35,7 @@ class TcpCheck(PlanModel):
 
     type: Literal["tcp"] = Field(description="A port accepts connections.")
     port: Port = Field(description="The TCP port, 1 to 65535.")
+    via: Via = Field("worker", description=_VIA)
     timeout: Span = Field(timedelta(minutes=5), description="How long to wait for it. Default: 5m.")
 
 
@@ -41,10 +46,7 @@ class HttpCheck(PlanModel):
     path: UrlPath = Field(description="The path, with the query if any: /healthz.")
     port: Port | None = Field(None, description="The TCP port. Default: 80, or 443 with scheme https.")
     expect: int = Field(200, ge=100, le=599, description="The HTTP status that means healthy. Default: 200.")
-    via: Literal["worker", "ssm"] = Field(
-        "worker",
-        description="Who asks: the Airflow worker, or the instance itself by an SSM command. Default: worker.",
-    )
+    via: Via = Field("worker", description=_VIA)
     scheme: Literal["http", "https"] = Field("http", description="Default: http.")
     timeout: Span = Field(timedelta(minutes=5), description="How long to wait for it. Default: 5m.")
 

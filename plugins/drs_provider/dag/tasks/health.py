@@ -48,7 +48,7 @@ def check_instances(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwa
     if isinstance(check, InstanceStatusCheck):
         task = CheckInstanceStatus(**common)
     elif isinstance(check, TcpCheck):
-        task = CheckTcpPort(port=check.port, **common)
+        task = CheckTcpPort(port=check.port, via=check.via, **common)
     elif isinstance(check, HttpCheck):
         task = CheckHttp(
             path=check.path,
