@@ -304,19 +304,43 @@ class TestFailures:
             override_by="bob",
         )
         drill.xcoms["confirm"] = {
-            EVIDENCE_KEY: approval_event(
-                started=stamp(0), ended=stamp(1), where="recovery", approver="carol", decision="approved"
-            )
+            EVIDENCE_KEY: [
+                approval_event(
+                    started=stamp(0), ended=stamp(0), where="recovery", approver="bob", decision="ignored: why"
+                ),
+                approval_event(
+                    started=stamp(0), ended=stamp(1), where="recovery", approver="carol", decision="approved"
+                ),
+            ]
         }
         record = drill.record()
-        assert [(o.finding, o.reason, o.by) for o in record.overrides] == [
-            ("replication-lag", "the source site is gone", "bob")
-        ]
+        (override,) = record.overrides
+        assert (override.finding, override.reason, override.by) == ("replication-lag", "the source site is gone", "bob")
+        assert override.at == record.preflight.ended
         assert record.preflight.findings[0].overridden
         assert [(a.where, a.approver, a.seconds) for a in record.approvals] == [
+            ("recovery", "bob", 0),
             ("recovery", "carol", 1),
             ("app", "alice", 80),
         ]
+
+    def test_what_became_of_notifications(self, drill: Any) -> None:
+        sent = {"event": "wave_failed", "wave": "web", "to": "arn:topic", "sent": stamp(9), "status": "success"}
+        failed = {
+            "event": "started",
+            "wave": "",
+            "to": "chat",
+            "sent": stamp(3),
+            "status": "failed",
+            "reason": "it is down",
+        }
+        drill.xcoms["web.wait_for_launch"]["notified_wave_failed"] = [sent]
+        drill.xcoms["confirm"] = {"notified_started": [failed, "nonsense"], "notified_rto_missed": None}
+        first, second, third = drill.record().notifications
+        assert (first.event, first.to, first.state) == ("unknown", "unknown", "unknown"), "what is odd is listed too"
+        assert (second.event, second.wave, second.to, second.state) == ("started", None, "chat", "failed")
+        assert second.reason == "it is down"
+        assert (third.event, third.wave, third.state, third.reason) == ("wave_failed", "web", "success", None)
 
 
 class TestPartialRuns:

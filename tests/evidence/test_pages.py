@@ -70,6 +70,9 @@ def hostile(drill: Any) -> Any:
     xcoms["app.approve"][EVIDENCE_KEY].update(approver=HOSTILE, comment=HOSTILE)
     xcoms["preflight"][EVIDENCE_KEY]["findings"][0].update(message=HOSTILE, code=HOSTILE, server=HOSTILE)
     xcoms["terminate"][EVIDENCE_KEY].update(left=[{"instance_id": HOSTILE, "reason": HOSTILE}])
+    xcoms.setdefault("confirm", {})["notified_started"] = [
+        {"event": HOSTILE, "to": HOSTILE, "status": "failed", "reason": HOSTILE}
+    ]
     drill.facts.update(run_id=HOSTILE, triggered_by=HOSTILE, parameters={HOSTILE: [HOSTILE], "mode": "drill"})
     drill.drs.error = ConnectionError(HOSTILE)
     return drill.record()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup, TriggerRule
 
+from drs_provider.dag.alarm import deadlines
 from drs_provider.dag.docs import plan_page
+from drs_provider.dag.notifications import notify_wave_failed
 from drs_provider.dag.params import run_params
 from drs_provider.dag.tasks import (
     ApproveWave,
@@ -35,7 +37,7 @@ _INSTANCE_CHECKS = frozenset({"instance_status", "ssm_online"})
 
 # Every task finds out on its own whether its wave takes part in the run. With all_success, one script that is left out
 # in a drill would skip the launch behind it.
-_WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED}
+_WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED, "on_failure_callback": notify_wave_failed}
 
 
 def _timetable(drill: Drill) -> CronTriggerTimetable | None:
@@ -65,6 +67,7 @@ def build_dag(loaded: LoadedPlan) -> DAG:
         max_active_runs=1,
         max_active_tasks=256,
         tags=["drs", *plan.tags],
+        deadline=deadlines(plan),
         # The DAG file says which DAGs are its own. The file that only looks for broken plans builds DAGs too, and
         # Airflow would take the last file that did for the DAG's home.
         auto_register=False,
@@ -160,6 +163,7 @@ def _add_ending(
                 wave=tasks.wave,
                 watched=[task.task_id for task in watched],
                 trigger_rule=TriggerRule.ALL_DONE,
+                on_failure_callback=notify_wave_failed,
             )
             watched >> rollbacks[name]
     if unwind_all:

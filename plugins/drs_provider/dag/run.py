@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from drs_provider.plan import RecoveryPlan
+    from drs_provider.plan import RecoveryPlan, Script
 
 __all__ = ["Mode", "Override", "RecoveryRun", "RunParameterError"]
 
@@ -72,6 +72,10 @@ class RecoveryRun:
     def selects(self, wave: str) -> bool:
         """Whether a wave takes part in this run."""
         return not self.waves or wave in self.waves
+
+    def runs(self, script: Script) -> bool:
+        """Whether a script of a wave that takes part is run."""
+        return not self.skip_scripts and self.mode in script.modes
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> RecoveryRun:

@@ -16,13 +16,13 @@ from pydantic import JsonValue
 
 from drs_provider.evidence.facts import RunFacts, TaskFacts
 from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading, read_jobs
+from drs_provider.evidence.people import collect_approvals, collect_notifications, collect_overrides
 from drs_provider.evidence.reading import first, items, mapping, moment, number, text, texts
 from drs_provider.evidence.record import (
     Approval,
     Finding,
     LeftInstance,
     Objectives,
-    Override,
     Phase,
     Plan,
     Preflight,
@@ -117,6 +117,7 @@ def collect_record(
         overrides=collect_overrides(facts),
         waves=waves,
         termination=termination,
+        notifications=collect_notifications(facts),
         unread=reading.unread,
         versions={str(key): str(value) for key, value in (facts.versions or versions()).items()},
     )
@@ -214,34 +215,6 @@ def collect_preflight(task: TaskFacts) -> Preflight:
         for found in map(mapping, items(event.get("findings")))
     ]
     return Preflight(state=task.step, findings=findings, started=task.began, ended=task.finished)
-
-
-def collect_approvals(tasks: Sequence[TaskFacts]) -> list[Approval]:
-    """Return every decision of a person, in the order of the decisions."""
-    found = [
-        Approval(
-            where=text(event.get("where")) or task.task_id,
-            approver=text(event.get("approver")),
-            decision=text(event.get("status")) or "unknown",
-            comment=text(event.get("comment")),
-            started=moment(event.get("started")),
-            ended=moment(event.get("ended")),
-        )
-        for task in tasks
-        for event in task.events
-        if event.get("kind") == "approval"
-    ]
-    return sorted(found, key=lambda approval: approval.ended.timestamp() if approval.ended else 0.0)
-
-
-def collect_overrides(facts: RunFacts) -> list[Override]:
-    """Return the findings that a person decided to go on with, as preflight told, or else as the run was asked."""
-    event = facts.task("preflight").event
-    asked = mapping(mapping(facts.parameters).get("override"))
-    codes = texts(event.get("overridden")) if event else texts(asked.get("findings"))
-    reason = first(text(event.get("override_reason")), text(asked.get("reason"))) or "no reason was given"
-    by = first(text(event.get("override_by")), text(facts.triggered_by))
-    return [Override(finding=code, reason=reason, by=by) for code in dict.fromkeys(codes)]
 
 
 def collect_termination(task: TaskFacts, mode: str, waves: Sequence[Wave]) -> Termination:

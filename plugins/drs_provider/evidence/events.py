@@ -33,6 +33,7 @@ from drs_provider.evidence.event_shapes import (
 __all__ = [
     "ENDED_KEY",
     "EVIDENCE_KEY",
+    "NOTIFIED_KEY",
     "STARTED_KEY",
     "ApprovalEvent",
     "ConfirmEvent",
@@ -68,6 +69,9 @@ STARTED_KEY = "started"
 ENDED_KEY = "ended"
 """XCom keys for the moments, ISO 8601 in UTC, at which a task began and ended its work. A task that ends in the
 triggerer cannot push an event; these, its return value and the plan say as much."""
+
+NOTIFIED_KEY = "notified"
+"""With an underscore and the event's name the XCom key for what became of a notification: one delivery a channel."""
 
 Time = datetime | str
 Section = Literal["pre_launch", "post_launch", "rollback"]

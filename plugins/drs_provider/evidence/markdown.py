@@ -90,7 +90,13 @@ def _troubles(record: RunRecord) -> list[str]:
         found += [f"Script {_plain(script.name)}: {_ended(script)}" for script in scripts if script.state == "failed"]
     found += [f"Preflight: {_plain(f.message)}" for f in record.preflight.findings if f.severity == "error"]
     left = [*record.termination.left, *(each for wave in record.waves if wave.rollback for each in wave.rollback.left)]
-    return found + [f"Instance `{_code(each.instance_id)}` is still there: {_plain(each.reason)}" for each in left]
+    found += [f"Instance `{_code(each.instance_id)}` is still there: {_plain(each.reason)}" for each in left]
+    return found + [
+        f"Notification of {_plain(each.event.replace('_', ' '))} to `{_code(each.to)}` was not sent: "
+        f"{_plain(each.reason)}"
+        for each in record.notifications
+        if each.state == "failed"
+    ]
 
 
 def _ended(script: Script) -> str:
@@ -107,7 +113,8 @@ def _people(record: RunRecord) -> list[str]:
         for each in record.approvals
     ]
     return found + [
-        f"{_plain(each.by or ABSENT)} went on in spite of `{_code(each.finding)}`: {_plain(each.reason)}"
+        f"{_plain(each.by or ABSENT)} went on in spite of `{_code(each.finding)}`, {moment_text(each.at)}: "
+        f"{_plain(each.reason)}"
         for each in record.overrides
     ]
 

@@ -30,6 +30,7 @@ __all__ = [
     "Job",
     "LeftInstance",
     "Measured",
+    "Notification",
     "Objectives",
     "Override",
     "Phase",
@@ -266,6 +267,18 @@ class Override(_Fact):
     finding: str
     reason: str
     by: str | None = None
+    at: AwareDatetime | None = Field(None, description="when preflight went on in spite of it")
+
+
+class Notification(_Fact):
+    """What became of one message on one channel of the plan's ``notify``."""
+
+    event: str = Field(description="started, approval_wanted, wave_failed, rto_at_risk, rto_missed or ended")
+    wave: str | None = None
+    to: str = Field(description="the SNS topic, or the notifier's dotted path")
+    sent: AwareDatetime | None = None
+    state: StepState
+    reason: str | None = Field(None, description="why it could not be sent")
 
 
 class Finding(_Fact):
@@ -322,6 +335,7 @@ class RunRecord(_Fact):
     overrides: list[Override] = Field(default_factory=list)
     waves: list[Wave] = Field(default_factory=list)
     termination: Termination
+    notifications: list[Notification] = Field(default_factory=list)
     unread: list[Unread] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
 

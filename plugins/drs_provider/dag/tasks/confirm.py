@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
+from drs_provider.dag.messages import approval_wanted, started
+from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RunParameterError
 from drs_provider.dag.tasks.base import PLAN_KEY, RecoveryTask, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, approval_event
+from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,73 +25,129 @@ if TYPE_CHECKING:
 __all__ = ["ApproveWave", "ConfirmRun"]
 
 
+# How Airflow says that a person started a run, or another DAG did. Schedules, backfills and assets start drills only.
+_BY_HAND = frozenset({"manual", "operator_triggered"})
+
+
 class _Approval(RecoveryTask, ApprovalOperator):
-    """Waits until a person approves, and turns every other outcome into one clear, final failure."""
+    """Waits until a person approves, and turns every other outcome into one clear, final failure.
+
+    Airflow lets anyone who may edit the run answer, unless it is given the ids of those who may. A plan gives names,
+    and in most auth managers a name is not an id (FAB numbers its users). So who answered is judged here, by name or
+    id; an answer of somebody who may not give it changes nothing, is recorded, and the question is asked again.
+    """
 
     approval: Approval | None
 
     def ask(self, context: Context) -> None:
-        """Put the question into Airflow's list of required actions, and wait in the background."""
-        context["ti"].xcom_push(key="asked", value=utc_now())
+        """Put the question into Airflow's list of required actions, tell that it is there, and wait."""
+        now = datetime.now(timezone.utc)
+        ti = context["ti"]
+        ti.xcom_push(key="asked", value=now.isoformat())
+        if self.approval:
+            ti.xcom_push(key="answer_by", value=(now + self.approval.timeout).isoformat())
+            self._notify(context, self.approval)
         super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Judge the answer.
-
-        :raises AirflowFailException: when the approval was rejected, came too late, or came from the person who
-            started the run although the plan names approvers.
-        """
-        ti = context["ti"]
-        asked = ti.xcom_pull(task_ids=self.task_id, key="asked") or utc_now()
-
-        def record(decision: str, answer: Mapping[str, Any] | None = None) -> str:
-            user = (answer or {}).get("responded_by_user") or {}
-            name = str(user.get("name") or user.get("id") or "nobody") if isinstance(user, Mapping) else str(user)
-            ti.xcom_push(
-                key=EVIDENCE_KEY,
-                value=approval_event(
-                    started=asked,
-                    ended=utc_now(),
-                    where=self.wave.name if self.wave else "recovery",
-                    approver=name,
-                    decision=decision,
-                ),
-            )
-            return name
-
+    def _notify(self, context: Context, approval: Approval) -> None:
+        """Tell that a person has to decide, just before the question stands in Airflow's list."""
         try:
-            answer = super().execute_complete(context, event)
+            url = self.generate_link_to_ui_from_context(context=context)
+        except ValueError:
+            url = ""
+        message = approval_wanted(
+            self.loaded.plan,
+            self.run(context),
+            approval,
+            question=" ".join(filter(None, (self.subject, approval.message))),
+            wave=self.wave.name if self.wave else "",
+            url=url,
+        )
+        notify(self.loaded, context, message)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Judge the answer; ask again where somebody answered who may not.
+
+        :raises AirflowFailException: when the approval was rejected, or came too late.
+        """
+        name, user_id = _who(event)
+        refusal = self._refusal(context, event, name, user_id)
+        if refusal:
+            self._record(context, f"ignored: {refusal}", name)
+            self.log.warning("%s answered, but %s; asking again", name, refusal)
+            return self._ask_again(context)
+        try:
+            super().execute_complete(context, event)
         except HITLTimeoutError:
-            record("timed out")
-            raise AirflowFailException(
-                f"Nobody approved {self._what} within {self.response_timeout}. Clear this task to ask again."
-            ) from None
+            self._record(context, "timed out", None)
+            raise self._too_late() from None
         except HITLRejectException:
-            name = record("rejected", event)
+            self._record(context, "rejected", name)
             raise AirflowFailException(f"{name} rejected {self._what}. Clear this task to ask again.") from None
-        starter = context["dag_run"].triggering_user_name
-        name = record("approved", answer)
-        if self.approval and self.approval.approvers and name == starter:
-            record("refused: approved by the person who started the run", answer)
-            raise AirflowFailException(
-                f"{name} started this run and cannot approve it too: the plan asks for a second person, one of "
-                f"{', '.join(self.approval.approvers)}. Clear this task to ask again."
-            )
+        self._record(context, "approved", name)
         return {"approved_by": name}
+
+    def _refusal(self, context: Context, event: Mapping[str, Any], name: str, user_id: str) -> str | None:
+        """Say why an answer does not count; None where it does. Whoever started the run may still reject it."""
+        approvers = self.approval.approvers if self.approval else ()
+        if not approvers or "error" in event:
+            return None
+        if name not in approvers and user_id not in approvers:
+            return f"the plan names the approvers {', '.join(approvers)}"
+        if event.get("chosen_options") == [self.APPROVE] and name == context["dag_run"].triggering_user_name:
+            return "they started this run, and the plan asks for a second person"
+        return None
+
+    def _ask_again(self, context: Context) -> None:
+        ti = context["ti"]
+        now = datetime.now(timezone.utc)
+        left = datetime.fromisoformat(ti.xcom_pull(task_ids=self.task_id, key="answer_by")) - now
+        if left <= timedelta(0):
+            raise self._too_late()
+        ti.xcom_push(key="asked", value=now.isoformat())
+        self.response_timeout = left
+        super().execute(context)
+
+    def _too_late(self) -> AirflowFailException:
+        within = format_duration(self.approval.timeout) if self.approval else "its time"
+        return AirflowFailException(f"Nobody approved {self._what} within {within}. Clear this task to ask again.")
+
+    def _record(self, context: Context, decision: str, approver: str | None) -> None:
+        """Add a decision to those that the report lists."""
+        ti = context["ti"]
+        earlier = ti.xcom_pull(task_ids=self.task_id, key=EVIDENCE_KEY) or []
+        event = approval_event(
+            started=ti.xcom_pull(task_ids=self.task_id, key="asked") or utc_now(),
+            ended=utc_now(),
+            where=self.wave.name if self.wave else "recovery",
+            approver=approver,
+            decision=decision,
+        )
+        ti.xcom_push(key=EVIDENCE_KEY, value=[*earlier, event])
 
     @property
     def _what(self) -> str:
         return f"the wave {self.wave.name}" if self.wave else f"the recovery {self.loaded.plan.name}"
 
 
-def _question(approval: Approval | None) -> dict[str, Any]:
+def _who(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name and the id of whoever answered."""
+    user = event.get("responded_by_user") or {}
+    if not isinstance(user, Mapping):
+        return str(user), str(user)
+    return str(user.get("name") or user.get("id") or "nobody"), str(user.get("id") or "")
+
+
+def _question(approval: Approval | None, about: str | None) -> dict[str, Any]:
     """Return an approval as the arguments of Airflow's operator."""
     if approval is None:
-        return {}
-    return {
-        "assigned_users": [{"id": name, "name": name} for name in approval.approvers] or None,
-        "response_timeout": approval.timeout,
-    }
+        return {"body": about}
+    body = [approval.message or about, f"Approvers: {', '.join(approval.approvers)}." if approval.approvers else None]
+    question: dict[str, Any] = {"body": " ".join(filter(None, body)) or None, "response_timeout": approval.timeout}
+    # Only where a user's name is their id can Airflow itself turn others away.
+    if approval.approvers and "SimpleAuthManager" in conf.get("core", "auth_manager", fallback=""):
+        question["assigned_users"] = [{"id": name, "name": name} for name in approval.approvers]
+    return question
 
 
 class ConfirmRun(_Approval):
@@ -103,9 +163,8 @@ class ConfirmRun(_Approval):
         approval = loaded.plan.recovery.approval
         super().__init__(
             subject=f"Start the REAL recovery {loaded.plan.name}?",
-            body=(approval.message if approval else None) or loaded.plan.description,
             fail_on_reject=True,
-            **_question(approval),
+            **_question(approval, loaded.plan.description),
             **kwargs,
         )
         self.loaded = loaded
@@ -119,11 +178,13 @@ class ConfirmRun(_Approval):
         dag_run = context["dag_run"]
         run = self.run(context)
         try:
-            run.check(self.loaded.plan, dag_run.conf or {}, scheduled=dag_run.run_type == "scheduled")
+            run.check(self.loaded.plan, dag_run.conf or {}, scheduled=dag_run.run_type not in _BY_HAND)
         except RunParameterError as error:
             raise AirflowFailException(str(error)) from None
         context["ti"].xcom_push(key=PLAN_KEY, value=self.loaded.record())
         self.log.info("%s of %s, plan hash %s", run.mode, self.loaded.plan.name, self.loaded.hash[:12])
+        by = dag_run.triggering_user_name or str(getattr(dag_run.run_type, "value", dag_run.run_type))
+        notify(self.loaded, context, started(self.loaded.plan, run, by=by))
         if not run.is_drill and self.approval:
             self.ask(context)
         return {"mode": run.mode, "plan_hash": self.loaded.hash}
@@ -141,9 +202,8 @@ class ApproveWave(_Approval):
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
         super().__init__(
             subject=f"Start the wave {wave.name} of {loaded.plan.name}?",
-            body=(wave.approval.message if wave.approval else None) or wave.description,
             fail_on_reject=True,
-            **_question(wave.approval),
+            **_question(wave.approval, wave.description),
             **kwargs,
         )
         self.loaded = loaded

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from drs_provider.dag.messages import ended
+from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.tasks.base import RecoveryTask, pulled, task_states
-from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, STARTED_KEY
+from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY
+from drs_provider.links.report import RecoveryReportLink, report_url
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.evidence.facts import RunFacts
-    from drs_provider.plan import LoadedPlan
+    from drs_provider.evidence.record import RunRecord
+    from drs_provider.notifications.message import Message
+    from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = ["WriteReport"]
 
@@ -32,6 +37,7 @@ class WriteReport(RecoveryTask, BaseOperator):
     """
 
     template_fields = ()
+    operator_extra_links = (RecoveryReportLink(),)
 
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -51,18 +57,42 @@ class WriteReport(RecoveryTask, BaseOperator):
         failure = self.failure(context, states)
         facts = self._facts(context, states, "failed" if failure else "running")
         record = collect_record(self.loaded, facts, DrsHook(**self.aws))
-        folder = str(write_report(record, reports_folder()))
-        context["ti"].xcom_push(key="report_folder", value=folder)
-        self.log.info("The report of this run: %s", folder)
-        if failure or record.run.state != "success":
-            raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {folder}")
-        return {"folder": folder, "state": record.run.state}
+        state = "failed" if failure or record.run.state != "success" else "success"
+        ti = context["ti"]
+        try:
+            stored = write_report(record, reports_folder())
+        except Exception:
+            if ti.try_number > ti.max_tries:
+                # Nobody else will tell that the run has ended.
+                notify(self.loaded, context, ended(record, state=state, report=""))
+            raise
+        ti.xcom_push(key="report_folder", value=stored.folder)
+        self.log.info("The report of this run: %s", stored)
+        where = f"{report_url(ti.dag_id, ti.run_id)} ({stored.html})"
+        self._notify(context, record, ended(record, state=state, report=where))
+        if state == "failed":
+            raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
+        return {"folder": stored.folder, "state": state}
+
+    def _notify(self, context: Context, record: RunRecord, message: Message) -> None:
+        """Tell of the end once the evidence is safe, and put what became of that into the report too."""
+        from drs_provider.evidence.people import notifications_of
+        from drs_provider.evidence.storage import reports_folder, write_report
+
+        deliveries = notifications_of(notify(self.loaded, context, message))
+        if not deliveries:
+            return
+        try:
+            told = record.model_copy(update={"notifications": [*record.notifications, *deliveries]})
+            write_report(told, reports_folder())
+        except Exception:
+            self.log.exception("The report does not list the notification of the run's end")
 
     def failure(self, context: Context, states: Mapping[str, str | None]) -> str | None:
         """Say why the run is no success; None when it is one.
 
-        A person who ends a run leaves its tasks skipped, which is what Airflow calls done. Here a wave is done when it
-        was launched, or was left out from the start.
+        A person who ends a run leaves its tasks skipped, which is what Airflow calls done. Here a wave is done when
+        all of its work was, or when it was left out from the start.
         """
         if failed := sorted(task for task, state in states.items() if state in ("failed", "upstream_failed")):
             return f"tasks that failed or were not reached: {', '.join(failed)}"
@@ -70,7 +100,7 @@ class WriteReport(RecoveryTask, BaseOperator):
         needed = ["confirm", "preflight"]
         for wave in self.loaded.plan.waves:
             if run.selects(wave.name):
-                needed += [f"{wave.name}.launch", f"{wave.name}.wait_for_launch"]
+                needed += [f"{wave.name}.{task}" for task in _work_of(wave, run)]
         missing = [task for task in needed if states.get(task) != "success"]
         return f"it was ended before these tasks were done: {', '.join(missing)}" if missing else None
 
@@ -87,6 +117,7 @@ class WriteReport(RecoveryTask, BaseOperator):
                     STARTED_KEY,
                     ENDED_KEY,
                     *(("plan",) if task_id == "confirm" else ()),
+                    *(_notified(task_id, state) if self.loaded.plan.notify else ()),
                 )
                 found = {key: pulled(context, task_id, key) for key in keys}
                 xcoms[task_id] = {key: value for key, value in found.items() if value is not None}
@@ -101,3 +132,25 @@ class WriteReport(RecoveryTask, BaseOperator):
             tasks={task_id: {"state": state} for task_id, state in states.items()},
             xcoms=xcoms,
         )
+
+
+def _notified(task_id: str, state: str | None) -> tuple[str, ...]:
+    """Return the XCom keys of the notifications that a task may have sent, or had sent in its name."""
+    events: tuple[str, ...] = ("wave_failed",) if state == "failed" else ()
+    if task_id == "confirm":
+        events += ("started", "approval_wanted", "rto_at_risk", "rto_missed")
+    elif task_id.endswith(".approve"):
+        events += ("approval_wanted",)
+    return tuple(f"{NOTIFIED_KEY}_{event}" for event in events)
+
+
+def _work_of(wave: Wave, run: RecoveryRun) -> list[str]:
+    """Return the tasks of a wave that this run does not leave out, without the wave's name."""
+    work = ["launch", "wait_for_launch", *(f"health.{name}" for name in wave.checks_by_name())]
+    if wave.approval:
+        work.append("approve")
+    if wave.settle:
+        work.append("settle")
+    for section, scripts in (("pre_launch", wave.pre_launch), ("post_launch", wave.post_launch)):
+        work += [f"{section}.{script.name}" for script in scripts if run.runs(script)]
+    return work

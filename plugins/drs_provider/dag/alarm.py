@@ -1,0 +1,139 @@
+"""The RTO alarm: Airflow's own deadlines on the run, which tell while waves are still to come and nobody else would.
+
+Two deadlines, counted from the moment at which the run was queued: one when most of the objective has gone by, so that
+a person can still do something, and one when all of it has. Airflow calls them in the triggerer, for runs that failed
+as well, and for drills that only keep their instances a while; both are left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from drs_provider.dag import messages
+from drs_provider.dag.notifications import channels_of
+from drs_provider.evidence.events import NOTIFIED_KEY
+
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["AT_RISK", "deadlines", "rto_alarm"]
+
+log = logging.getLogger(__name__)
+
+AT_RISK = 0.8
+"""The part of the objective after which it is at risk."""
+
+_OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+_PART_OF_THE_END = frozenset({"rollback"})
+
+
+def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert] | None:
+    """Return the deadlines of a plan's DAG; None where the plan has no RTO.
+
+    :param plan: the plan.
+    """
+    rto = plan.objectives.rto
+    if rto is None:
+        return None
+    return [
+        DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=passed,
+            callback=AsyncCallback(
+                rto_alarm,
+                kwargs={
+                    "rto_seconds": rto.total_seconds(),
+                    "passed_seconds": passed.total_seconds(),
+                    "waves": [wave.name for wave in plan.waves],
+                    "channels": channels_of(plan),
+                    "aws_conn_id": plan.target.aws_conn_id,
+                },
+            ),
+        )
+        for passed in (timedelta(seconds=round(rto.total_seconds() * AT_RISK)), rto)
+    ]
+
+
+async def rto_alarm(
+    rto_seconds: float,
+    passed_seconds: float,
+    waves: list[str],
+    channels: list[dict[str, Any]],
+    aws_conn_id: str,
+    context: dict[str, Any],
+) -> str:
+    """Tell the plan's channels that the RTO is at risk or missed, when the run's waves are still going.
+
+    :param rto_seconds: the objective.
+    :param passed_seconds: how much of it has gone by.
+    :param waves: the plan's waves.
+    :param channels: whom to tell.
+    :param aws_conn_id: the Airflow connection for SNS.
+    :param context: what Airflow knows of the run: ``dag_run`` in the shape of its REST API.
+    :returns: what was done, for Airflow's record of the callback.
+    """
+    from drs_provider.notifications.delivery import deliver_async
+
+    dag_run = context["dag_run"]
+    dag_id, run_id = str(dag_run["dag_id"]), str(dag_run["dag_run_id"])
+    if dag_run.get("state") not in ("running", "queued"):
+        return f"not told: the run has ended as {dag_run.get('state')}"
+    states = await _task_states(dag_id, run_id)
+    unfinished = [wave for wave in waves if _going_on(states, wave)]
+    if states and not unfinished:
+        return "not told: the work of every wave is over"
+    message = messages.rto_alarm(
+        dag_id,
+        run_id,
+        messages.mode_of(dag_run.get("conf")),
+        rto=timedelta(seconds=rto_seconds),
+        passed=timedelta(seconds=passed_seconds),
+        unfinished=unfinished,
+    )
+    log.warning("%s\n%s", message.subject, message.text)
+    deliveries = await deliver_async(message, channels, context, aws_conn_id=aws_conn_id)
+    if deliveries:
+        await _leave_word(dag_id, run_id, message.event, [delivery.as_dict() for delivery in deliveries])
+    return f"told: {', '.join(f'{each.to} {each.status}' for each in deliveries) or 'nobody, the plan has no notify'}"
+
+
+def _going_on(states: dict[str, Any], wave: str) -> bool:
+    """Whether a task of the wave is still to come or under way."""
+    return any(
+        (None if state is None else str(state)) not in _OVER
+        for task, state in states.items()
+        if task.startswith(f"{wave}.") and task.partition(".")[2] not in _PART_OF_THE_END
+    )
+
+
+async def _task_states(dag_id: str, run_id: str) -> dict[str, Any]:
+    """Return the states of the run's tasks; empty where they cannot be read: then the alarm tells rather than not."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    try:
+        # asgiref's own threads: only from those does Airflow 3.2 answer in the triggerer.
+        ask = sync_to_async(RuntimeTaskInstance.get_task_states, thread_sensitive=False)
+        states = await ask(dag_id=dag_id, run_ids=[run_id])
+        return dict(states.get(run_id) or {})
+    except Exception:
+        log.exception("The states of the tasks of %s could not be read", run_id)
+        return {}
+
+
+async def _leave_word(dag_id: str, run_id: str, event: str, deliveries: list[dict[str, Any]]) -> None:
+    """Leave the deliveries where the report finds them: beside what the run's first task left."""
+    from airflow.sdk.execution_time.xcom import XCom
+    from asgiref.sync import sync_to_async
+
+    try:
+        await sync_to_async(XCom.set, thread_sensitive=False)(
+            key=f"{NOTIFIED_KEY}_{event}", value=deliveries, dag_id=dag_id, task_id="confirm", run_id=run_id
+        )
+    except Exception:
+        log.exception("The report of %s will not list the notification of %s", run_id, event)

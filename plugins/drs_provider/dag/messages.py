@@ -1,0 +1,148 @@
+"""The words of a plan's notifications: what happened, in which run, and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import conf
+
+from drs_provider.notifications.message import EventName, Message
+from drs_provider.plan.durations import format_duration
+
+if TYPE_CHECKING:
+    from drs_provider.dag.run import RecoveryRun
+    from drs_provider.evidence.record import RunRecord
+    from drs_provider.plan import Approval, RecoveryPlan
+
+__all__ = ["approval_wanted", "ended", "mode_of", "rto_alarm", "run_url", "started", "wave_failed"]
+
+_LONGEST_REASON = 2000
+
+
+def started(plan: RecoveryPlan, run: RecoveryRun, *, by: str) -> Message:
+    """Return the message that a run began.
+
+    :param by: who, or what, started it.
+    """
+    waves = [wave.name for wave in plan.waves if run.selects(wave.name)]
+    objectives = (("RTO", plan.objectives.rto), ("RPO", plan.objectives.rpo))
+    lines = [
+        f"{_what(run.mode)} of {plan.name} has started{': ' + plan.description if plan.description else ''}.",
+        f"Started by: {by}",
+        f"Waves: {', '.join(waves)}",
+        f"Into: {plan.target.region}",
+        *(f"{name} objective: {format_duration(value)}" for name, value in objectives if value),
+    ]
+    if run.override:
+        lines.append(f"Overridden: {', '.join(sorted(run.overridden))}, because: {run.override.reason}")
+    return _message("started", run.dag_id, run.run_id, run.mode, "started", lines)
+
+
+def approval_wanted(
+    plan: RecoveryPlan, run: RecoveryRun, approval: Approval, *, question: str, wave: str = "", url: str
+) -> Message:
+    """Return the message that a person has to decide.
+
+    :param question: what the person is asked.
+    :param wave: the wave that waits, empty where it is the whole recovery.
+    :param url: the page where the answer is given.
+    """
+    before = f"before the wave {wave}" if wave else "before the recovery starts"
+    lines = [
+        f"{_what(run.mode)} of {plan.name} waits for an approval {before}.",
+        question,
+        f"Who may answer: {', '.join(approval.approvers) or 'anyone who may edit the DAG run'}"
+        + (", but not the person who started the run" if approval.approvers else ""),
+        f"Within: {format_duration(approval.timeout)}; after that it counts as refused",
+        *([f"Answer: {url}"] if url else []),
+    ]
+    return _message("approval_wanted", run.dag_id, run.run_id, run.mode, f"approval wanted {before}", lines, wave)
+
+
+def wave_failed(plan: str, run_id: str, mode: str, *, wave: str, task: str, reason: str) -> Message:
+    """Return the message that a wave failed for good.
+
+    :param task: the task that failed.
+    :param reason: why.
+    """
+    lines = [
+        f"{_what(mode)} of {plan}: the wave {wave} failed. Waves that depend on it do not start; the others go on.",
+        f"Task: {task}",
+        f"Why: {reason[:_LONGEST_REASON] or 'the task did not say; see its log'}",
+    ]
+    return _message("wave_failed", plan, run_id, mode, f"wave {wave} failed", lines, wave)
+
+
+def rto_alarm(
+    plan: str, run_id: str, mode: str, *, rto: timedelta, passed: timedelta, unfinished: Iterable[str]
+) -> Message:
+    """Return the message that the objective is near, or gone by, while waves are still to come.
+
+    :param passed: how much time has passed.
+    :param unfinished: the waves that are not up; none where that is not known.
+    """
+    missed = passed >= rto
+    waves = ", ".join(unfinished)
+    lines = [
+        f"{_what(mode)} of {plan} is still going, {format_duration(passed)} after its start. "
+        f"The RTO objective is {format_duration(rto)}" + (" and is missed." if missed else "."),
+        f"Not up yet: {waves}" if waves else "Which waves are not up could not be read.",
+    ]
+    subject = "RTO missed" if missed else "RTO at risk"
+    return _message("rto_missed" if missed else "rto_at_risk", plan, run_id, mode, subject, lines)
+
+
+def ended(record: RunRecord, *, state: str, report: str) -> Message:
+    """Return the message that a run has ended.
+
+    :param record: its evidence.
+    :param state: ``success`` or ``failed``.
+    :param report: where the report lies; empty where it could not be written.
+    """
+    from drs_provider.evidence.verdict import cards, verdict
+
+    run = record.run
+    found = verdict(record)
+    outcome = "succeeded" if state == "success" else "FAILED"
+    lines = [
+        f"{_what(run.mode)} of {run.dag_id} has ended: it {outcome}. {found.title}. {found.detail}",
+        *(f"{card.label}: {card.value}, {card.note}" for card in cards(record)),
+        f"Report: {report}" if report else "The report could not be written; the log of the task report says why.",
+    ]
+    return _message("ended", run.dag_id, run.run_id, run.mode, outcome, lines)
+
+
+def run_url(dag_id: str, run_id: str) -> str:
+    """Return the page of a run in Airflow's UI; empty where ``[api] base_url`` is not set."""
+    base = conf.get("api", "base_url", fallback="") or ""
+    return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}" if base else ""
+
+
+def mode_of(parameters: Mapping[str, object] | None) -> str:
+    """Return the mode of a run from its parameters, as far as they can be trusted to hold one."""
+    return "recovery" if (parameters or {}).get("mode") == "recovery" else "drill"
+
+
+def _what(mode: str) -> str:
+    return "The RECOVERY" if mode == "recovery" else "The drill"
+
+
+def _message(
+    event: EventName, plan: str, run_id: str, mode: str, what: str, lines: Iterable[str], wave: str = ""
+) -> Message:
+    url = run_url(plan, run_id)
+    mark = "RECOVERY" if mode == "recovery" else "drill"
+    text = [*lines, f"Run: {run_id}", *([f"Airflow: {url}"] if url else [])]
+    return Message(
+        event=event,
+        subject=f"[{mark}] {plan}: {what}",
+        text="\n".join(line for line in text if line),
+        plan=plan,
+        run_id=run_id,
+        mode=mode,
+        wave=wave,
+        url=url,
+    )

@@ -1,0 +1,69 @@
+"""What people decided in a run, and what they were told of it: approvals, overrides, notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from drs_provider.evidence.events import NOTIFIED_KEY
+from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
+from drs_provider.evidence.reading import first, items, mapping, moment, text, texts
+from drs_provider.evidence.record import Approval, Notification, Override
+
+__all__ = ["collect_approvals", "collect_notifications", "collect_overrides", "notifications_of"]
+
+
+def collect_approvals(tasks: Sequence[TaskFacts]) -> list[Approval]:
+    """Return every decision of a person, in the order of the decisions."""
+    found = [
+        Approval(
+            where=text(event.get("where")) or task.task_id,
+            approver=text(event.get("approver")),
+            decision=text(event.get("status")) or "unknown",
+            comment=text(event.get("comment")),
+            started=moment(event.get("started")),
+            ended=moment(event.get("ended")),
+        )
+        for task in tasks
+        for event in task.events
+        if event.get("kind") == "approval"
+    ]
+    return sorted(found, key=lambda approval: approval.ended.timestamp() if approval.ended else 0.0)
+
+
+def collect_overrides(facts: RunFacts) -> list[Override]:
+    """Return the findings that a person decided to go on with, as preflight told, or else as the run was asked."""
+    event = facts.task("preflight").event
+    asked = mapping(mapping(facts.parameters).get("override"))
+    codes = texts(event.get("overridden")) if event else texts(asked.get("findings"))
+    reason = first(text(event.get("override_reason")), text(asked.get("reason"))) or "no reason was given"
+    by = first(text(event.get("override_by")), text(facts.triggered_by))
+    at = moment(event.get("ended"))
+    return [Override(finding=code, reason=reason, by=by, at=at) for code in dict.fromkeys(codes)]
+
+
+def collect_notifications(facts: RunFacts) -> list[Notification]:
+    """Return what became of every notification, in the order in which they were sent."""
+    found = [
+        notification
+        for xcoms in mapping(facts.xcoms).values()
+        for key, deliveries in mapping(xcoms).items()
+        if key.startswith(f"{NOTIFIED_KEY}_")
+        for notification in notifications_of(deliveries)
+    ]
+    return sorted(found, key=lambda each: each.sent.timestamp() if each.sent else 0.0)
+
+
+def notifications_of(deliveries: Any) -> list[Notification]:
+    """Return what became of one message, by channel, from what the task that sent it told."""
+    return [
+        Notification(
+            event=text(delivery.get("event")) or "unknown",
+            wave=text(delivery.get("wave")),
+            to=text(delivery.get("to")) or "unknown",
+            sent=moment(delivery.get("sent")),
+            state=step_state(text(delivery.get("status"))),
+            reason=text(delivery.get("reason")),
+        )
+        for delivery in map(mapping, items(deliveries))
+    ]

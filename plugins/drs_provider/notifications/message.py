@@ -1,0 +1,38 @@
+"""What is told: one event of a recovery run, in words for a person and as fields for a machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+__all__ = ["EventName", "Message"]
+
+EventName = Literal["started", "approval_wanted", "wave_failed", "rto_at_risk", "rto_missed", "ended"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One notification, whoever gets it.
+
+    :param event: what happened.
+    :param subject: one line of ASCII; SNS takes no more than 100 characters.
+    :param text: the whole, for a person.
+    :param plan: the plan, which is the DAG's id.
+    :param run_id: Airflow's run id.
+    :param mode: ``drill`` or ``recovery``.
+    :param wave: the wave that it is about, where it is about one.
+    :param url: the page of the run in Airflow's UI; empty where Airflow does not know its own address.
+    """
+
+    event: EventName
+    subject: str
+    text: str
+    plan: str
+    run_id: str
+    mode: str
+    wave: str = ""
+    url: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the fields by name."""
+        return asdict(self)

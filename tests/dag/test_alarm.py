@@ -1,0 +1,116 @@
+"""The RTO alarm tells while waves are still to come, and only then."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+import pytest
+
+from tests.dag.plans import loaded_plan, wave
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-dag-tests-"))
+
+
+def shop(**keys: Any) -> Any:
+    return loaded_plan(
+        wave("database"), wave("web", "database"), notify=[{"sns": "arn:aws:sns:us-west-2:123456789012:events"}], **keys
+    )
+
+
+@pytest.fixture
+def alarm(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Call the alarm for a run with these task states; returns what it says it did, and what it told whom."""
+    import asyncio
+
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.sdk.execution_time.xcom import XCom
+
+    from drs_provider.dag.alarm import rto_alarm
+    from drs_provider.notifications import delivery
+    from drs_provider.notifications.delivery import Delivery
+
+    told: list[Any] = []
+    left: dict[str, Any] = {}
+
+    async def deliver_async(message: Any, channels: Any, context: Any, **kwargs: Any) -> list[Delivery]:
+        told.append(message)
+        return [Delivery(message.event, message.wave, "somebody", "2026-11-24T00:00:00+00:00", "success")]
+
+    def call(states: Any, state: str = "running", passed: float = 2160, conf: Any = None) -> tuple[str, list[Any], Any]:
+        def get_task_states(**kwargs: Any) -> Any:
+            if isinstance(states, Exception):
+                raise states
+            return {"manual__1": states}
+
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+        monkeypatch.setattr(delivery, "deliver_async", deliver_async)
+        monkeypatch.setattr(XCom, "set", lambda **kwargs: left.update(kwargs))
+        context = {"dag_run": {"dag_id": "shop", "dag_run_id": "manual__1", "state": state, "conf": conf}}
+        said = asyncio.run(
+            rto_alarm(2700, passed, ["database", "web"], [{"sns": "x"}], aws_conn_id="aws_default", context=context)
+        )
+        return said, told, left
+
+    return call
+
+
+GOING_ON = {"database.launch": "success", "database.wait_for_launch": "success", "web.launch": "running"}
+
+
+def test_a_plan_with_an_rto_has_two_deadlines_from_the_moment_it_was_queued() -> None:
+    from airflow.sdk.definitions.deadline import DeadlineReference
+
+    from drs_provider.dag.factory import build_dag
+
+    alerts = build_dag(shop(objectives={"rto": "45m"})).deadline
+    assert [alert.interval.total_seconds() for alert in alerts] == [2160, 2700]
+    assert {alert.reference for alert in alerts} == {DeadlineReference.DAGRUN_QUEUED_AT}
+    assert not build_dag(shop()).deadline
+
+
+def test_the_same_plan_is_the_same_dag_each_time_it_is_parsed() -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    from drs_provider.dag.factory import build_dag
+
+    first, second = (DagSerialization.to_dict(build_dag(shop(objectives={"rto": "45m"}))) for _ in range(2))
+    assert first == second
+
+
+def test_it_tells_what_is_not_up_yet_and_leaves_word_for_the_report(alarm: Any) -> None:
+    said, (message,), left = alarm({**GOING_ON, "database.rollback": None}, conf={"mode": "recovery"})
+    assert said == "told: somebody success"
+    assert (message.event, message.mode, message.subject) == ("rto_at_risk", "recovery", "[RECOVERY] shop: RTO at risk")
+    assert "36m after its start. The RTO objective is 45m." in message.text
+    assert "Not up yet: web" in message.text
+    assert (left["task_id"], left["run_id"], left["key"]) == ("confirm", "manual__1", "notified_rto_at_risk")
+    assert left["value"][0]["status"] == "success"
+
+
+def test_at_the_objective_it_says_that_it_is_missed(alarm: Any) -> None:
+    _, (message,), _ = alarm(GOING_ON, passed=2700)
+    assert (message.event, message.subject) == ("rto_missed", "[drill] shop: RTO missed")
+    assert "is missed" in message.text
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_run_that_has_ended_is_left_alone(alarm: Any, state: str) -> None:
+    said, told, _ = alarm(GOING_ON, state=state)
+    assert said == f"not told: the run has ended as {state}"
+    assert told == []
+
+
+@pytest.mark.parametrize("last", ["success", "failed", "skipped", "upstream_failed"])
+def test_a_drill_that_only_keeps_its_instances_is_left_alone(alarm: Any, last: str) -> None:
+    said, told, _ = alarm({"database.launch": "success", "web.launch": last, "terminate": "deferred", "report": None})
+    assert said.startswith("not told")
+    assert told == []
+
+
+@pytest.mark.parametrize("states", [{}, RuntimeError("no answer")])
+def test_it_tells_rather_than_not_where_the_states_cannot_be_read(alarm: Any, states: Any) -> None:
+    said, (message,), _ = alarm(states)
+    assert said.startswith("told")
+    assert "could not be read" in message.text
