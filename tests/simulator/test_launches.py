@@ -305,3 +305,26 @@ def test_a_job_can_be_made_to_name_its_instances(drs_simulator, drs):
     drs_simulator.advance(600)
     named = job_of(drs, job)["participatingServers"][0]["recoveryInstanceID"]
     assert named == drs.describe_recovery_instances()["items"][0]["recoveryInstanceID"]
+
+
+def test_an_instance_has_the_address_of_its_source_where_the_launch_configuration_says_so(
+    drs: Any, drs_simulator: Any
+) -> None:
+    drs_simulator.load(
+        {
+            "servers": [
+                server(ONE, private_ip="10.9.8.7", copy_private_ip=True),
+                server(TWO, private_ip="10.9.8.6"),
+            ]
+        }
+    )
+    assert drs.get_launch_configuration(sourceServerID=ONE)["copyPrivateIp"] is True
+    start(drs, ONE, TWO)
+    drs_simulator.advance(1200)
+    ec2 = boto3.client("ec2", "us-west-2")
+    found = {
+        instance["sourceServerID"]: ec2.describe_instances(InstanceIds=[instance["ec2InstanceID"]])["Reservations"][0]
+        for instance in drs.describe_recovery_instances()["items"]
+    }
+    assert found[ONE]["Instances"][0]["PrivateIpAddress"] == "10.9.8.7"
+    assert found[TWO]["Instances"][0]["PrivateIpAddress"] != "10.9.8.6"

@@ -110,6 +110,8 @@ def begin_instance(server: SourceServer, tags: dict[str, str]) -> Any:
     instance: Any = reservation.instances[0]
     if server.spec.os == "windows":
         instance.platform = "windows"
+    if server.launch_configuration.get("copyPrivateIp"):
+        instance.nics[0].private_ip_address = server.private_ip
     instance._state.name, instance._state.code = "pending", 0
     return instance
 

@@ -59,7 +59,11 @@ class DrsBackend(Failback, NativeExecutions, Listings, BaseBackend):
             replication=Replication(spec, now, simulation.clock.speed),
             snapshots=SnapshotSeries(spec.id, now, spec.snapshots),
             tags=dict(spec.tags),
-            launch_configuration={"launchDisposition": spec.launch_disposition, "copyTags": spec.copy_tags},
+            launch_configuration={
+                "launchDisposition": spec.launch_disposition,
+                "copyTags": spec.copy_tags,
+                "copyPrivateIp": spec.copy_private_ip,
+            },
         )
         server.launch_template_id = create_launch_template(server)
         self.servers[server.id] = server

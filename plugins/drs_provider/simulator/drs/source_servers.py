@@ -139,10 +139,15 @@ class SourceServer:
             }
         return shown
 
+    @property
+    def private_ip(self) -> str:
+        """Its address at the source."""
+        digest = hashlib.sha256(self.id.encode()).digest()
+        return self.spec.private_ip or f"10.{digest[0]}.{digest[1]}.{max(4, digest[2])}"
+
     def _source_properties(self) -> dict[str, Any]:
         if self._properties is None:
             digest = hashlib.sha256(self.id.encode()).digest()
-            address = self.spec.private_ip or f"10.{digest[0]}.{digest[1]}.{max(4, digest[2])}"
             hints: dict[str, Any] = {
                 "hostname": self.spec.hostname,
                 "fqdn": self.spec.fqdn or self.spec.hostname,
@@ -154,7 +159,7 @@ class SourceServer:
                 "recommendedInstanceType": self.spec.launch_template.instance_type,
                 "identificationHints": hints,
                 "networkInterfaces": [
-                    {"macAddress": f"02:{digest[3:8].hex(':')}", "ips": [address], "isPrimary": True}
+                    {"macAddress": f"02:{digest[3:8].hex(':')}", "ips": [self.private_ip], "isPrimary": True}
                 ],
                 "disks": [
                     {"deviceName": f"/dev/sd{chr(ord('a') + index)}", "bytes": size}
