@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import copy
 import json
+import queue
 import random
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,43 +33,93 @@ _DONE = ("success", "failed", "skipped", "upstream_failed")
 
 
 class Killed(BaseException):
-    """The worker was killed: nothing of the try runs on."""
+    """The worker was killed, or lost: of the try nothing is heard any more."""
 
 
 class Killer:
-    """Kills whoever makes certain calls of AWS, before the call has its effect or after it.
+    """Strikes whoever makes certain calls of AWS.
 
-    :param calls: the numbers of the calls, from 1, and whether the effect happens first.
+    ``before`` and ``after`` the effect the try is killed. ``lost`` is a worker that is cut off before the call: Airflow
+    begins the next try, and a few calls later the lost one goes on beside it, until its end.
+
+    :param calls: the numbers of the calls, from 1, and what happens.
+    :param overlap: after how many further calls a lost worker goes on.
     """
 
-    def __init__(self, calls: Sequence[tuple[int, bool]] = ()) -> None:
-        self.calls = dict(calls)
+    def __init__(self, calls: Mapping[int, str] | None = None, overlap: int = 5) -> None:
+        self.calls = dict(calls or {})
+        self.overlap = overlap
         self.count = 0
-        self.killed: list[str] = []
+        self.struck: list[str] = []
+        self._lost: list[tuple[int, threading.Event, threading.Thread]] = []
+        self._told: queue.Queue[str] = queue.Queue()
 
     @contextmanager
     def lurking(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Killer]:
-        """Watch every call of botocore meanwhile."""
+        """Watch every call of botocore meanwhile; on leaving, lost workers have come to their end."""
         original = botocore.client.BaseClient._make_api_call
 
         def call(client: Any, operation: str, parameters: Any) -> Any:
             self.count += 1
-            after = self.calls.get(self.count)
-            if after is False:
-                self._kill(operation, "before")
+            what = self.calls.get(self.count)
+            for due, going_on, _ in self._lost:
+                if self.count >= due:
+                    going_on.set()
+            if what == "lost" and threading.current_thread().name == "try":
+                self._lose(operation)
+            elif what == "before":
+                self._kill(operation, what)
             try:
                 return original(client, operation, parameters)
             finally:
-                if after:
-                    self._kill(operation, "after")
+                if what == "after":
+                    self._kill(operation, what)
 
         with monkeypatch.context() as patch:
             patch.setattr(botocore.client.BaseClient, "_make_api_call", call)
-            yield self
+            try:
+                yield self
+            finally:
+                self.find_the_lost()
+
+    def find_the_lost(self) -> None:
+        """Let every lost worker go on, and wait for its end."""
+        for _, going_on, thread in self._lost:
+            going_on.set()
+            thread.join(60)
+
+    def run(self, work: Callable[[], Any]) -> None:
+        """Run one try to its end, or until it is lost.
+
+        :raises Killed: when nothing more is to be heard of it.
+        """
+        failure: list[BaseException] = []
+
+        def target() -> None:
+            try:
+                work()
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                told.put("ended")
+
+        told = self._told = queue.Queue()
+        threading.Thread(target=target, name="try", daemon=True).start()
+        if told.get() == "lost":
+            raise Killed
+        if failure:
+            raise failure[0]
 
     def _kill(self, operation: str, when: str) -> None:
-        self.killed.append(f"call {self.count}: {when} {operation}")
+        self.struck.append(f"call {self.count}: killed {when} {operation}")
         raise Killed(operation)
+
+    def _lose(self, operation: str) -> None:
+        self.struck.append(f"call {self.count}: lost before {operation}")
+        going_on = threading.Event()
+        self._lost.append((self.count + self.overlap, going_on, threading.current_thread()))
+        self._told.put("lost")
+        going_on.wait(60)
 
 
 @contextmanager
@@ -103,12 +156,14 @@ class _Instance:
 
     def __init__(self, run: InProcessRun, task: Any, try_number: int) -> None:
         self.run = run
+        self.alive = True
         self.task = task
         self.task_id, self.dag_id, self.run_id = task.task_id, run.dag.dag_id, run.run_id
         self.try_number, self.max_tries = try_number, int(task.retries)
 
     def xcom_push(self, key: str, value: Any) -> None:
-        self.run.xcoms.setdefault(self.task_id, {})[key] = json.loads(json.dumps(value))
+        if self.alive:  # Airflow does not listen to a try that it has given up.
+            self.run.xcoms.setdefault(self.task_id, {})[key] = json.loads(json.dumps(value))
 
     def xcom_pull(self, task_ids: str | None = None, key: str = "return_value") -> Any:
         return self.run.xcoms.get(task_ids or self.task_id, {}).get(key)
@@ -123,10 +178,12 @@ class InProcessRun:
     :param dag: the DAG of a plan.
     :param parameters: the run parameters.
     :param rng: decides which of the tasks that may run is next.
+    :param killer: who strikes its workers.
     """
 
-    def __init__(self, dag: DAG, parameters: dict[str, Any], rng: random.Random) -> None:
+    def __init__(self, dag: DAG, parameters: dict[str, Any], rng: random.Random, killer: Killer | None = None) -> None:
         self.dag = dag
+        self.killer = killer or Killer()
         self.run_id = "run0"
         self.parameters = parameters
         self.rng = rng
@@ -161,11 +218,13 @@ class InProcessRun:
             return
         for try_number in range(1, int(task.retries) + 2):
             self.xcoms.pop(task.task_id, None)
+            instance = _Instance(self, copy.copy(task), try_number)
             try:
-                self._try(copy.copy(task), try_number)
+                self.killer.run(partial(self._try, instance))
             except AirflowSkipException:
                 self.states[task.task_id] = "skipped"
             except (AirflowFailException, Killed) as end:
+                instance.alive = False
                 if isinstance(end, Killed) and try_number <= int(task.retries):
                     continue
                 self.states[task.task_id] = "failed"
@@ -179,8 +238,8 @@ class InProcessRun:
                 self.states[task.task_id] = "success"
             return
 
-    def _try(self, task: Any, try_number: int) -> None:
-        instance = _Instance(self, task, try_number)
+    def _try(self, instance: _Instance) -> None:
+        task = instance.task
         parameters = {"mode": "drill", "confirm": "", "waves": [], **self.parameters}
         context: Any = {"ti": instance, "task_instance": instance, "task": task, "dag_run": self._dag_run}
         context["params"] = parameters

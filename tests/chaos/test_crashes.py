@@ -40,12 +40,13 @@ def run_with_crashes(
     plan = RecoveryPlan.model_validate(case.plan)
     dag = build_dag(LoadedPlan(plan, tmp_path / "plan.yaml", plan_hash(plan)))
     calls = 40 + 30 * len(case.plan["waves"])
-    killer = Killer([(rng.randint(1, calls), rng.random() < 0.6) for _ in range(3)])
+    strikes = {rng.randint(1, calls): rng.choice(("before", "after", "after", "lost")) for _ in range(3)}
+    killer = Killer(strikes, overlap=rng.randint(0, 15))
     for kind in rng.sample(KINDS, 2):
         skip, times = rng.randint(0, calls // 4), rng.randint(1, 4)
         fault = simulation.add_fault(**{**AWS_FAULTS[kind](rng), "skip": skip, "times": times})
-        killer.killed.append(str(fault))
-    run = InProcessRun(dag, case.conf, rng)
+        killer.struck.append(str(fault))
+    run = InProcessRun(dag, case.conf, rng, killer)
     with quick_aws(monkeypatch):
         with killer.lurking(monkeypatch):
             state = run.go()
@@ -61,5 +62,5 @@ def test_killed_workers_lose_nothing_and_launch_nothing_twice(
     seed: int, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found, killer = run_with_crashes(seed, drs_simulator, monkeypatch, tmp_path)
-    assert found == [], "\n".join([*found, *killer.killed])
+    assert found == [], "\n".join([*found, *killer.struck])
     assert killer.count > 20
