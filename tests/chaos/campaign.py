@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
                 result = one.run()
             except Exception as error:  # What cannot be judged is no success; the other rounds go on.
                 result = RoundResult(violations=[f"the round itself failed: {error!r}"])
+            except KeyboardInterrupt:
+                print("\n".join([f"round {number} was interrupted", *one.story()]), flush=True)
+                raise
             total += result
             print(f"round {number}, {result.seconds:.0f} s, {dict(result.runs)}", flush=True)
             for line in one.story():
