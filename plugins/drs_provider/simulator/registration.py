@@ -64,8 +64,6 @@ SERVICES: tuple[Service, ...] = (
     Service("servicequotas", "drs_provider.simulator.servicequotas", r"https?://servicequotas\.(.+)\.amazonaws\.com"),
 )
 
-#: Services that moto fills anew when it resets them, although it then drops them: EC2 alone has 1300 images.
-_COSTLY = {"ec2", "ssm", "iam"}
 _lock = threading.Lock()
 _installed = False
 
@@ -101,9 +99,6 @@ def reset_backends() -> None:
     """Empty every service, moto's own too, and what moto keeps of every object it ever made."""
     registry: Any = BackendDict
     accounts = [account for services in list(registry._instances) for account in services.values()]
-    for account in accounts:
-        if account.service_name in _COSTLY:
-            account.clear()
     BackendDict.reset()
     for account in accounts:
         account.clear()
