@@ -12,6 +12,7 @@ import pytest
 from airflow.exceptions import AirflowException, TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent
 
+from drs_provider.hooks import termination
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch import ForeignJobError
 from drs_provider.operators.drs import DrsStartRecoveryOperator, DrsTerminateRecoveryInstancesOperator
@@ -113,11 +114,16 @@ class TestStartRecovery:
         load(drs_simulator_server, s1={"outcome": ["failed", "launched"]})
         first, _ = self.run(task_context, servers=SERVERS[:2])
         finish(first["jobs"][0]["job_id"])
-        for relaunch, started, says in (("none", 1, "nothing is launched again"), ("failed", 2, "only failed ones")):
+        for relaunch, started, says in (
+            ("none", 1, "nothing is launched again"),
+            ("failed", 2, "only failed ones"),
+            ("all", 3, "every server is launched again"),
+        ):
+            finish(*(job["jobID"] for job in hook().jobs_since(datetime.now(timezone.utc) - timedelta(hours=1))))
             task = DrsStartRecoveryOperator(task_id="launch", servers=SERVERS[:2], relaunch=relaunch, **AWS)
             said: list[str] = []
             monkeypatch.setattr(task.log, "info", lambda text, *args, said=said: said.append(text % args))
-            task.execute(task_context(task, try_number=2, max_tries=1))
+            task.execute(task_context(task, try_number=started + 1, max_tries=started))
             assert len(calls(drs_simulator_server, "StartRecovery")) == started
             assert any(says in line for line in said)
 
@@ -184,6 +190,16 @@ class TestTerminate:
         assert {one["Instances"][0]["State"]["Name"] for one in states} == {"terminated"}
         assert end(job_ids=job) == {"terminated": [], "jobs": []}
         assert len(calls(drs_simulator_server, "TerminateRecoveryInstances")) == 1
+
+    def test_more_instances_than_one_call_takes(
+        self, drs_simulator_server: Any, task_context: Any, end: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(termination, "MAX_INSTANCES", 3)
+        load(drs_simulator_server)
+        result = end(job_ids=self.launched(task_context, SERVERS))
+        asked = calls(drs_simulator_server, "TerminateRecoveryInstances")
+        assert sorted(len(call["params"]["recoveryInstanceIDs"]) for call in asked) == [1, 3]
+        assert (len(result["terminated"]), len(result["jobs"])) == (4, 2)
 
     def test_everything_of_this_run_and_nothing_of_another(
         self, drs_simulator_server: Any, task_context: Any, end: Any

@@ -94,6 +94,23 @@ class TestJobSensor:
             }
         assert context["ti"].xcoms["_link_DrsJobLink"].endswith(f"region=us-west-2#/launchHistory/{job}")
 
+    def test_progress_is_told_from_the_job_log_each_line_once(
+        self,
+        drs_simulator_server: Any,
+        job_sensor: Any,
+        task_context: Any,
+        wait: Any,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        load(drs_simulator_server)
+        job = start(SERVERS[:1])
+        sensor = job_sensor(job)
+        wait(sensor, task_context(sensor))
+        told = [line for line in capfd.readouterr().out.splitlines() if f"{job}: " in line]
+        for event in ("SNAPSHOT_START", "CONVERSION_START", "LAUNCH_START", "LAUNCH_END", "JOB_END"):
+            # Once by the look before the deferral, and once by the trigger, whose log is another process's.
+            assert 1 <= sum(event in line for line in told) <= (2 if sensor.deferrable else 1), event
+
     def test_a_required_server_fails(
         self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, wait: Any
     ) -> None:

@@ -127,11 +127,13 @@ def test_an_outage_that_outlasts_the_deadline_is_named(region, command, monkeypa
 def test_airflow_without_on_kill_tells_a_person_from_a_restart_by_the_state(
     region, command, monkeypatch, state, cancelled
 ):
-    monkeypatch.delattr(BaseTrigger, "on_kill")
+    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
     monkeypatch.setattr(
         RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: {"manual__1": {"promote": state}})
     )
     trigger = trigger_for(command)
-    trigger._task_instance = SimpleNamespace(dag_id="tests", task_id="promote", run_id="manual__1", map_index=-1)
+    # A property in some versions of Airflow, an attribute in others.
+    monkeypatch.setattr(SsmCommandTrigger, "task_instance", None, raising=False)
+    trigger.task_instance = SimpleNamespace(dag_id="tests", task_id="promote", run_id="manual__1", map_index=-1)
     cancel_after_a_look(trigger, region)
     assert len(region.calls("CancelCommand")) == cancelled
