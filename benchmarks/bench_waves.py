@@ -1,9 +1,10 @@
 """Seconds between waves: from JOB_END of a wave's last job to StartRecovery of the next, from the simulator's log.
 
 A chain of one-server waves without scripts runs on a real Airflow with the settings that the project ships, after
-Airflow's own floor on the same processes (see ``floor.py``). On SQLite, on PostgreSQL, or on one after the other.
+Airflow's own floor on the same processes (see ``floor.py``). Then a graph of twelve waves runs: how much longer than
+its critical path, and how close together waves start that wait for the same. On SQLite, on PostgreSQL, or on both.
 
-    python -m benchmarks.bench_waves [--waves 12] [--hops 10] [--database sqlite|postgresql|both]
+    python -m benchmarks.bench_waves [--waves 12] [--hops 6] [--database sqlite|postgresql|both]
 """
 
 from __future__ import annotations
@@ -35,6 +36,26 @@ def chain_plan(waves: int) -> str:
     for number in range(waves):
         after = f"depends_on: [wave{number - 1:02}], " if number else ""
         lines.append(f"  - {{name: wave{number:02}, {after}servers: [{{id: {server_id(number)}}}]}}")
+    return "\n".join(lines)
+
+
+GRAPH: dict[str, tuple[str, ...]] = {
+    **{f"first{side}": () for side in "abc"},
+    **{f"second{side}": (f"first{side}",) for side in "abc"},
+    "third-ab": ("seconda", "secondb"),
+    "third-bc": ("secondb", "secondc"),
+    "third-ca": ("secondc", "seconda"),
+    "fourth": ("third-ab", "third-bc", "third-ca"),
+    "fifth": ("fourth",),
+    "sixth": ("fifth",),
+}
+
+
+def graph_plan(first_server: int) -> str:
+    """A plan of the graph above, with one server a wave."""
+    lines = ["version: 1", "name: graph", "target: {region: us-west-2}", "waves:"]
+    for number, (name, needed) in enumerate(GRAPH.items(), first_server):
+        lines.append(f"  - {{name: {name}, depends_on: [{', '.join(needed)}], servers: [{{id: {server_id(number)}}}]}}")
     return "\n".join(lines)
 
 
@@ -75,6 +96,28 @@ def hop_parts(stack: Stack, run: str, seen: RunLog, before: str, after: str) -> 
     }
 
 
+def whole_run(seen: RunLog) -> dict[str, Any]:
+    """Compare a run of the graph with its critical path: the longest way through the jobs' own durations."""
+    paths: dict[str, list[str]] = {}
+    lasting = {name: seen.ended(name) - seen.started(name) for name in GRAPH}
+
+    def seconds(path: list[str]) -> float:
+        return sum(lasting[name] for name in path)
+
+    for name, needed in GRAPH.items():
+        paths[name] = [*max((paths[one] for one in needed), key=seconds, default=[]), name]
+    critical = max(paths.values(), key=seconds)
+    took = max(map(seen.ended, GRAPH)) - min(map(seen.started, GRAPH))
+    together = [seen.started(name) for name, needed in GRAPH.items() if not needed]
+    return {
+        "run, s": round(took, 1),
+        "critical path, s": round(seconds(critical), 1),
+        "waves on it": len(critical),
+        "overhead a hop on it, s": round((took - seconds(critical)) / (len(critical) - 1), 2),
+        "independent waves start within, s": round(max(together) - min(together), 2),
+    }
+
+
 def measure(database: str, waves: int, hops: int, folder: Path) -> dict[str, Any]:
     """Run the floor and the chain on one Airflow; return the figures."""
     settings = {LOG_VARIABLE: str(folder / "floor.jsonl"), "PYTHONPATH": str(ROOT)}
@@ -82,7 +125,8 @@ def measure(database: str, waves: int, hops: int, folder: Path) -> dict[str, Any
         if database == "postgresql":
             address = stack.enter_context(running_postgres(folder / "postgres"))
             settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = address
-        built = Stack(folder / "stack", scenario(waves), {"chain": chain_plan(waves)}, SPEED, settings)
+        plans = {"chain": chain_plan(waves), "graph": graph_plan(waves)}
+        built = Stack(folder / "stack", scenario(waves + len(GRAPH)), plans, SPEED, settings)
         built.airflow.dags_folder.mkdir(parents=True)
         floor = "from benchmarks.floor import floor_dag  # makes an airflow dag\n"
         floor += "".join(f"{dag_id} = floor_dag({dag_id!r}, {hops})\n" for dag_id in DAG_IDS)
@@ -99,7 +143,12 @@ def measure(database: str, waves: int, hops: int, folder: Path) -> dict[str, Any
         seen = built.seen("chain", run)
         names = [f"wave{number:02}" for number in range(waves)]
         between = [seen.started(after) - seen.ended(before) for before, after in pairwise(names)]
+        took = time.time() - begun
         parts = [hop_parts(built, run, seen, before, after) for before, after in pairwise(names)]
+        run = built.start("graph")
+        if built.wait("graph", run, timeout=240) != "success":
+            raise SystemExit(f"the graph failed: {built.states('graph', run)}")
+        graph = whole_run(built.seen("graph", run))
     print(f"{database}: between waves {' '.join(f'{seconds:.1f}' for seconds in between)}", file=sys.stderr)
     figures: dict[str, Any] = {
         "between waves, s": spread(between),
@@ -108,7 +157,8 @@ def measure(database: str, waves: int, hops: int, folder: Path) -> dict[str, Any
         "where they go, medians": {
             name: round(statistics.median(part[name] for part in parts), 2) for name in parts[0]
         },
-        "run, s": round(time.time() - begun, 1),
+        "run of the chain, s": round(took, 1),
+        "a graph of twelve waves": graph,
     }
     figures["ratio to a deferred no-op hop"] = round(
         figures["between waves, s"]["median"] / figures["Airflow's floor: a deferred no-op hop, s"]["median"], 2
@@ -119,7 +169,7 @@ def measure(database: str, waves: int, hops: int, folder: Path) -> dict[str, Any
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--waves", type=int, default=12)
-    parser.add_argument("--hops", type=int, default=10, help="hops of each chain of the floor")
+    parser.add_argument("--hops", type=int, default=6, help="hops of each chain of the floor")
     parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
     options = parser.parse_args()
     databases = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
@@ -134,7 +184,8 @@ def main() -> int:
                 "  ".join(f"{key} {number}" for key, number in value.items()) if isinstance(value, dict) else str(value)
             )
             print(f"  {name:62}{shown}")
-    save("waves", results)
+    for database, figures in results.items():
+        save(f"waves-{database}", figures)
     return 0
 
 

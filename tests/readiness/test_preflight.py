@@ -221,13 +221,18 @@ def test_quota_jobs(room: Room) -> None:
     assert found(room.check()) == {("quota-jobs", "error", None)}
 
 
-def test_quota_servers_in_jobs_counts_the_jobs_of_others(room: Room) -> None:
+def test_quota_servers_in_jobs(room: Room) -> None:
+    room.scenario["quotas"] = {"servers_in_jobs": 1}
+    assert found(room.check()) == {("quota-servers-in-jobs", "error", None)}
+
+
+def test_the_jobs_of_others_make_a_launch_wait_and_not_fail(room: Room) -> None:
     room.scenario["quotas"] = {"servers_in_jobs": 3}
     room.add_server("s-1a2b3c4d5e6f70099", "other")
     assert found(room.check()) == set()
     drs = boto3.client("drs", region_name="us-west-2")
     drs.start_recovery(sourceServers=[{"sourceServerID": "s-1a2b3c4d5e6f70099"}], isDrill=True)
-    assert found(room.check(load=False)) == {("quota-servers-in-jobs", "error", None)}
+    assert found(room.check(load=False)) == {("quota-shared", "warning", None)}
 
 
 def test_quotas_not_read(room: Room) -> None:

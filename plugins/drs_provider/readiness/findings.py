@@ -74,6 +74,9 @@ CODES: dict[str, Code] = {
     ),
     "quota-jobs": Code("error", True, "At its widest moment the plan runs more jobs at a time than the account may."),
     "quota-servers-in-jobs": Code("error", True, "At its widest moment more servers are in jobs than the account may."),
+    "quota-shared": Code(
+        "warning", True, "With the jobs that others run now, a quota is reached; launches wait until it is free."
+    ),
     "quotas-not-read": Code("warning", True, "Service Quotas could not be read; AWS's published defaults were used."),
     # Launch configuration
     "launch-template-incomplete": Code("error", True, "The EC2 launch template lacks a subnet or a security group."),

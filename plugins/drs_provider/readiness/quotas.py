@@ -66,7 +66,7 @@ def check_quotas(
     quotas: Quotas,
     active: Iterable[Mapping[str, Any]] = (),
 ) -> list[Finding]:
-    """Findings where the widest moment of the plan, on top of others' active jobs, is over a quota.
+    """Findings where the widest moment of the plan, alone or on top of others' active jobs, is over a quota.
 
     :param depends_on: wave name -> names of the waves it depends on, for all waves of the plan.
     :param servers: wave name -> number of servers, for the waves that run.
@@ -89,11 +89,14 @@ def check_quotas(
         ("quota-servers-in-jobs", "servers in jobs", servers, held, quotas.servers_in_jobs),
     ):
         weight, waves = widest_moment(depends_on, weights)
-        if weight and weight + present > quota:
-            foreign = f", {present} of others now" if present else ""
-            message = f"Waves {', '.join(waves)} can run together: {weight} {what}{foreign}; the quota is {quota}."
+        together = f"Waves {', '.join(waves)} can run together: {weight} {what}"
+        if weight > quota:
             remedy = "Let one of them depend on another, or launch a subset of the waves."
-            findings.append(Finding.of(code, message, remedy))
+            findings.append(Finding.of(code, f"{together}; the quota is {quota}.", remedy))
+        elif weight and weight + present > quota:
+            message = f"{together}, {present} of others now; the quota is {quota}."
+            remedy = "Nothing to do unless time is short: a launch waits until the jobs of others leave it room."
+            findings.append(Finding.of("quota-shared", message, remedy))
     return findings
 
 
