@@ -106,7 +106,7 @@ class MwaaEnvironment:
     def command(self, *words: str, settings: Mapping[str, str]) -> str:
         """Run a program of the environment and return its output."""
         env = {**clean_environment(), **settings}
-        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -56,6 +56,7 @@ def test_there_is_no_secret_in_the_file_and_none_may_be_missing(variables: dict[
         with pytest.raises(KeyError, match=f"{secret}: run make compose-env"):
             services({name: value for name, value in variables.items() if name != secret})
     assert not re.search(r"password\w*: *[\w']", COMPOSE.read_text(), re.IGNORECASE)
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_every_part_of_airflow_waits_for_init_and_init_for_its_stores(variables: dict[str, str]) -> None:

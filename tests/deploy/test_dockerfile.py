@@ -15,7 +15,7 @@ from drs_provider.rehearsal.environment import clean_environment
 ROOT = Path(__file__).parents[2]
 _INSTRUCTION = re.compile(r"^(FROM|ARG|COPY|RUN|WORKDIR) (.+)$", re.MULTILINE)
 
-pytestmark = [pytest.mark.e2e, pytest.mark.deployment, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deployment, pytest.mark.timeout(1800)]
 
 
 def inside(root: Path, text: str) -> str:

@@ -24,7 +24,7 @@ from tests.deploy.mwaa_environment import MwaaEnvironment
 ROOT = Path(__file__).parents[2]
 PLAN = "three-tier-web"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.deployment, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deployment, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def test_the_bundle_installs_and_a_drill_ends_well(airflow: str, folder: Path, p
             for name in ("scheduler", "dag-processor", "triggerer", "worker")
             for process in project.processes[name]
         ]
-        wait_until(lambda: api.has_dag(PLAN), "the DAG", timeout=180, children=parts)
+        wait_until(lambda: api.has_dag(PLAN), "the DAG", timeout=300, children=parts)
         run_id = api.trigger(PLAN)
         wait_until(
             lambda: api.run(PLAN, run_id)["state"] in FINISHED_STATES,
             "the end of the run",
-            timeout=420,
+            timeout=720,
             children=parts,
             poll=1,
         )
