@@ -25,7 +25,7 @@ $(CONSTRAINTS):
 	@echo "Name one that has: make PYTHON=python3.12 (or 3.10, 3.11, 3.13)" >&2
 	@exit 1
 
-.PHONY: demo up test test-unit test-e2e lint format types
+.PHONY: demo up test test-unit test-e2e test-compose lint format types
 
 demo: $(VENV)/.ready  ## Drill plans/three-tier-web.yaml on a real Airflow against a simulated AWS, and show it
 	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml --speed 30
@@ -33,7 +33,7 @@ demo: $(VENV)/.ready  ## Drill plans/three-tier-web.yaml on a real Airflow again
 up: $(VENV)/.ready  ## The same with Airflow's UI left open until Ctrl-C
 	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml --speed 30 --keep --port 8080
 
-test: lint types test-unit test-oldest test-e2e  ## Everything that CI runs
+test: lint types test-unit test-oldest test-e2e test-compose  ## Everything that CI runs
 
 test-unit: $(VENV)/.ready  ## Unit tests, and tests over HTTP against the simulator
 	$(BIN)/python -m pytest -m "not e2e and not deployment" -n 2 -q
@@ -41,6 +41,10 @@ test-unit: $(VENV)/.ready  ## Unit tests, and tests over HTTP against the simula
 test-e2e: $(VENV)/.ready  ## Whole runs on a real Airflow, judged from the simulator's log
 	scripts/system-packages.sh chromium postgresql
 	$(BIN)/python -m pytest -m "e2e and not deployment" -q
+
+test-compose: $(VENV)/.ready  ## The services of docker-compose.yaml as processes: a drill that loses a worker
+	scripts/system-packages.sh postgresql redis-server curl
+	$(BIN)/python -m pytest tests/deploy/test_compose_drill.py -q
 
 lint: $(VENV)/.ready  ## Format and lint
 	$(BIN)/ruff format --check .

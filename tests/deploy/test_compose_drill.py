@@ -85,6 +85,13 @@ def wait_for(what: str, found: Any, timeout: float = 300) -> Any:
     return result
 
 
+def check_health(project: ComposeProject, *, lost: int) -> None:
+    """The health checks tell the living from the dead."""
+    assert [project.healthy("worker-simulator", replica) for replica in (1, 2)] == [lost != 1, lost != 2]
+    for name in ("postgres", "redis", "simulator", "api-server", "scheduler", "dag-processor", "triggerer-simulator"):
+        assert project.healthy(name), name
+
+
 def test_a_drill_survives_the_loss_of_a_worker(project: ComposeProject, api: AirflowApi, folder: Path) -> None:
     log = EventLog(folder / "reports" / "simulator.jsonl")
     wait_for("the DAG", lambda: api.has_dag(PLAN))
@@ -106,6 +113,8 @@ def test_a_drill_survives_the_loss_of_a_worker(project: ComposeProject, api: Air
         states = {name: (task["state"], task["pid"]) for name, task in api.task_instances(PLAN, run_id).items()}
         raise AssertionError(f"{error}: {states}") from None
     project.kill("worker-simulator", replica)
+    # While Airflow waits for a sign of life from the lost worker.
+    check_health(project, lost=replica)
 
     state = wait_for(
         "the end of the run",
@@ -125,14 +134,6 @@ def test_a_drill_survives_the_loss_of_a_worker(project: ComposeProject, api: Air
     assert set(launched.values()) == {1}, "no server is launched twice"
     reports = [path for path in (folder / "reports").rglob("*") if path.suffix in (".html", ".md", ".json")]
     assert reports
-
-
-def test_the_health_checks_tell_the_living_from_the_dead(project: ComposeProject) -> None:
-    workers = project.processes["worker-simulator"]
-    assert [project.healthy("worker-simulator", replica) for replica in (1, 2)] == [worker.alive for worker in workers]
-    assert [worker.alive for worker in workers].count(False) == 1
-    for name in ("postgres", "redis", "simulator", "api-server", "scheduler", "dag-processor", "triggerer-simulator"):
-        assert project.healthy(name), name
 
 
 def test_flower_shows_the_workers_to_who_knows_the_password(project: ComposeProject) -> None:
