@@ -9,7 +9,7 @@ CONSTRAINTS := constraints/airflow-3.3.2-py$(PYTHON_VERSION).txt
 .PHONY: help venv
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 venv: $(VENV)/.ready  ## Make .venv with everything that running and testing need
 

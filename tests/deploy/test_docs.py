@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import yaml
 
 from drs_provider.cli import app
 from drs_provider.deploy.mwaa.stack import stack
+from drs_provider.deploy.wheel import DISTRIBUTION
 from drs_provider.rehearsal.environment import clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +102,7 @@ def installed(airflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(first["commands"], folder, airflow)
     assert done.returncode == 0, done.stdout + done.stderr
     # Nothing else was installed, changed or taken away.
-    assert re.findall(r"Successfully installed (.*)", done.stdout) == ["airflow-provider-aws-drs-0.1.0"]
+    assert re.findall(r"Successfully installed (.*)", done.stdout) == [f"{DISTRIBUTION}-{version(DISTRIBUTION)}"]
     return airflow
 
 
