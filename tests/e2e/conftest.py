@@ -71,8 +71,8 @@ waves:
   - {name: second, depends_on: [first], launch_timeout: 30m, servers: [{tags: {Tier: second}}]}
 """
 
-# The last one's job takes long enough to be waited for by a worker that is killed meanwhile.
-KILLED = [*servers("killed", 3), *servers("waited", 1, durations={"conversion": 2400})]
+# The last two's jobs take long enough for who waits for them to be killed meanwhile.
+KILLED = [*servers("killed", 3), *servers("waited", 2, durations={"conversion": 2400})]
 
 SCENARIO: dict[str, Any] = {
     "region": REGION,

@@ -335,6 +335,26 @@ class TestDeferral:
         assert isinstance(event, TaskSuccessEvent)
         assert time.monotonic() - begun >= 2.0
 
+    def test_many_waits_for_jobs_share_one_call_a_tick(self, drs_simulator_server: Any) -> None:
+        ids = [f"s-{i:017d}" for i in range(15)]
+        servers = [{"id": one, "hostname": one} for one in ids]
+        drs_simulator_server.load({"servers": servers}, speed=300)
+        waits = [triggers.DrsJobTrigger(job_ids=[start([one])], timeout=120, **AWS) for one in ids]
+        drs_simulator_server.clear_log()
+
+        async def all_events() -> list[Any]:
+            async def first(trigger: Any) -> Any:
+                (event,) = [event async for event in trigger.run()]
+                return event
+
+            return await asyncio.gather(*(first(trigger) for trigger in waits))
+
+        assert all(isinstance(event, TaskSuccessEvent) for event in asyncio.run(all_events()))
+        asked = [call["params"]["filters"]["jobIDs"] for call in calls(drs_simulator_server, "DescribeJobs")]
+        assert len(asked[0]) == 15
+        # Who waits alone for the end of its job asks alone; one by one it would be 15 for each call of all.
+        assert len(asked) < sum(len(some) for some in asked) / 3
+
     def test_a_triggerer_that_was_down_finds_what_ended_meanwhile(self, drs_simulator_server: Any, remake: Any) -> None:
         load(drs_simulator_server, speed=2000)
         job = start()

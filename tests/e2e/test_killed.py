@@ -1,7 +1,8 @@
-"""A worker is killed with SIGKILL at each of the four points of a launch; the next try goes on with the one job."""
+"""Workers and the triggerer are killed with SIGKILL at every point of a launch: nothing is launched twice, or lost."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-DAG = "killed_launch"
+DAG = "killed_worker"
+DEFERRING = "killed_triggerer"
 
 
-def test_a_worker_killed_at_any_point_of_a_launch_leaves_one_job_a_server(stack: Stack, tmp_path: Path) -> None:
+def test_killed_at_any_point_of_a_launch_leaves_one_job_a_server(stack: Stack, tmp_path: Path) -> None:
     servers = [server["id"] for server in KILLED]
-    before, unanswered, unstored, waiting = servers
+    before, unanswered, unstored, waiting, deferred = servers
     runs = {before: _killed_before_the_call(stack, before)}
 
     # Four runs at a time: Airflow takes a minute to notice that a worker is dead.
@@ -30,6 +32,8 @@ def test_a_worker_killed_at_any_point_of_a_launch_leaves_one_job_a_server(stack:
     runs[unanswered] = stack.start(DAG, server=unanswered)
     runs[unstored] = stack.start(DAG, server=unstored, stay=str(marker))
     runs[waiting] = stack.start(DAG, server=waiting)
+
+    deferring = stack.start(DEFERRING, server=deferred)
 
     stack.until(lambda: _accepted(stack, unanswered), "the call whose answer is held back")
     _kill_worker(stack, runs[unanswered], "launch")
@@ -42,10 +46,17 @@ def test_a_worker_killed_at_any_point_of_a_launch_leaves_one_job_a_server(stack:
     stack.until(lambda: _looked_at(stack, waiting), "a look of the waiting worker")
     _kill_worker(stack, runs[waiting], "wait")
 
+    stack.until(lambda: stack.states(DEFERRING, deferring)["wait"] == "deferred", "the deferral")
+    stack.until(lambda: _looked_at(stack, deferred), "a look of the triggerer")
+    _kill_triggerer(stack)
+
     for server, run in runs.items():
         assert stack.wait(DAG, run, timeout=240) == "success", (server, stack.states(DAG, run))
         assert len(_accepted(stack, server)) == 1, server
         assert stack.api.xcom(DAG, run, "wait")["launched"] == 1
+    assert stack.wait(DEFERRING, deferring, timeout=240) == "success", stack.states(DEFERRING, deferring)
+    assert len(_accepted(stack, deferred)) == 1
+    assert {one["try_number"] for one in stack.api.task_instances(DEFERRING, deferring).values()} == {1}
     tries = {
         server: {task: one["try_number"] for task, one in stack.api.task_instances(DAG, run).items()}
         for server, run in runs.items()
@@ -82,6 +93,17 @@ def _kill_worker(stack: Stack, run: str, task: str) -> None:
     assert worker in stack.airflow.components["scheduler"].descendants()
     worker.kill()
     runner.kill()
+
+
+def _kill_triggerer(stack: Stack) -> None:
+    """Kill the triggerer with all its processes, and start another, as a supervisor of services does."""
+    triggerer = stack.airflow.components["triggerer"]
+    family = triggerer.descendants()
+    triggerer.kill()
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    stack.airflow.restart("triggerer")
 
 
 def _accepted(stack: Stack, server: str) -> list[dict[str, Any]]:
