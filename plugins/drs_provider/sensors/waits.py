@@ -38,7 +38,9 @@ class WaitSensor(OutlivesTriggerer, AwsBaseSensor[Hook]):
     The deadline is ``timeout`` seconds after the try has started, by the clock. Its end fails the task, or skips it
     with ``soft_fail`` or ``never_fail``, as every failure of the wait does.
 
-    :param timeout: seconds, or a ``timedelta``; ``poke_interval``, ``soft_fail`` and ``mode`` as in every sensor.
+    :param timeout: seconds, or a ``timedelta``; ``poke_interval``, ``soft_fail``, ``never_fail`` and ``mode`` as in
+        every sensor. ``silent_fail``, ``exponential_backoff`` and ``max_wait`` have no effect: transient errors never
+        end a wait, and looks back off by themselves.
     :param deferrable: wait in the triggerer.
     """
 
