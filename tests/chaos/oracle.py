@@ -107,10 +107,10 @@ def _launch(wave: dict[str, Any], worlds: dict[str, Any], came: ExpectedWave) ->
             if outcome == "launched":
                 came.up.add(server)
             came.hangs |= outcome == "hangs"
-        if came.hangs:
-            return False
         if _enough(wave, critical, came.up):
             return True
+        if came.hangs:
+            return False
     return False
 
 

@@ -267,6 +267,18 @@ class TestTriggererAway:
             sensor.resume_execution(*self.TIMED_OUT, task_context(sensor))
         assert caught.value.servers[SERVERS[0]]["launch_status"] == "LAUNCHED"
 
+    def test_a_server_that_may_fail_may_hang_too(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, speed=1, s1={"outcome": "hangs"})
+        job = start()
+        drs_simulator_server.advance(1200)
+        sensor = DrsJobSensor(task_id="wait", job_ids=job, timeout=1, deferrable=True, **AWS)
+        sensor.required, sensor.optional = [SERVERS[0], SERVERS[2], SERVERS[3]], [SERVERS[1]]
+        result = sensor.resume_execution(*self.TIMED_OUT, task_context(sensor))
+        assert (result["launched"], result["failed"]) == (3, [SERVERS[1]])
+        sensor.required, sensor.optional = SERVERS, []
+        with pytest.raises(LaunchFailed, match="Not ended within 1 s"):
+            sensor.resume_execution(*self.TIMED_OUT, task_context(sensor))
+
     @pytest.mark.parametrize("lag", [0, 600])
     def test_replication_gets_one_more_look(self, drs_simulator_server: Any, task_context: Any, lag: int) -> None:
         load(drs_simulator_server, s1={"lag": lag})

@@ -78,10 +78,11 @@ class JobWait:
 
         :param servers: The outcomes of :func:`drs_provider.hooks.outcome.collect_outcomes`.
         :param trouble: Why the wait ended before its jobs, if it did.
-        :raises LaunchFailed: when too few servers launched, or the wait ended early.
+        :raises LaunchFailed: when too few servers launched, or the wait ended early. Where the required servers are
+            named and up, a job that hangs over others fails nothing.
         """
         verdict = judge(servers, self.required, self.optional, self.min_launched)
-        if verdict.ok and not trouble:
+        if verdict.ok and (not trouble or self.required):
             return {"servers": dict(servers), "launched": verdict.launched, "failed": verdict.failed}
         table = failure_table(servers, [server for server in verdict.failed if server not in servers])
         message = f"{trouble + ': ' if trouble else ''}{verdict.message}"
