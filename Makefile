@@ -57,13 +57,33 @@ format: $(VENV)/.ready  ## Put the code into the project's format
 types: $(VENV)/.ready  ## Check the types
 	$(BIN)/mypy
 
-.PHONY: bench-plans
+# Benchmarks: benchmarks/README.md says what each shows. Machines differ: ratios of one run count, and no test judges them.
+.PHONY: bench bench-plans bench-simulator bench-parsing bench-waves bench-waiting bench-demo bench-scale
+
+bench: bench-plans bench-simulator bench-parsing bench-waiting bench-waves bench-demo bench-scale  ## All benchmarks
+
 bench-plans: $(VENV)/.ready  ## 500 plans in one process: milliseconds a plan, by YAML, validation and positions
 	$(BIN)/python benchmarks/bench_plans.py
 
-.PHONY: bench-simulator
 bench-simulator: $(VENV)/.ready  ## Twenty clients at once against 300 simulated servers: states, and how long calls take
 	$(BIN)/python benchmarks/bench_simulator.py
+
+bench-parsing: $(VENV)/.ready  ## CPU milliseconds a DAG, against Airflow's own objects and dag-factory
+	$(BIN)/python -m benchmarks.bench_parsing
+
+bench-waves: $(VENV)/.ready  ## Seconds between waves on SQLite and PostgreSQL, against Airflow's own floor
+	scripts/system-packages.sh postgresql
+	$(BIN)/python -m benchmarks.bench_waves
+
+bench-waiting: $(VENV)/.ready  ## 1 to 1,000 deferred waits: API calls, CPU and memory against a client a trigger
+	$(BIN)/python -m benchmarks.bench_waiting
+
+bench-demo: $(VENV)/.ready  ## Where the seconds of make demo go
+	$(BIN)/python -m benchmarks.bench_demo
+
+bench-scale: $(VENV)/.ready  ## 1,000 servers in 60 waves; 50 plans in one night
+	$(BIN)/python -m benchmarks.bench_scale large
+	$(BIN)/python -m benchmarks.bench_scale night
 
 # Deployments
 
@@ -100,10 +120,6 @@ $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
 	"$$(scripts/python.sh 3.12)" -m venv .venv-mwaa-$*
 	.venv-mwaa-$*/bin/python -m pip install --quiet --constraint $< apache-airflow==$* 'apache-airflow-providers-amazon[aiobotocore]' 'apache-airflow-providers-celery' apache-airflow-providers-fab apache-airflow-providers-postgres apache-airflow-providers-common-io apache-airflow-providers-standard gunicorn
 	@touch $@
-
-.PHONY: bench-waiting
-bench-waiting: $(VENV)/.ready  ## 200 deferred waits in one process: API calls, CPU and memory against a client a trigger
-	$(BIN)/python benchmarks/bench_waiting.py
 
 .PHONY: check-estimates
 check-estimates: $(VENV)/.ready  ## Ten plans: what estimate predicts, against what their rehearsals take
