@@ -60,11 +60,12 @@ def verdict(record: RunRecord) -> Verdict:
     if record.run.state == "running":
         return Verdict("Still going", f"{_sentence(compared(rto))}.", "In progress", "open")
     if rto.achieved_seconds is None:
-        problems = [f"the wave {wave.name} failed: {wave.reason}" for wave in record.waves if wave.reason]
+        # What a reason says of each server stands with the wave.
+        problems = [f"the wave {wave.name} failed: {wave.reason.splitlines()[0]}" for wave in record.waves if wave.reason]
         if record.preflight.state == "failed" and not problems:
             problems = ["preflight found what stands in the way, and nothing was launched"]
-        why = "; ".join(problems) or rto.remark or "the run failed"
-        return Verdict("Not recovered", f"{_sentence(why)}.", "Failed", "bad")
+        problems = problems or [rto.remark or "the run failed"]
+        return Verdict("Not recovered", "\n".join(f"{_sentence(why)}." for why in problems), "Failed", "bad")
     title = f"Recovered in {duration_text(rto.achieved_seconds)}"
     details = [_sentence(compared(rto)) + "."]
     if rto.remark:
