@@ -61,7 +61,9 @@ def verdict(record: RunRecord) -> Verdict:
         return Verdict("Still going", f"{_sentence(compared(rto))}.", "In progress", "open")
     if rto.achieved_seconds is None:
         # What a reason says of each server stands with the wave.
-        problems = [f"the wave {wave.name} failed: {wave.reason.splitlines()[0]}" for wave in record.waves if wave.reason]
+        problems = [
+            f"the wave {wave.name} failed: {wave.reason.splitlines()[0]}" for wave in record.waves if wave.reason
+        ]
         if record.preflight.state == "failed" and not problems:
             problems = ["preflight found what stands in the way, and nothing was launched"]
         problems = problems or [rto.remark or "the run failed"]
