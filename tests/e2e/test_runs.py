@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from drs_provider.estimate.durations import Durations
+from drs_provider.estimate.forecast import forecast
+from drs_provider.estimate.history import History
+from drs_provider.estimate.overhead import USUAL
+from drs_provider.estimate.site import scenario_site
+from drs_provider.estimate.typical import BY_SYSTEM
+from drs_provider.evidence.record import RunRecord
+from drs_provider.plan import load_plan
 from tests.e2e.conftest import BROKEN, EDITED, SCHEDULED
 from tests.e2e.stack import Stack
 
@@ -36,6 +44,14 @@ def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack:
     assert [wave["state"] for wave in report["waves"]] == ["success"] * 3
     assert len(report["termination"]["terminated"]) == 6
     assert report["termination"]["left"] == []
+    # Whatever the machine is like, a run takes no less than DRS alone, and the report teaches the phases that it had.
+    plan = load_plan(stack.plans_folder / "sequential.yaml").plan
+    site = scenario_site(stack.folder / "simulator" / "scenario.yaml", plan)
+    least = forecast(plan, Durations(site), overhead=USUAL.scaled(0), speed=stack.speed).rto.typical
+    assert least <= report["rto"]["achieved_seconds"]
+    history = History.of([RunRecord.model_validate(report)], {})
+    learnt = history.phase(report["waves"][0]["servers"][0]["source_server_id"], "linux", "launch")
+    assert learnt is not None and learnt.typical == pytest.approx(BY_SYSTEM["linux"]["launch"] / stack.speed, abs=0.1)
 
 
 def test_a_failed_database_stops_what_depends_on_it_and_nothing_else(stack: Stack) -> None:

@@ -324,3 +324,13 @@ def test_what_has_no_counterpart_is_reported(bring) -> None:
     assert "60 has no unit" in left_out
     assert f'no wave has the whole group "idle", which selects {C}' in left_out
     assert result.plan.objectives.rto is None
+
+
+def test_a_plan_that_no_file_can_hold_is_refused(bring) -> None:
+    waves = [
+        {"WaveName": f"w{number}", "ServerIds": [f"s-{number:08d}{place:09d}" for place in range(200)]}
+        for number in range(100)
+    ]
+    result = bring("orchestrator", {"PlanId": "x", "PlanName": "huge", "Region": "us-west-2", "Waves": waves})
+    assert result.status == 1
+    assert "split the plan" in result.said("problems")

@@ -135,7 +135,7 @@ def _read_native(
 
 def _write(files: list[PlanFile], out: Path, force: bool) -> None:
     """Write all the files, or none where one is in the way."""
-    from drs_provider.plan import load_plan, read_plans
+    from drs_provider.plan import read_plans
 
     in_the_way = [each.file_name for each in files if (out / each.file_name).exists()]
     if in_the_way and not force:
@@ -150,7 +150,6 @@ def _write(files: list[PlanFile], out: Path, force: bool) -> None:
         for each in files:
             half = out / f".{each.file_name}.new"
             half.write_text(each.text, encoding="utf-8")
-            load_plan(half)
             half.replace(out / each.file_name)
     except OSError as error:
         raise _cannot_run(f"{out}: {error.strerror or error}") from error

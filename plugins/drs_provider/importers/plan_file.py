@@ -62,7 +62,12 @@ def make_plan_file(source: SourcePlan, names: LegalNames, report: ImportReport) 
         for problem in explain(document, error, source.where):
             report.refuse(writing.place(problem.path), f"{problem.message} ({problem.path} of the plan file)")
         return None
-    return PlanFile(plan, dump_data(data, writing.comments), source.where)
+    text = dump_data(data, writing.comments)
+    # A plan file has a limit of its own, which a plan that is valid may still pass.
+    troubles = read_document(text.encode()).troubles
+    for trouble in troubles:
+        report.refuse(source.where, f"the plan file {trouble.message}; split the plan")
+    return None if troubles else PlanFile(plan, text, source.where)
 
 
 class _Writing:
