@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.git_plans import PlanRepository
 from tests.e2e.stack import REGION, Stack, servers
 
 PARALLEL = """
@@ -71,6 +72,30 @@ waves:
   - {name: second, depends_on: [first], launch_timeout: 30m, servers: [{tags: {Tier: second}}]}
 """
 
+PICTURED = """
+version: 1
+name: pictured
+description: An order platform; its graph is a diamond
+target: {region: us-west-2}
+waves:
+  - {name: databases, servers: [{tags: {Tier: databases}}], health_checks: [{type: instance_status}]}
+  - {name: orders, depends_on: [databases], servers: [{tags: {Tier: orders}}]}
+  - {name: search, depends_on: [databases], servers: [{tags: {Tier: search}}]}
+  - name: storefront
+    depends_on: [orders, search]
+    servers: [{tags: {Tier: storefront}}]
+    post_launch: [{name: warm-cache, run_command: AWS-RunShellScript, parameters: {commands: [/opt/warm]}}]
+"""
+
+VERSIONED = """
+version: 1
+name: versioned
+target: {region: us-west-2}
+waves:
+  - {name: first, servers: [{tags: {Tier: v1}}]}
+  - {name: second, depends_on: [first], approval: {message: Go on?}, servers: [{tags: {Tier: v2}}]}
+"""
+
 # The last two's jobs take long enough for who waits for them to be killed meanwhile.
 KILLED = [*servers("killed", 3), *servers("waited", 2, durations={"conversion": 2400})]
 
@@ -81,13 +106,24 @@ SCENARIO: dict[str, Any] = {
         *(server for tier in ("one", "two", "three", "db", "app", "web") for server in servers(tier, 2)),
         *servers("bad", 1, outcome="failed"),
         *(server for tier in ("badapp", "badweb", "mail", "only", "first", "second") for server in servers(tier, 1)),
+        *(server for tier in ("v1", "v2", "v3", "v4") for server in servers(tier, 1)),
+        *servers("databases", 2),
+        *(server for tier in ("orders", "search", "storefront") for server in servers(tier, 2)),
         *KILLED,
     ],
 }
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> PlanRepository:
+    """A git repository with one plan, which the stack's Airflow reads."""
+    made = PlanRepository(tmp_path_factory.mktemp("repository") / "plans")
+    made.commit("versioned", VERSIONED)
+    return made
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) -> Iterator[Stack]:
     """A running Airflow with all the plans above, the broken one among them."""
     plans = {
         "parallel": PARALLEL,
@@ -95,7 +131,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "failing": FAILING,
         "broken": BROKEN,
         "edited": EDITED,
+        "pictured": PICTURED,
     }
-    built = Stack(tmp_path_factory.mktemp("stack"), SCENARIO, plans, dags=Path(__file__).parent / "dags")
+    folder = tmp_path_factory.mktemp("stack")
+    built = Stack(
+        folder,
+        SCENARIO,
+        plans,
+        settings=repository.settings(folder / "bundles"),
+        dags=Path(__file__).parent / "dags",
+    )
     with built.running():
         yield built

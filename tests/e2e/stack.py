@@ -80,7 +80,7 @@ class Stack:
     dags: Path | None = None
 
     def __post_init__(self) -> None:
-        self.plans_folder = self.folder / "plans"
+        self.plans_folder = self.folder / "airflow" / "plans"
         self.plans_folder.mkdir(parents=True)
         for name, text in self.plans.items():
             self.write_plan(name, text)

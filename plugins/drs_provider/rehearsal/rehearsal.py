@@ -125,7 +125,10 @@ class Rehearsal:
     @contextmanager
     def running(self) -> Iterator[Rehearsal]:
         """Start the simulator and Airflow side by side on entering; stop both on leaving, whatever happened."""
+        from drs_provider.rehearsal.simulated_network import install
+
         try:
+            install(self.airflow.home / "plugins")
             self.airflow.launch()
             if self._scenario_to_write:
                 write_scenario(self.loaded.path, self._scenario_to_write)
