@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,22 @@ def test_a_plan_that_is_not_valid_exits_2_with_its_problems(plan_file: Path) -> 
     result = rehearse(plan_file)
     assert result.exit_code == 2
     assert "shop.yaml:3:18" in result.stderr
+
+
+def test_the_home_of_an_airflow_that_somebody_uses_is_left_alone(plan_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "airflow.cfg").touch()
+    result = rehearse(plan_file, "--airflow-home", tmp_path / "airflow")
+    assert result.exit_code == 2
+    assert "not of a rehearsal" in result.stderr
+    assert [path.name for path in (tmp_path / "airflow").iterdir()] == ["airflow.cfg"]
+
+
+def test_a_port_where_somebody_else_listens_is_refused_before_anything_starts(plan_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        result = rehearse(plan_file, "--port", str(other.getsockname()[1]))
+    assert result.exit_code == 2
+    assert "cannot be used: Address already in use; choose another" in result.stderr
 
 
 def test_a_recovery_confirms_itself_unless_told_otherwise() -> None:

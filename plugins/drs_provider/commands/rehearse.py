@@ -31,7 +31,8 @@ def rehearse(
     conf: Annotated[str, typer.Option(help="Run parameters as JSON, over the defaults.")] = "{}",
     log: Annotated[Path | None, typer.Option(help="The simulator's log: API calls and changes of state.")] = None,
     airflow_home: Annotated[
-        Path | None, typer.Option(help="Airflow's folder, kept afterwards. Absent: a temporary one.")
+        Path | None,
+        typer.Option(help="The AIRFLOW_HOME, new or of a rehearsal; it is kept. Absent: a temporary one."),
     ] = None,
     reports: Annotated[Path, typer.Option(help="The folder that takes the report.")] = Path("reports"),
     approve: Annotated[bool, typer.Option(help="Answer the plan's approvals with yes, in an approver's name.")] = True,
@@ -42,7 +43,7 @@ def rehearse(
     from rich.console import Console
 
     from drs_provider.plan import PlanError, load_plan
-    from drs_provider.rehearsal.processes import ProcessDied
+    from drs_provider.rehearsal.processes import PortTaken, ProcessDied
 
     console = Console()
     try:
@@ -58,7 +59,7 @@ def rehearse(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         if airflow_home:
-            folder = airflow_home.resolve()
+            folder = _own_folder(airflow_home.resolve())
         else:
             folder = Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="drs-rehearsal-", ignore_cleanup_errors=True))
@@ -72,6 +73,7 @@ def rehearse(
                 log_path=log.resolve() if log else None,
                 settings={"AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER": str(reports.resolve())},
                 port=port,
+                airflow_home=folder,
             )
             console.print(f"Starting Airflow and a simulated AWS for [bold]{loaded.plan.name}[/] …")
             with rehearsal.running():
@@ -84,10 +86,18 @@ def rehearse(
         except KeyboardInterrupt:
             console.print("Stopped.")
             raise typer.Exit(130) from None
-        except (SimulatorMissing, ProcessDied, TimeoutError) as error:
+        except (SimulatorMissing, PortTaken, ProcessDied, TimeoutError) as error:
             typer.echo(f"The rehearsal could not be run: {error}", err=True)
             raise typer.Exit(2) from None
     raise typer.Exit(0 if result.succeeded else 1)
+
+
+def _own_folder(folder: Path) -> Path:
+    """Return a folder that a rehearsal may fill: never that of an Airflow that somebody uses."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / "simulator").is_dir():
+        typer.echo(f"--airflow-home {folder} is not empty and not of a rehearsal; name a new folder", err=True)
+        raise typer.Exit(2)
+    return folder
 
 
 def _parameters(conf: str, mode: str, plan_name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from drs_provider.deploy.settings import as_environment
 from drs_provider.rehearsal.airflow_api import AirflowApi
 from drs_provider.rehearsal.empty_database import copy_empty_database, keep_empty_database
 from drs_provider.rehearsal.environment import clean_environment
-from drs_provider.rehearsal.processes import ChildProcess, free_port, stop_all, wait_until
+from drs_provider.rehearsal.processes import ChildProcess, free_port, require_free_port, stop_all, wait_until
 
 __all__ = ["COMPONENTS", "PrivateAirflow", "dag_files"]
 
@@ -103,6 +103,7 @@ class PrivateAirflow:
 
         :param timeout: seconds until the API server must answer.
         :raises ProcessDied: when a component ends.
+        :raises PortTaken: when somebody else listens on the API server's port.
         """
         self.launch(timeout)
         self.wait_until_ready(timeout)
@@ -112,7 +113,9 @@ class PrivateAirflow:
 
         :param timeout: seconds until the database must be made.
         :raises ProcessDied: when it cannot be made.
+        :raises PortTaken: when somebody else listens on the API server's port.
         """
+        require_free_port(self.port)
         self.dags_folder.mkdir(parents=True, exist_ok=True)
         (self.home / "plugins").mkdir(exist_ok=True)
         for file in dag_files():

@@ -18,13 +18,32 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["ChildProcess", "ProcessDied", "free_port", "stop_all", "wait_until"]
+__all__ = ["ChildProcess", "PortTaken", "ProcessDied", "free_port", "require_free_port", "stop_all", "wait_until"]
 
 _PR_SET_PDEATHSIG = 1
 
 
 class ProcessDied(RuntimeError):
     """A child process ended although it should have gone on; the message holds the end of its log."""
+
+
+class PortTaken(RuntimeError):
+    """Somebody else listens on a port that a child process is to have."""
+
+
+def require_free_port(port: int) -> None:
+    """Return when nobody listens on a TCP port of the loopback interface.
+
+    A child that finds its port taken ends, but until then its parent could take the other program for the child.
+
+    :raises PortTaken: when somebody does.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; choose another") from None
 
 
 def free_port() -> int:

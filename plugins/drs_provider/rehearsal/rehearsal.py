@@ -66,6 +66,7 @@ class Rehearsal:
     :param log_path: the simulator's log; absent: in the folder.
     :param settings: further environment variables for Airflow.
     :param port: the port of Airflow's UI; 0 takes a free one.
+    :param airflow_home: the AIRFLOW_HOME; absent: in the folder.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Rehearsal:
         log_path: Path | None = None,
         settings: Mapping[str, str] | None = None,
         port: int = 0,
+        airflow_home: Path | None = None,
     ) -> None:
         self.loaded = loaded
         self.folder = folder
@@ -91,7 +93,7 @@ class Rehearsal:
         self.simulator = SimulatorProcess(folder / "simulator", scenario, speed=speed, log_path=log_path)
         self._passwords = {name: secrets.token_urlsafe(12) for name in _approvers(loaded.plan)}
         self.airflow = PrivateAirflow(
-            folder / "airflow",
+            airflow_home or folder / "airflow",
             plans,
             {
                 **simulator_credentials(self.simulator.endpoint_url, loaded.plan.target.region),
