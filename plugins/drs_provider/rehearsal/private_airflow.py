@@ -122,9 +122,10 @@ class PrivateAirflow:
             shutil.copy(file, self.dags_folder / file.name)
         database = self.home / "airflow.db"
         own = self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{database}"
-        if not own or not copy_empty_database(database):
+        new = own and not database.exists()
+        if not new or not copy_empty_database(database):
             self._migrate(timeout)
-            if own:
+            if new:
                 keep_empty_database(database)
         for component in self.components.values():
             component.start()
