@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -49,32 +51,39 @@ def test_a_person_starts_a_drill_and_watches_it_to_its_end(stack: Stack, page: P
     stack.airflow.wait_for_dag("pictured")
     page.goto(f"{stack.airflow.url}/dags/pictured")
     page.get_by_test_id("trigger-dag-button").first.click()
-    # The form names what a tired person must not confuse.
     for label in ("Mode", "Confirm a real recovery", "Waves", "Point in time", "Skip scripts", "Keep drill instances"):
         expect(page.get_by_text(label, exact=True).first).to_be_visible()
+    expect(page.get_by_text("Drill: rehearse, then clean up").first).to_be_visible()
     expect(page.get_by_text("type the plan's name, pictured").first).to_be_visible()
     _shoot(page, "trigger-form")
     page.get_by_test_id("trigger-dag-submit").click()
 
-    stack.until(lambda: _runs(stack), "the run that the form starts")
-    (run,) = _runs(stack)
-    assert run["conf"]["mode"] == "drill"
-    page.goto(f"{stack.airflow.url}/dags/pictured/runs/{run['dag_run_id']}")
-    page.get_by_label("Show Graph").or_(page.get_by_title("Show Graph")).first.click()
-    for node in ("confirm", "preflight", "databases", "orders", "search", "storefront", "terminate", "report"):
-        expect(page.locator(".react-flow__node", has_text=node).first).to_be_visible()
+    # The form leads to the run that it started.
+    page.wait_for_url("**/dags/pictured/runs/*")
+    run = unquote(urlsplit(page.url).path.rpartition("/")[2])
+    page.get_by_label("Show Graph").first.click()
+    for before, after in pairwise(("confirm", "preflight", "databases", "orders", "storefront", "terminate", "report")):
+        expect(page.get_by_test_id(f"rf__node-{after}")).to_be_visible()
+        expect(page.get_by_test_id(f"rf__edge-{before}-{after}")).to_be_attached()
+    expect(page.get_by_test_id("rf__edge-databases-search")).to_be_attached()
+    expect(page.get_by_test_id("rf__edge-databases-storefront")).not_to_be_attached()
+    stack.until(lambda: "orders" in stack.seen("pictured", run).launches(), "the second level of waves")
     _shoot(page, "graph")
+    page.get_by_label("Collapse Details Panel").click()
+    page.set_viewport_size({"width": 1440, "height": 420})
+    page.add_style_tag(content="[data-testid=rf__minimap] { display: none }")
+    page.get_by_label("Fit View").click()
+    _shoot(page, "dag")
 
-    assert stack.wait("pictured", run["dag_run_id"]) == "success"
-    expect(page.get_by_test_id("dag-run-state").or_(page.get_by_text("Success")).first).to_contain_text("Success")
+    assert stack.wait("pictured", run) == "success"
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(page.url)
+    expect(page.get_by_test_id("header-card").get_by_test_id("state-badge").first).to_contain_text("Success")
     _shoot(page, "end-of-run")
-    seen = stack.seen("pictured", run["dag_run_id"])
+    assert stack.api.run("pictured", run)["conf"]["mode"] == "drill"
+    seen = stack.seen("pictured", run)
     assert set(seen.launches()) == {"databases", "orders", "search", "storefront"}
     assert max(seen.ended("orders"), seen.ended("search")) <= seen.started("storefront")
-
-
-def _runs(stack: Stack) -> list[dict]:
-    return list(stack.api.call("GET", "/dags/pictured/dagRuns")["dag_runs"])
 
 
 def _shoot(page: Page, name: str) -> None:

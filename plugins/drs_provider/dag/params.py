@@ -35,7 +35,8 @@ def run_params(plan: RecoveryPlan) -> dict[str, Param]:
         ),
         "waves": Param(
             [],
-            type="array",
+            # Nullable, so that the form does not mark it as needed.
+            type=["null", "array"],
             items={"type": "string", "enum": waves},
             examples=waves,
             title="Waves",
