@@ -62,6 +62,7 @@ class _ProbeSensor(ScriptTask, InstanceSensor):
         self.address = address
         self.probe_timeout = probe_timeout
         self.agent_timeout = timeout
+        self.poll_interval = float(self.poke_interval)
 
     @property
     def probe_arguments(self) -> dict[str, Any]:
@@ -110,8 +111,8 @@ class TcpPortSensor(_ProbeSensor):
     :param address: which address is asked with ``worker``: ``private`` or ``public``.
     :param host: whom the script asks with ``ssm``.
     :param probe_timeout: seconds that one connection may take.
-    :param timeout: seconds until the task fails; ``poke_interval`` seconds between two rounds. With ``ssm`` the agents
-        may take as long to come online, before.
+    :param timeout: seconds until the task fails; ``poke_interval`` seconds between two rounds, or with ``ssm`` between
+        two looks at the scripts. With ``ssm`` the agents may take as long to come online, before.
     :param deferrable: wait in the triggerer.
     :returns: the address at which each instance answered, by id; with ``ssm`` what the scripts did, as
         :class:`~drs_provider.operators.ssm.SsmScriptOperator` returns it.
@@ -156,8 +157,8 @@ class HttpHealthSensor(_ProbeSensor):
     :param address: which address is asked with ``worker``: ``private`` or ``public``.
     :param host: whom the script asks with ``ssm``.
     :param probe_timeout: seconds that one request may take.
-    :param timeout: seconds until the task fails; ``poke_interval`` seconds between two rounds. With ``ssm`` the agents
-        may take as long to come online, before.
+    :param timeout: seconds until the task fails; ``poke_interval`` seconds between two rounds, or with ``ssm`` between
+        two looks at the scripts. With ``ssm`` the agents may take as long to come online, before.
     :param deferrable: wait in the triggerer.
     :returns: the address at which each instance answered, by id; with ``ssm`` what the scripts did, as
         :class:`~drs_provider.operators.ssm.SsmScriptOperator` returns it.
