@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import multiprocessing
 import os
@@ -34,6 +35,16 @@ def hurry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(drs, "FASTEST_SECONDS", 0.1)
     monkeypatch.setattr(drs, "FAST_SECONDS", 0.2)
     monkeypatch.setattr(drs, "SLOWEST_SECONDS", 1.0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_loader() -> Iterator[None]:
+    """Read the service models of botocore once: every hook has a session of its own, which would read them anew."""
+    from botocore import session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "create_loader", functools.cache(session.create_loader))
+        yield
 
 
 class TaskInstanceDouble:
