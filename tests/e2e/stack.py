@@ -98,8 +98,9 @@ class Stack:
     def running(self) -> Iterator[Stack]:
         """Start both on entering, stop both on leaving."""
         try:
-            self.simulator.start()
+            self.simulator.process.start()
             self.airflow.start()
+            self.simulator.wait_until_ready()
             yield self
         finally:
             self.airflow.stop()

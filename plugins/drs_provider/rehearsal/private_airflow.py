@@ -28,6 +28,9 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 
+# Nothing defers in a run's first seconds, and the processors have enough to do until the API server answers.
+_LAST = "triggerer"
+
 
 def dag_files() -> list[Path]:
     """Return the two DAG files that turn plan files into DAGs: inside an installed package, or in the repository."""
@@ -127,8 +130,9 @@ class PrivateAirflow:
             self._migrate(timeout)
             if new:
                 keep_empty_database(database)
-        for component in self.components.values():
-            component.start()
+        for name, component in self.components.items():
+            if name != _LAST:
+                component.start()
 
     def wait_until_ready(self, timeout: float = 120) -> None:
         """Return when the API server answers; parameters and errors are those of :meth:`start`."""
@@ -138,6 +142,7 @@ class PrivateAirflow:
             timeout=timeout,
             children=self.components.values(),
         )
+        self.components[_LAST].start()
 
     def _migrate(self, timeout: float) -> None:
         migrate = ChildProcess(
