@@ -17,7 +17,7 @@ import httpx
 from tests.chaos.cases import Case
 from tests.chaos.site import Site
 
-__all__ = ["AWS_FAULTS", "CASE_FAULTS", "SITE_FAULTS", "Fault", "Started", "draw_fault"]
+__all__ = ["AWS_FAULTS", "CASE_FAULTS", "SITE_FAULTS", "STARTING", "Fault", "Started", "draw_fault"]
 
 # Seconds that Airflow may take to notice and mend a fault, with the settings that the project ships. A dead worker: 60
 # until its heartbeat counts as missed, 10 until the scheduler looks, 5 until the retry, and the start of a task. A dead
@@ -206,7 +206,7 @@ def _aws(body: Callable[[random.Random], dict[str, Any]], seconds: tuple[float, 
     return prepare
 
 
-_STARTING = ("StartRecovery", "SendCommand", "StartAutomationExecution", "TerminateRecoveryInstances")
+STARTING = ("StartRecovery", "SendCommand", "StartAutomationExecution", "TerminateRecoveryInstances")
 _ASKING = ("DescribeJobs", "DescribeJobLogItems", "DescribeSourceServers", "DescribeRecoveryInstances", "*")
 
 
@@ -218,18 +218,18 @@ def _throttling(rng: random.Random) -> dict[str, Any]:
 
 
 def _error_before(rng: random.Random) -> dict[str, Any]:
-    operation = rng.choice(_STARTING + _ASKING)
+    operation = rng.choice(STARTING + _ASKING)
     return {"operation": operation, "error": "InternalServerException", "status": 500, "times": rng.randint(1, 4)}
 
 
 def _error_after(rng: random.Random) -> dict[str, Any]:
-    operation = rng.choice(_STARTING)
+    operation = rng.choice(STARTING)
     error = {"error": "InternalServerException", "status": 500}
     return {"operation": operation, "when": "after", "times": rng.randint(1, 2), **error}
 
 
 def _reset(rng: random.Random) -> dict[str, Any]:
-    operation = rng.choice(_STARTING * 2 + _ASKING)
+    operation = rng.choice(STARTING * 2 + _ASKING)
     return {
         "operation": operation,
         "reset": True,
@@ -239,7 +239,7 @@ def _reset(rng: random.Random) -> dict[str, Any]:
 
 
 def _slow(rng: random.Random) -> dict[str, Any]:
-    return {"operation": rng.choice(_STARTING + _ASKING), "delay": 10.0, "times": rng.randint(2, 5)}
+    return {"operation": rng.choice(STARTING + _ASKING), "delay": 10.0, "times": rng.randint(2, 5)}
 
 
 def _truncated(rng: random.Random) -> dict[str, Any]:
@@ -404,7 +404,7 @@ SITE_FAULTS: dict[str, Callable[[Fault, random.Random], None]] = {
     "kill worker and api-server": _kill("worker", "api-server"),
     "kill triggerer and task": _kill("triggerer", "task"),
     "kill dag-processor and api-server": _kill("dag-processor", "api-server"),
-    **{f"kill while {operation} is held": _kill_while_held(operation) for operation in _STARTING},
+    **{f"kill while {operation} is held": _kill_while_held(operation) for operation in STARTING},
     "restart PostgreSQL": _restart_database,
     **{kind: _aws(body, _LASTING.get(kind, (60.0, 60.0))) for kind, body in AWS_FAULTS.items()},
     "clock step": _clock_step,

@@ -43,11 +43,15 @@ class Killer:
     begins the next try, and a few calls later the lost one goes on beside it, until its end.
 
     :param calls: the numbers of the calls, from 1, and what happens.
+    :param operations: operations of AWS, and what happens to the first call of each.
     :param overlap: after how many further calls a lost worker goes on.
     """
 
-    def __init__(self, calls: Mapping[int, str] | None = None, overlap: int = 5) -> None:
+    def __init__(
+        self, calls: Mapping[int, str] | None = None, operations: Mapping[str, str] | None = None, overlap: int = 5
+    ) -> None:
         self.calls = dict(calls or {})
+        self.operations = dict(operations or {})
         self.overlap = overlap
         self.count = 0
         self.struck: list[str] = []
@@ -61,7 +65,7 @@ class Killer:
 
         def call(client: Any, operation: str, parameters: Any) -> Any:
             self.count += 1
-            what = self.calls.get(self.count)
+            what = self.calls.get(self.count) or self.operations.pop(operation, None)
             for due, going_on, _ in self._lost:
                 if self.count >= due:
                     going_on.set()

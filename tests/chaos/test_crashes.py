@@ -12,12 +12,13 @@ from drs_provider.dag.factory import build_dag
 from drs_provider.plan import LoadedPlan, RecoveryPlan, plan_hash
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.cases import REGION, draw_case
-from tests.chaos.faults import AWS_FAULTS
+from tests.chaos.faults import AWS_FAULTS, STARTING
 from tests.chaos.in_process import InProcessRun, Killer, quick_aws
 from tests.chaos.invariants import RunFacts, violations
 from tests.chaos.truth import Truth
 
 SEEDS = range(8)
+HOW = ("before", "after", "after", "lost")
 # Slow answers are slow in this process too.
 KINDS = sorted(AWS_FAULTS.keys() - {"slow answers"})
 
@@ -40,8 +41,9 @@ def run_with_crashes(
     plan = RecoveryPlan.model_validate(case.plan)
     dag = build_dag(LoadedPlan(plan, tmp_path / "plan.yaml", plan_hash(plan)))
     calls = 40 + 30 * len(case.plan["waves"])
-    strikes = {rng.randint(1, calls): rng.choice(("before", "after", "after", "lost")) for _ in range(3)}
-    killer = Killer(strikes, overlap=rng.randint(0, 15))
+    strikes = {rng.randint(1, calls): rng.choice(HOW) for _ in range(2)}
+    dangerous = {operation: rng.choice(HOW) for operation in rng.sample(STARTING, 2)}
+    killer = Killer(strikes, dangerous, overlap=rng.randint(0, 15))
     for kind in rng.sample(KINDS, 2):
         skip, times = rng.randint(0, calls // 4), rng.randint(1, 4)
         fault = simulation.add_fault(**{**AWS_FAULTS[kind](rng), "skip": skip, "times": times})
