@@ -18,4 +18,6 @@ print("boto3" in sys.modules, "drs_provider.dag.factory" in sys.modules)
 
 def test_a_scheduler_imports_ahead_and_a_task_imports_nothing_for_it() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-2:] == ["False False", "True True"]
+    # Some versions of Airflow log in between.
+    seen = [line for line in done.stdout.splitlines() if line.startswith(("False", "True"))]
+    assert seen == ["False False", "True True"]
