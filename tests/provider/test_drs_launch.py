@@ -152,6 +152,25 @@ def test_an_answer_that_never_comes_leads_to_one_job(
     assert jobs_by_server() == Counter(ids(2))
 
 
+def test_a_job_that_another_try_started_during_a_pause_is_adopted_though_it_has_ended(
+    drs_simulator_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drs_simulator_server.load(scenario(1, special={0: {"outcome": "failed"}}), speed=60)
+    drs_simulator_server.add_fault(operation="StartRecovery", error="ThrottlingException", times=1)
+    others = []
+
+    def meanwhile(seconds: float) -> None:
+        if not others:
+            others.append(None)
+            others[0] = launch(ids(1))[0].job_id
+            drs_simulator_server.advance(1200)
+
+    monkeypatch.setattr("drs_provider.hooks.launch.time.sleep", meanwhile)
+    (job,) = launch(ids(1))
+    assert (job.job_id, job.adopted) == (others[0], True)
+    assert jobs_by_server() == {ids(1)[0]: 1}
+
+
 def test_the_sdk_does_not_repeat_the_start(drs_simulator_server: Any) -> None:
     from botocore.exceptions import ClientError
 

@@ -236,9 +236,13 @@ class _Launch:
         """Start one job for the chunk; return it, or the jobs of an earlier try that turn out to hold servers of it."""
         deadline = time.time() + self.patience.starting.total_seconds()
         pause, refused = 1.0, 0
+        adopted_from = self.listed
         while True:
-            waited = self._wait_for_slots(len(chunk), quotas)
+            waited, jobs = self._wait_for_slots(len(chunk), quotas)
             deadline += waited
+            # After a pause another try, which was given up for dead, may have started the job, and it may have ended.
+            if jobs is not adopted_from and (found := self._of(chunk, jobs)):
+                return found
             try:
                 return [self._start(chunk)]
             except Exception as error:
@@ -287,8 +291,7 @@ class _Launch:
         pause = 0.5
         while True:
             jobs = self.hook.jobs_since(since)
-            found = [job for job in self.adopt(jobs) if ids.intersection(job.source_servers)]
-            if found:
+            if found := self._of(chunk, jobs):
                 return found
             if classify(error) is Fault.CONFLICT:
                 self._name_foreign_job(jobs, ids, error)
@@ -296,6 +299,11 @@ class _Launch:
                 return []
             time.sleep(pause)
             pause *= 2
+
+    def _of(self, chunk: Sequence[ServerToLaunch], jobs: Sequence[Job]) -> list[LaunchedJob]:
+        """Return this launch's jobs that hold servers of the chunk."""
+        ids = {server.id for server in chunk}
+        return [job for job in self.adopt(jobs) if ids.intersection(job.source_servers)]
 
     def _name_foreign_job(self, jobs: Sequence[Job], ids: set[str], error: Exception) -> None:
         for job in jobs:
@@ -308,8 +316,8 @@ class _Launch:
                     f"launched; try again when that job has ended. DRS says: {error_text(error)}"
                 ) from error
 
-    def _wait_for_slots(self, servers: int, quotas: DrsQuotas) -> float:
-        """Wait until a job with so many servers fits the quotas; return the seconds that it took."""
+    def _wait_for_slots(self, servers: int, quotas: DrsQuotas) -> tuple[float, Sequence[Job]]:
+        """Wait until a job with so many servers fits the quotas; return the seconds that it took, and the jobs."""
         started = time.time()
         pause = 2.0
         while True:
@@ -319,7 +327,7 @@ class _Launch:
             busy = [job for job in jobs if not is_complete(job)]
             busy_servers = sum(len(_servers_of(job)) for job in busy)
             if len(busy) < quotas.jobs and busy_servers + servers <= quotas.servers_in_jobs:
-                return time.time() - started
+                return time.time() - started, jobs
             taken = (
                 f"{len(busy)} of {quotas.jobs} jobs and {busy_servers} of {quotas.servers_in_jobs} servers in jobs are "
                 f"in progress, and {servers} servers wait"
