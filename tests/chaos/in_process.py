@@ -233,8 +233,8 @@ class InProcessRun:
                     continue
                 self.states[task.task_id] = "failed"
             except Exception as error:
-                if not isinstance(error, AirflowException):
-                    raise
+                if not isinstance(error, (AirflowException, OSError)):
+                    raise  # A mistake of ours, which no retry mends.
                 if try_number <= int(task.retries):
                     continue
                 self.states[task.task_id] = "failed"

@@ -174,7 +174,9 @@ def _add_ending(
     # Teardown tasks still run when a person marks the whole run as failed; other tasks would be skipped.
     terminate = TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
     # The report is the last task and passes the verdict: it is the only leaf, so its state is the run's state.
-    report = WriteReport(task_id="report", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
+    # It is tried for longer than others: what stands in its way, a full disk or a store that does not answer, passes.
+    patient: dict[str, Any] = {"retries": 12, "retry_delay": timedelta(seconds=10)}
+    report = WriteReport(task_id="report", loaded=loaded, **patient).as_teardown(on_failure_fail_dagrun=True)
     [*(task for task in work if not _ends_before_a_successor(task)), *rollbacks.values()] >> terminate >> report
 
 
