@@ -106,6 +106,8 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     with rehearsing(tmp_path) as process:
         wait_for(process, tmp_path, lambda: len(left_over(tmp_path)) >= 3, "the start of Airflow")
         process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert left_over(tmp_path) == []
     assert "Stopped." in (tmp_path / "output.txt").read_text()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -54,6 +55,20 @@ def test_stopping_a_process_ends_what_it_started_too(tmp_path: Path) -> None:
     stop_all([process], grace=1)
     assert not process.alive
     wait_until(lambda: ended(grandchild), "the end of the grandchild", timeout=30)
+
+
+def test_a_second_ctrl_c_does_not_break_off_the_end(tmp_path: Path) -> None:
+    process = child(tmp_path, FAMILY)
+    process.start()
+    wait_until(lambda: bool(process.log_tail()), "the grandchild", timeout=60, children=[process])
+    impatient = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    # A process that sleeps does not answer to SIGTERM: the end takes its whole time of grace.
+    psutil.Process(process.pid).suspend()
+    impatient.start()
+    stop_all([process], grace=2)
+    impatient.join()
+    assert not process.alive
+    assert ended(int(process.log_tail()))
 
 
 def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:

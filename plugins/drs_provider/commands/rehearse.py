@@ -56,7 +56,8 @@ def rehearse(
     from drs_provider.rehearsal.scenario import SimulatorMissing
 
     # A terminal that is closed ends the rehearsal as Ctrl-C does, and leaves no process behind either.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         if airflow_home:
             folder = _own_folder(airflow_home.resolve())
