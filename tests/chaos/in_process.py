@@ -27,6 +27,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.sdk import DAG, TriggerRule
 from airflow.sdk.exceptions import TaskDeferred
 
+from tests.chaos.faults import STARTING
+
 __all__ = ["InProcessRun", "Killed", "Killer", "quick_aws"]
 
 _DONE = ("success", "failed", "skipped", "upstream_failed")
@@ -39,8 +41,9 @@ class Killed(BaseException):
 class Killer:
     """Strikes whoever makes certain calls of AWS.
 
-    ``before`` and ``after`` the effect the try is killed. ``lost`` is a worker that is cut off before the call: Airflow
-    begins the next try, and a few calls later the lost one goes on beside it, until its end.
+    ``before`` and ``after`` the effect the try is killed. ``lost`` is a worker that stands still before the call: Airflow
+    misses it after a minute and begins the next try, and a few calls later the lost one goes on beside it, to its end.
+    It does not stand still within the call that starts something: that would take as long as the next try's whole job.
 
     :param calls: the numbers of the calls, from 1, and what happens.
     :param operations: operations of AWS, and what happens to the first call of each.
@@ -69,7 +72,7 @@ class Killer:
             for due, going_on, _ in self._lost:
                 if self.count >= due:
                     going_on.set()
-            if what == "lost" and threading.current_thread().name == "try":
+            if what == "lost" and operation not in STARTING and threading.current_thread().name == "try":
                 self._lose(operation)
             elif what == "before":
                 self._kill(operation, what)
@@ -110,6 +113,7 @@ class Killer:
         told = self._told = queue.Queue()
         threading.Thread(target=target, name="try", daemon=True).start()
         if told.get() == "lost":
+            time.sleep(60)
             raise Killed
         if failure:
             raise failure[0]

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,6 +168,27 @@ def test_a_job_that_another_try_started_during_a_pause_is_adopted_though_it_has_
 
     monkeypatch.setattr("drs_provider.hooks.launch.time.sleep", meanwhile)
     (job,) = launch(ids(1))
+    assert (job.job_id, job.adopted) == (others[0], True)
+    assert jobs_by_server() == {ids(1)[0]: 1}
+
+
+def test_a_worker_that_stood_still_after_its_look_looks_again(
+    drs_simulator_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drs_simulator_server.load(scenario(1), speed=60)
+    others = []
+
+    def quotas() -> DrsQuotas:
+        """The machine is suspended while the quotas are asked for; another try launches, and its job ends."""
+        others.append(launch(ids(1), quotas=DrsQuotas())[0].job_id)
+        drs_simulator_server.advance(1200)
+        moment = time.time() + 1200
+        monkeypatch.setattr("drs_provider.hooks.launch.time", SimpleNamespace(time=lambda: moment, sleep=time.sleep))
+        return DrsQuotas()
+
+    asking = hook()
+    monkeypatch.setattr(asking, "quotas", quotas)
+    (job,) = launch_once(asking, KEY, ids(1), is_drill=True, since=datetime.now(timezone.utc) - timedelta(hours=1))
     assert (job.job_id, job.adopted) == (others[0], True)
     assert jobs_by_server() == {ids(1)[0]: 1}
 

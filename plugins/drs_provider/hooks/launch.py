@@ -41,6 +41,9 @@ Job = Mapping[str, Any]
 ALIVE = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
 BUSY_WINDOW = timedelta(days=2)
 """How far back jobs in progress are looked for when slots are counted: a job may hang for long."""
+FRESH_SECONDS = 20.0
+"""How old the last look at the jobs may be at a start. A machine that stood still meanwhile looks again: Airflow may
+have given its task up and begun another try, and the job of that may have ended already."""
 QUOTA_TRIES = 3
 
 _EXPLANATIONS = {
@@ -165,7 +168,7 @@ def launch_once(
     if listed is None:
         listed = hook.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW))
     # One listing serves twice: what to adopt, and how many slots are taken when the first job is started.
-    launch.listed = listed
+    launch.listed, launch.looked = listed, time.time()
     done = launch.adopt(listed)
     for job in done:
         told(job)
@@ -208,6 +211,7 @@ class _Launch:
     patience: LaunchPatience
     log: logging.Logger
     listed: Sequence[Job] | None = None
+    looked: float = 0.0
 
     def adopt(self, jobs: Sequence[Job]) -> list[LaunchedJob]:
         """Return this launch's jobs among ``jobs`` (newest first), each with the servers that count as launched."""
@@ -243,6 +247,8 @@ class _Launch:
             # After a pause another try, which was given up for dead, may have started the job, and it may have ended.
             if jobs is not adopted_from and (found := self._of(chunk, jobs)):
                 return found
+            if time.time() - self.looked > FRESH_SECONDS:
+                continue
             try:
                 return [self._start(chunk)]
             except Exception as error:
@@ -324,6 +330,7 @@ class _Launch:
             jobs, self.listed = self.listed, None
             if jobs is None:
                 jobs = self.hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW)
+                self.looked = time.time()
             busy = [job for job in jobs if not is_complete(job)]
             busy_servers = sum(len(_servers_of(job)) for job in busy)
             if len(busy) < quotas.jobs and busy_servers + servers <= quotas.servers_in_jobs:
