@@ -41,7 +41,7 @@ class Killed(BaseException):
 class Killer:
     """Strikes whoever makes certain calls of AWS.
 
-    ``before`` and ``after`` the effect the try is killed. ``lost`` is a worker that stands still before the call: Airflow
+    ``before`` and ``after`` the effect a try is killed. ``lost`` is a worker that stands still before the call: Airflow
     misses it after a minute and begins the next try, and a few calls later the lost one goes on beside it, to its end.
     It does not stand still within the call that starts something: that would take as long as the next try's whole job.
 
