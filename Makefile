@@ -128,8 +128,7 @@ check-estimates: $(VENV)/.ready  ## Ten plans: what estimate predicts, against w
 
 .PHONY: chaos
 ROUNDS ?= 10
-CHAOS ?= $(if $(SEED),--seed $(SEED)) --rounds $(ROUNDS)
 
 chaos: $(VENV)/.ready  ## The fault campaign, for as long as you like: make chaos SEED=7 ROUNDS=10
 	scripts/system-packages.sh postgresql
-	$(BIN)/python -m tests.chaos.campaign $(CHAOS)
+	$(BIN)/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) --rounds $(ROUNDS)
