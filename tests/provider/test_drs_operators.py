@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowException, TaskDeferred
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.triggers.base import TaskSuccessEvent
 
 from drs_provider.hooks import termination
@@ -241,6 +242,34 @@ class TestTerminate:
         states = {one["ec2InstanceState"] for one in hook().recovery_instances(job_id=job)}
         assert states <= {"TERMINATED", "NOT_FOUND"}
 
+    def test_a_refusal_of_all_is_told_with_its_reason(
+        self, drs_simulator_server: Any, task_context: Any, end: Any
+    ) -> None:
+        load(drs_simulator_server)
+        job = self.launched(task_context, SERVERS[:2])
+        drs_simulator_server.add_fault("TerminateRecoveryInstances", error="AccessDeniedException", message="not you")
+        with pytest.raises(AirflowException, match=r"does not end 2 of 2 .*AccessDeniedException: not you"):
+            end(job_ids=job)
+
+    def test_a_deferral_that_timed_out_is_taken_up_by_the_worker(
+        self, drs_simulator_server: Any, task_context: Any
+    ) -> None:
+        load(drs_simulator_server)
+        job = self.launched(task_context, SERVERS[:2])
+        drs_simulator_server.freeze()
+        task = DrsTerminateRecoveryInstancesOperator(
+            task_id="terminate", job_ids=job, deferrable=True, poke_interval=0.2, **AWS
+        )
+        context = task_context(task)
+        with pytest.raises(TaskDeferred):
+            task.execute(context)
+        drs_simulator_server.resume()
+        drs_simulator_server.advance(600)
+        error = {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
+        task.resume_execution(TRIGGER_FAIL_REPR, error, context)
+        assert {one["ec2InstanceState"] for one in hook().recovery_instances(job_id=job)} <= {"TERMINATED", "NOT_FOUND"}
+        assert len(calls(drs_simulator_server, "TerminateRecoveryInstances")) == 1
+
     def test_instances_that_stay_are_named_when_the_time_is_up(
         self, drs_simulator_server: Any, task_context: Any, end: Any
     ) -> None:
@@ -365,6 +394,41 @@ class TestFailback:
         assert again.execute(task_context(again)) == result
         expected = {None: 1, "after": 1, "before": 2}[fault["when"] if fault else None]
         assert len(calls(drs_simulator_server, "ReverseReplication")) == expected
+
+    @pytest.mark.parametrize(
+        ("kind", "operation"),
+        [
+            (DrsReverseReplicationOperator, "ReverseReplication"),
+            (DrsDisconnectRecoveryInstanceOperator, "DisconnectRecoveryInstance"),
+        ],
+    )
+    def test_a_refusal_is_told_at_once(
+        self, drs_simulator_server: Any, task_context: Any, kind: Any, operation: str
+    ) -> None:
+        load(drs_simulator_server)
+        instance = self.recovered(task_context)
+        drs_simulator_server.add_fault(operation, error="AccessDeniedException", message="not you")
+        task = kind(task_id="failback", recovery_instance_ids=[instance], **AWS)
+        with pytest.raises(AirflowException, match=f"{instance}: AccessDeniedException: not you"):
+            task.execute(task_context(task))
+        assert len(calls(drs_simulator_server, operation)) == 1
+
+    @pytest.mark.parametrize(
+        ("kind", "operation"),
+        [
+            (DrsReverseReplicationOperator, "ReverseReplication"),
+            (DrsDisconnectRecoveryInstanceOperator, "DisconnectRecoveryInstance"),
+        ],
+    )
+    def test_a_conflict_that_lasts_is_told_when_the_time_is_up(
+        self, drs_simulator_server: Any, task_context: Any, kind: Any, operation: str
+    ) -> None:
+        load(drs_simulator_server)
+        instance = self.recovered(task_context)
+        drs_simulator_server.add_fault(operation, error="ConflictException", message="busy")
+        task = kind(task_id="failback", recovery_instance_ids=[instance], timeout=timedelta(seconds=1), **AWS)
+        with pytest.raises(AirflowException, match=f"{instance}: not done within 0:00:01: ConflictException: busy"):
+            task.execute(task_context(task))
 
     def test_an_unknown_instance_is_refused(self, drs_simulator_server: Any, task_context: Any) -> None:
         load(drs_simulator_server)

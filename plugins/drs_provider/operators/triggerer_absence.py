@@ -18,6 +18,7 @@ class OutlivesTriggerer:
     """Mixed into tasks that defer, before the base of Airflow."""
 
     log: Any
+    deferrable: bool
 
     def execute(self, context: Any) -> Any:
         """Do the task's work."""
@@ -25,6 +26,7 @@ class OutlivesTriggerer:
 
     def go_on(self, context: Any) -> Any:
         """Take up the wait in this worker. By default the task begins again: it adopts what it started."""
+        self.deferrable = False
         return self.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Any) -> Any:

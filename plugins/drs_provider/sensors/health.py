@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from drs_provider.links.ssm import SsmCommandLink
 from drs_provider.operators.ssm_probes import http_document, tcp_document
 from drs_provider.operators.ssm_script import Document, ScriptTask
+from drs_provider.operators.triggerer_absence import OutlivesTriggerer
 from drs_provider.sensors.ssm import SsmAgentOnlineSensor
 from drs_provider.sensors.waits import InstanceSensor
 from drs_provider.triggers.health import Ec2InstanceStatusTrigger, HttpHealthTrigger, TcpPortTrigger
@@ -94,7 +95,7 @@ class _ProbeSensor(ScriptTask, InstanceSensor):
 
     def go_on(self, context: Any) -> Any:
         """Look once more and judge what there is, or go on with the script that an earlier try sent."""
-        return self.execute(context) if self.via == "ssm" else super().go_on(context)
+        return OutlivesTriggerer.go_on(self, context) if self.via == "ssm" else super().go_on(context)
 
     def on_kill(self) -> None:
         """End the wait, and cancel the script on the instances."""

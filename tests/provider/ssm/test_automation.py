@@ -10,7 +10,9 @@ from typing import Any
 import boto3
 import botocore.session
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, TaskDeferred
+from airflow.sdk import Asset
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
 from drs_provider.hooks.ssm_status import AUTOMATION_STATUS, INVOCATION_STATUS, Automation, Progress
 from drs_provider.operators.automation import SsmAutomationOperator
@@ -229,6 +231,34 @@ def test_a_worker_killed_while_the_answer_is_held_back_leaves_one_execution(regi
     outcome = run_task(operator, task_context(operator, try_number=2))
     assert outcome.value["status"] == "Success"
     assert len(region.events("AUTOMATION_START")) == 1
+
+
+def test_a_deferral_that_timed_out_is_taken_up_by_the_worker(region, task_context):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600}}, speed=1)
+    operator = automation(deferrable=True)
+    context = task_context(operator)
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+    region.simulator.advance(601)
+    error = {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
+    assert operator.resume_execution(TRIGGER_FAIL_REPR, error, context)["status"] == "Success"
+    assert len(region.events("AUTOMATION_START")) == 1
+
+
+def test_a_document_that_does_not_exist_is_told_at_once(region, run_task, task_context):
+    region.load(0)
+    with pytest.raises(Exception, match="AutomationDefinitionNotFound"):
+        run_task(*with_context(task_context, automation()))
+    assert len(region.calls("StartAutomationExecution")) == 1
+
+
+def test_a_task_with_outlets_ends_in_the_worker(region, run_task, task_context):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 600}}, speed=1)
+    operator = automation(deferrable=True, outlets=[Asset("shop")])
+    context = task_context(operator)
+    outcome = run_task(operator, context, while_deferred=lambda _: region.simulator.advance(600))
+    assert outcome.value["status"] == "Success"
+    assert [trigger.end_task for trigger in outcome.triggers] == [False]
 
 
 def test_on_kill_stops_the_automation(region, task_context):

@@ -7,7 +7,8 @@ from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
 from drs_provider.hooks import ssm_commands
 from drs_provider.operators.ssm import SsmScriptOperator
@@ -253,6 +254,33 @@ def test_a_worker_killed_while_the_answer_is_held_back_leaves_one_command(region
     operator = script(instances=ids, retries=1)
     outcome = run_task(operator, task_context(operator, try_number=2))
     assert [event["command"] for event in region.events("COMMAND_START")] == [outcome.value["command_id"]]
+    assert len(region.calls("SendCommand")) == 1
+
+
+def test_a_deferral_that_timed_out_is_taken_up_by_the_worker(region, task_context):
+    documents = {"Shop-Promote": {"duration": 600, "instances": {"host002": {"outcome": "hangs"}}}}
+    ids = region.load(2, documents=documents, speed=1)
+    timed_out = (TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value})
+    for instances, timeout in ((ids[1:], 1), (ids[:1], 120)):
+        operator = script(instances=instances, timeout=timeout, deferrable=True)
+        context = task_context(operator, run_id=f"of {instances}")
+        with pytest.raises(TaskDeferred):
+            operator.execute(context)
+        region.simulator.advance(601)
+        if timeout > 1:
+            assert operator.resume_execution(*timed_out, context)["instances"][ids[0]]["status"] == "Success"
+        else:
+            with pytest.raises(AirflowException, match=f"did not end in time.*\\n  {ids[1]}: "):
+                operator.resume_execution(*timed_out, context)
+    assert len(region.events("COMMAND_START")) == 2
+    assert len(region.calls("CancelCommand")) == 1
+
+
+def test_a_refusal_is_told_at_once(region, run_task, task_context):
+    ids = region.load(1, documents={"Shop-Promote": {"duration": 1}})
+    region.add_fault("SendCommand", error="AccessDeniedException", status=400, message="not allowed to send")
+    with pytest.raises(Exception, match="not allowed to send"):
+        run_task(*_with_context(task_context, script(instances=ids)))
     assert len(region.calls("SendCommand")) == 1
 
 
