@@ -366,6 +366,19 @@ def test_permissions_not_checked(room: Room) -> None:
     assert room.calls("SimulatePrincipalPolicy") == 1
 
 
+def test_a_notifier_that_cannot_be_used_is_told_of_and_blocks_nothing(room: Room) -> None:
+    room.plan_data["notify"] = [
+        {"notifier": "airflow.providers.amazon.aws.notifications.sns.SnsNotifier"},
+        {"notifier": "airflow.sdk.BaseOperator"},
+        {"notifier": "airflow.providers.slck.Notifier"},
+    ]
+    result = room.check()
+    assert [(finding.code, finding.severity) for finding in result.findings] == [("notifier-unusable", "warning")] * 2
+    assert "airflow.sdk.BaseOperator is not an Airflow notifier" in result.findings.message()
+    assert "airflow.providers.slck.Notifier cannot be imported" in result.findings.message()
+    assert not result.findings.blocking()
+
+
 def test_findings_are_json_and_one_message(room: Room) -> None:
     room.server(DB2)["replication"] = "STALLED"
     room.server(WEB1)["lag"] = "1h"

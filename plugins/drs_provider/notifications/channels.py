@@ -20,7 +20,7 @@ from drs_provider.notifications.message import Message
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.sns import SnsHook
 
-__all__ = ["SnsTopic", "UnusableNotifier", "address", "notifier_for"]
+__all__ = ["SnsTopic", "UnusableNotifier", "address", "notifier_class", "notifier_for"]
 
 _PLACEHOLDER = re.compile(r"\{(event|subject|text|plan|run_id|mode|wave|url)\}")
 # Where a notifier takes the words of a message under these names, it need not be told so.
@@ -99,7 +99,7 @@ def notifier_for(channel: Mapping[str, Any], message: Message, *, aws_conn_id: s
     if channel.get("sns"):
         return SnsTopic(str(channel["sns"]), message, aws_conn_id=aws_conn_id)
     path = str(channel.get("notifier"))
-    made = _notifier_class(path)
+    made = notifier_class(path)
     fields = message.as_dict()
     args = _filled(dict(channel.get("args") or {}), fields)
     parameters = inspect.signature(made).parameters
@@ -112,7 +112,11 @@ def notifier_for(channel: Mapping[str, Any], message: Message, *, aws_conn_id: s
         raise UnusableNotifier(f"{path} cannot be made with the args {', '.join(args) or 'none'}: {error}") from error
 
 
-def _notifier_class(path: str) -> type[BaseNotifier]:
+def notifier_class(path: str) -> type[BaseNotifier]:
+    """Return the notifier that a dotted path names.
+
+    :raises UnusableNotifier: when it cannot be imported, or is no notifier.
+    """
     module, _, name = path.rpartition(".")
     try:
         found = getattr(import_module(module), name)

@@ -98,6 +98,10 @@ CODES: dict[str, Code] = {
     "permissions-not-checked": Code(
         "warning", True, "The caller's rights could not be simulated, so they are unknown."
     ),
+    # Notifications
+    "notifier-unusable": Code(
+        "warning", True, "A notifier of the plan's notify cannot be imported, or is no Airflow notifier."
+    ),
     # The checks themselves
     "check-failed": Code("error", True, "A check could not be made. That is never a pass."),
 }

@@ -28,6 +28,7 @@ from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.documents import check_document, documents_of
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
 from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
+from drs_provider.readiness.notifiers import check_notifiers
 from drs_provider.readiness.permissions import DENIED, caller, not_checked, simulate, simulations
 from drs_provider.readiness.quotas import Quotas, check_quotas, read_quotas
 from drs_provider.readiness.replication import check_replication, has_recovery_point
@@ -138,6 +139,8 @@ def run_preflight(
     if not skip_scripts:
         for name, uses in documents_of(plan, mode, chosen).items():
             checks.append(Check(f"document {name}", partial(check_document, clients, name, uses)))
+    if paths := [channel.notifier for channel in plan.notify if channel.notifier]:
+        checks.append(Check("notifiers", partial(check_notifiers, paths)))
     checks.append(Check("permissions", partial(_check_permissions, plan, clients, mode, chosen)))
     findings += _concurrently(checks)
 

@@ -1,0 +1,27 @@
+"""Can the notifiers that a plan names be used at all: better to know now than when somebody should be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from drs_provider.readiness.findings import Finding
+
+__all__ = ["check_notifiers"]
+
+
+def check_notifiers(paths: Iterable[str]) -> list[Finding]:
+    """Import each notifier: a warning for one that cannot be used. Nobody is told anything.
+
+    :param paths: dotted paths, as ``notify`` has them.
+    """
+    from drs_provider.notifications.channels import UnusableNotifier, notifier_class
+
+    findings = []
+    for path in paths:
+        try:
+            notifier_class(path)
+        except UnusableNotifier as error:
+            findings.append(
+                Finding.of("notifier-unusable", f"{error}", "Until then nobody is told through it; the run goes on.")
+            )
+    return findings
