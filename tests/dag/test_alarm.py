@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from typing import Any
@@ -68,6 +69,20 @@ def test_a_plan_with_an_rto_has_two_deadlines_from_the_moment_it_was_queued() ->
     assert [alert.interval.total_seconds() for alert in alerts] == [2160, 2700]
     assert {alert.reference for alert in alerts} == {DeadlineReference.DAGRUN_QUEUED_AT}
     assert not build_dag(shop()).deadline
+
+
+def test_airflow_can_move_the_deadlines_of_a_run_that_is_cleared() -> None:
+    """On a clear, Airflow takes the stored interval for seconds; anything else there makes every clear fail."""
+    from datetime import timedelta
+
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    from drs_provider.dag.factory import build_dag
+
+    stored = json.loads(json.dumps(DagSerialization.to_dict(build_dag(shop(objectives={"rto": "45m"})))))
+    alerts = stored["dag"]["deadline"]
+    found = [alert.get("__var", alert)["interval"] for alert in alerts]
+    assert [timedelta(seconds=interval) for interval in found] == [timedelta(minutes=36), timedelta(minutes=45)]
 
 
 def test_the_same_plan_is_the_same_dag_each_time_it_is_parsed() -> None:
