@@ -54,6 +54,8 @@ def every_text(value: str, parameter: str | None = None) -> LoadedPlan:
         description=value,
         owner=value,
         tags=[value],
+        objectives={"rto": "45m", "rpo": "5m"},
+        notify=[{"notifier": "shop.notifiers.Pager", "args": {"text": value}}],
         recovery={"approval": {"message": value, "approvers": [value]}},
     )
 
