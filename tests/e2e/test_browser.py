@@ -52,7 +52,7 @@ def test_a_person_starts_a_drill_and_watches_it_to_its_end(stack: Stack, page: P
     page.goto(f"{stack.airflow.url}/dags/pictured")
     page.get_by_test_id("trigger-dag-button").first.click()
     for label in ("Mode", "Confirm a real recovery", "Waves", "Point in time", "Skip scripts", "Keep drill instances"):
-        expect(page.get_by_text(label, exact=True).first).to_be_visible()
+        expect(page.get_by_role("group").filter(has_text=label).first).to_be_visible()
     expect(page.get_by_text("Drill: rehearse, then clean up").first).to_be_visible()
     expect(page.get_by_text("type the plan's name, pictured").first).to_be_visible()
     _shoot(page, "trigger-form")
