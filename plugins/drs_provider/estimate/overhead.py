@@ -19,20 +19,27 @@ class Overhead:
     :param begin: from the start of the run to the end of preflight.
     :param task: from the end of one task to where the next does its work.
     :param launch: from there, in a launch, to the acceptance of its first job: resolving and checking once more.
-    :param look: from the end of what a task waits for to the end of the task.
+    :param look: from the end of a job, or of what a health check waits for, to the end of the task.
+    :param script: from the end of a script to the end of its task.
     """
 
     begin: Likely
     task: Likely
     launch: Likely
     look: Likely
+    script: Likely
 
     def scaled(self, factor: float) -> Overhead:
         """Return the overhead of a machine that is so many times as slow."""
-        return Overhead(*(part.scaled(factor) for part in (self.begin, self.task, self.launch, self.look)))
+        parts = (self.begin, self.task, self.launch, self.look, self.script)
+        return Overhead(*(part.scaled(factor) for part in parts))
 
 
 USUAL = Overhead(
-    begin=Likely(5.0, 8.0, 20.0), task=Likely(1.0, 2.0, 5.0), launch=Likely(0.5, 1.5, 5.0), look=Likely(1.0, 2.5, 6.0)
+    begin=Likely(2.0, 3.0, 20.0),
+    task=Likely(0.5, 1.2, 4.0),
+    launch=Likely(0.2, 0.5, 3.0),
+    look=Likely(0.5, 1.0, 4.0),
+    script=Likely(1.0, 4.0, 8.0),
 )
-"""Measured in rehearsals, with the settings that ``drs-plan init`` writes, on two cores."""
+"""Measured in rehearsals, with the settings that ``drs-plan init`` writes, on a machine of two cores that was busy."""

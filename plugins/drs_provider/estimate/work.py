@@ -225,7 +225,8 @@ class Workload:
             # A report has the time of the whole task, waiting included.
             return Step(kind, name, task, learnt.of(case))
         seconds = max(self._aws(work, case), 0.0 if until else SHORTEST_WAIT)
-        return Step(kind, name, task, seconds, self.overhead.look.of(case), until)
+        look = self.overhead.script if kind == "scripts" else self.overhead.look
+        return Step(kind, name, task, seconds, look.of(case), until)
 
 
 def _of_instance(check: HealthCheck) -> bool:
