@@ -131,7 +131,7 @@ def test_the_commands_of_a_page_run(page: Path, checkout: Path, installed: Path)
         assert f"imported from {installed.parent}" in done.stdout
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_cannot_be_run_names_what_is_there(page: Path) -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
     profiles = {profile for service in compose.values() for profile in service.get("profiles", [])}
