@@ -23,6 +23,9 @@ __all__ = ["Round", "RoundResult"]
 
 _TICK = 0.3
 _QUESTIONS_EVERY = 2.0
+# A person reads a question before they answer. Airflow itself can lose an answer that comes within seconds: its scheduler
+# may see the end of the asking process after the task was queued again, and then takes it for dead.
+_READING = 10.0
 
 
 @dataclass
@@ -93,6 +96,7 @@ class Round:
         self.kinds = list(kinds) or self.rng.sample(every, faults)
         self.started: list[Started] = []
         self.faults: list[Fault] = []
+        self.questions: dict[tuple[str, str, str], float] = {}
 
     def _draw(self, number: int, place: int) -> Case:
         return draw_case(self.rng, f"{self.prefix}-{place}", number * 16 + place, most_waves=self.most_waves)
@@ -167,9 +171,15 @@ class Round:
             time.sleep(_TICK)
 
     def _answer(self) -> None:
+        now, seen = time.monotonic(), {}
         for one in self.started:
             for task in self.site.api.pending_approvals(one.case.name, one.run_id):
-                self.site.api.answer_approval(one.case.name, one.run_id, task, one.case.answers.get(task, "Approve"))
+                question = (one.case.name, one.run_id, task)
+                if now - self.questions.get(question, now) >= _READING:
+                    self.site.api.answer_approval(*question, one.case.answers.get(task, "Approve"))
+                else:
+                    seen[question] = self.questions.get(question, now)
+        self.questions = seen
 
     def _ended(self, one: Started) -> bool:
         return self.site.api.run(one.case.name, one.run_id)["state"] in FINISHED_STATES
