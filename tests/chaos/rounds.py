@@ -23,8 +23,8 @@ __all__ = ["Round", "RoundResult"]
 
 _TICK = 0.3
 _QUESTIONS_EVERY = 2.0
-# A person reads a question before they answer. Airflow itself can lose an answer that comes within seconds: its scheduler
-# may see the end of the asking process after the task was queued again, and then takes it for dead.
+# A person reads a question before they answer. Airflow itself can lose an answer that comes within seconds: its
+# scheduler may see the end of the asking process after the task was queued again, and then takes it for dead.
 _READING = 10.0
 
 
