@@ -97,7 +97,7 @@ waves:
 """
 
 # The last two's jobs take long enough for who waits for them to be killed meanwhile.
-KILLED = [*servers("killed", 3), *servers("waited", 2, durations={"conversion": 2400})]
+KILLED = [*servers("killed", 3), *servers("waited", 2, durations={"conversion": 4800})]
 
 SCENARIO: dict[str, Any] = {
     "region": REGION,

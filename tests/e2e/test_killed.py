@@ -67,6 +67,8 @@ def test_killed_at_any_point_of_a_launch_leaves_one_job_a_server(stack: Stack, t
         unstored: {"launch": 2, "wait": 1},
         waiting: {"launch": 1, "wait": 2},
     }
+    assert "LAUNCH_END" in stack.log_of(DAG, runs[waiting], "wait"), "progress is told in a worker"
+    assert "LAUNCH_END" in stack.log_of(DEFERRING, deferring, "wait"), "and in the triggerer"
     for server in (unanswered, unstored):
         assert "Adopting job" in stack.log_of(DAG, runs[server], "launch")
 
