@@ -11,6 +11,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.definitions import deadline
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -21,7 +22,7 @@ from drs_provider.evidence.events import NOTIFIED_KEY
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
 
-__all__ = ["AT_RISK", "Seconds", "deadlines", "rto_alarm"]
+__all__ = ["AT_RISK", "deadlines", "rto_alarm"]
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +31,6 @@ AT_RISK = 0.8
 
 _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 _PART_OF_THE_END = frozenset({"rollback"})
-
-
-class Seconds(float):
-    """A deadline's interval, which Airflow stores as a plain number.
-
-    Airflow 3.3 stores a ``timedelta`` as an object, which it cannot read when a task is cleared: every clear of the run
-    would answer 500. A number it reads everywhere; Airflow 3.2 makes one of what has :meth:`total_seconds`.
-    """
-
-    def total_seconds(self) -> float:
-        """Return the number itself."""
-        return float(self)
 
 
 def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert] | None:
@@ -55,7 +44,7 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert] | None:
     return [
         DeadlineAlert(
             reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=Seconds(passed.total_seconds()),  # type: ignore[arg-type]
+            interval=_stored(passed),
             callback=AsyncCallback(
                 rto_alarm,
                 kwargs={
@@ -69,6 +58,15 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert] | None:
         )
         for passed in (timedelta(seconds=round(rto.total_seconds() * AT_RISK)), rto)
     ]
+
+
+def _stored(interval: timedelta) -> Any:
+    """Return an interval that Airflow stores as a number.
+
+    Airflow 3.3 stores a ``timedelta`` as an object, which it cannot read when a task is cleared: every clear of the run
+    would answer 500. A number it reads everywhere; Airflow 3.2 takes a ``timedelta`` and makes a number of it.
+    """
+    return interval.total_seconds() if hasattr(deadline, "VariableInterval") else interval
 
 
 async def rto_alarm(
