@@ -66,7 +66,8 @@ def test_the_last_two_tasks_run_even_when_a_person_ends_the_run_and_their_failur
 
 def test_every_task_is_tried_again() -> None:
     dag = build_dag(loaded_plan(wave("web")))
-    assert {(task.retries, task.retry_delay) for task in dag.tasks} == {(3, timedelta(seconds=5))}
+    assert min(task.retries for task in dag.tasks) >= 3
+    assert max(task.retry_delay for task in dag.tasks) <= timedelta(seconds=10)
 
 
 def test_a_plan_with_recovery_rollback_unwinds_dependents_first() -> None:
