@@ -11,6 +11,8 @@ import aiobotocore.session
 import boto3
 import pytest
 
+from drs_provider.simulator.drs import launching
+
 SERVERS = ["s-1a2b3c4d5e6f70001", "s-1a2b3c4d5e6f70002"]
 SCENARIO = {"servers": [{"id": SERVERS[0], "hostname": "db01"}, {"id": SERVERS[1], "hostname": "db02"}]}
 #: Seconds after the creation of the job, from two live drills of two Linux servers each.
@@ -113,6 +115,17 @@ async def test_aiobotocore_over_http(drs_simulator_server):
         described = await ec2.describe_instances(InstanceIds=[one["ec2InstanceID"] for one in instances])
         found = {one["InstanceId"]: one["State"]["Name"] for r in described["Reservations"] for one in r["Instances"]}
     assert found == {one["ec2InstanceID"]: "running" for one in instances}
+
+
+def test_the_phases_count_from_the_creation_of_the_job(drs_simulator, monkeypatch):
+    """However long the call takes, as on a busy machine."""
+    monkeypatch.setattr(launching, "launch_template_lacks", lambda server: time.sleep(0.05))
+    drs_simulator.load(SCENARIO, speed=SPEED)
+    drs = boto3.client("drs", "us-west-2")
+    job = drs.start_recovery(isDrill=True, sourceServers=[{"sourceServerID": server} for server in SERVERS])["job"]
+    drs_simulator.advance(560 / SPEED)
+    items = drs.describe_job_log_items(jobID=job["jobID"])["items"]
+    assert_times(datetime.fromisoformat(job["creationDateTime"]).timestamp(), items, speed=SPEED, slack=0.1)
 
 
 def test_windows_takes_longer(drs_simulator):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from drs_provider.estimate.typical import JOB_BEGINS, JOB_ENDS, LAUNCH_BEGINS, SNAPSHOT_BEGINS
@@ -59,6 +60,10 @@ class _Work:
         more = {"instance": data["targetInstanceID"]} if "targetInstanceID" in data else {}
         self.simulation.record(event, self.job.id, server_id, account=self.job.account, region=self.job.region, **more)
 
+    def begin_soon(self, callback: Callable[[], None]) -> None:
+        """Put the first phase down with the clock: it counts from the job's creation, however long the call takes."""
+        self.clock.call_at(self.job.created_at + self.clock.scaled(JOB_BEGINS), callback)
+
     def begin(self) -> None:
         """JOB_START."""
         self.job.status = "STARTED"
@@ -99,7 +104,7 @@ class Launching(_Work):
             if target is not None:
                 self.targets[server.id] = target
             server.last_launch = LastLaunch(self.job.id, now, self.job.is_drill)
-        self.clock.call_in(JOB_BEGINS, self._begin)
+        self.begin_soon(self._begin)
 
     def _begin(self) -> None:
         self.begin()
@@ -230,7 +235,7 @@ class FailbackLaunching(_Work):
         """Put the phases down with the clock."""
         for instance in self.instances:
             instance.failback_job_id = self.job.id
-        self.clock.call_in(JOB_BEGINS, self._begin)
+        self.begin_soon(self._begin)
 
     def _begin(self) -> None:
         self.begin()
@@ -258,7 +263,7 @@ class Terminating(_Work):
         """Put the phases down with the clock."""
         for instance in self.instances:
             instance.terminating = True
-        self.clock.call_in(JOB_BEGINS, self._begin)
+        self.begin_soon(self._begin)
 
     def _begin(self) -> None:
         self.begin()
