@@ -43,7 +43,7 @@ def test_a_long_comment_is_wrapped_and_a_word_never(data: dict[str, Any]) -> Non
     assert all(len(line) <= 110 or arn in line for line in text.splitlines())
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     plans(),
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), max_size=3) | st.just(["\n- x: y"]),
