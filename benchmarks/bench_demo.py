@@ -59,10 +59,10 @@ def one_demo(python: str, folder: Path) -> dict[str, float]:
         process.wait()
     reached["the simulator's first call"] = log.read()[0]["t"]
     reached["first launch"] = log.calls("StartRecovery")[0]["t"]
-    migrated = home / "airflow" / "logs" / "migrate.log"
+    migrated = home / "logs" / "migrate.log"
     if migrated.exists():
         reached["the database is made"] = migrated.stat().st_mtime
-    with sqlite3.connect(home / "airflow" / "airflow.db") as database:
+    with sqlite3.connect(home / "airflow.db") as database:
         tasks = "SELECT task_id, start_date, end_date FROM task_instance WHERE dag_id = ? AND start_date IS NOT NULL"
         for task, start, end in database.execute(tasks, (DAG_ID,)):
             if task in ("confirm", "preflight"):
