@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from drs_provider.rehearsal.empty_database import copy_empty_database, keep_empty_database
+from drs_provider.rehearsal.private_airflow import PrivateAirflow
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +43,9 @@ def test_nothing_is_kept_outside_of_a_virtual_environment_or_where_it_cannot(
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     keep_empty_database(made)
     assert not copy_empty_database(tmp_path / "other.db")
+
+
+def test_an_airflow_starts_from_it_unless_its_settings_name_another_database(tmp_path: Path) -> None:
+    assert PrivateAirflow(tmp_path / "home", tmp_path).has_own_database
+    other = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://airflow@127.0.0.1/airflow"}
+    assert not PrivateAirflow(tmp_path / "home", tmp_path, other).has_own_database

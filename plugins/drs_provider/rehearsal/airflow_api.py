@@ -53,9 +53,12 @@ class AirflowApi:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def healthy(self) -> bool:
-        """Whether the API server answers."""
+        """Whether the API server answers, tasks too.
+
+        The part that tasks ask is made at its first question, for seconds: better now than in the run's first task.
+        """
         try:
-            return self._client.get("/api/v2/version").is_success
+            return all(self._client.get(path).is_success for path in ("/api/v2/version", "/execution/health"))
         except httpx.HTTPError:
             return False
 

@@ -101,6 +101,12 @@ class PrivateAirflow:
             command += ["--port", str(self.port)]
         return ChildProcess(name, command, self.env, self.home / "logs" / f"{name}.log")
 
+    @property
+    def has_own_database(self) -> bool:
+        """Whether the database is the SQLite file in the home, and no other that the settings name."""
+        address = self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].partition("?")[0]
+        return address == f"sqlite:///{self.home / 'airflow.db'}"
+
     def start(self, timeout: float = 120) -> None:
         """Make the database and start the components; return when the API server answers.
 
@@ -124,8 +130,7 @@ class PrivateAirflow:
         for file in dag_files():
             shutil.copy(file, self.dags_folder / file.name)
         database = self.home / "airflow.db"
-        own = self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{database}"
-        new = own and not database.exists()
+        new = self.has_own_database and not database.exists()
         if not new or not copy_empty_database(database):
             self._migrate(timeout)
             if new:
