@@ -64,7 +64,7 @@ def _words(kind: str, wave: WaveForecast) -> str:
     if kind != "drs":
         return {"slots": "waiting for a free job", "health": "health checks", "settle": "its pause"}.get(kind, kind)
     phase = max(wave.phases, key=lambda name: wave.phases[name])
-    return f"DRS jobs, and its slowest server {wave.slowest} {time_text(wave.phases[phase])} of them on {phase}"
+    return f"DRS jobs, {time_text(wave.phases[phase])} of that on the {phase} of {wave.slowest}"
 
 
 def judge(estimate: Forecast) -> tuple[Judgement, str] | None:
