@@ -17,7 +17,7 @@ from tests.chaos.in_process import InProcessRun, Killer, quick_aws
 from tests.chaos.invariants import RunFacts, violations
 from tests.chaos.truth import Truth
 
-SEEDS = range(8)
+SEEDS = range(5)
 HOW = ("before", "after", "after", "lost")
 # Slow answers are slow in this process too.
 KINDS = sorted(AWS_FAULTS.keys() - {"slow answers"})
