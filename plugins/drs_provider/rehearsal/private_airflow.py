@@ -167,7 +167,8 @@ class PrivateAirflow:
     def stop(self) -> None:
         """End every process of this Airflow."""
         self.api.close()
-        stop_all(self.components.values())
+        # Somebody waits, and nothing of this Airflow is needed afterwards: who takes longer is killed.
+        stop_all(self.components.values(), grace=3.0)
 
     def restart(self, name: str) -> None:
         """Start one component again after it was killed."""
