@@ -174,9 +174,9 @@ def main() -> int:
     if options.way:
         return 0
     save("waiting", results)
-    calls = "calls a minute"
+    polls = "polls a minute"
     return int(
-        any(int(waits) >= 20 and one["shared"][calls] >= one["provider"][calls] for waits, one in results.items())
+        any(int(waits) >= 20 and one["shared"][polls] >= one["provider"][polls] for waits, one in results.items())
     )
 
 
