@@ -56,8 +56,8 @@ def rehearse(
     from drs_provider.rehearsal.scenario import SimulatorMissing
 
     # A terminal that is closed ends the rehearsal as Ctrl-C does, and leaves no process behind either.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    for number in _INTERRUPTS:
+        signal.signal(number, _interrupt)
     with ExitStack() as stack:
         if airflow_home:
             folder = _own_folder(airflow_home.resolve())
@@ -91,6 +91,16 @@ def rehearse(
             typer.echo(f"The rehearsal could not be run: {error}", err=True)
             raise typer.Exit(2) from None
     raise typer.Exit(0 if result.succeeded else 1)
+
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _interrupt(*_: object) -> None:
+    """End the rehearsal, once: a second Ctrl-C changes nothing, also where all is over but the exit code."""
+    for number in _INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _own_folder(folder: Path) -> Path:
