@@ -176,9 +176,10 @@ def recheck_wave(
     :return: findings and servers of this wave only, and the jobs.
     """
     chosen = [one.name for one in plan.waves if not waves or one.name in waves or one.name == wave]
-    selectors = [selector for one in plan.waves if one.name in chosen for selector in plan.selectors(one)]
-    ids = [selector.id for selector in selectors if selector.id is not None]
-    only = ids if len(ids) == len(selectors) else None
+    selectors = {one.name: plan.selectors(one) for one in plan.waves if one.name in chosen}
+    by_id_alone = all(selector.id is not None for found in selectors.values() for selector in found)
+    # Where ids alone select, the plan file cannot name a server twice, and the other waves need no look.
+    only = [str(selector.id) for selector in selectors[wave]] if by_id_alone else None
     described: list[dict[str, Any]] = []
     known: list[dict[str, Any]] = []
     recent = datetime.now(timezone.utc) - RECENT_JOBS
