@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
@@ -34,18 +33,16 @@ class _Approval(RecoveryTask, ApprovalOperator):
 
     Airflow lets anyone who may edit the run answer, unless it is given the ids of those who may. A plan gives names,
     and in most auth managers a name is not an id (FAB numbers its users). So who answered is judged here, by name or
-    id; an answer of somebody who may not give it changes nothing, is recorded, and the question is asked again.
+    id. An answer of somebody who may not give it fails the task, and starts nothing. (Asking again within the same try
+    is not possible: Airflow 3.3 answers 500 to a question that was answered.)
     """
 
     approval: Approval | None
 
     def ask(self, context: Context) -> None:
         """Put the question into Airflow's list of required actions, tell that it is there, and wait."""
-        now = datetime.now(timezone.utc)
-        ti = context["ti"]
-        ti.xcom_push(key="asked", value=now.isoformat())
+        context["ti"].xcom_push(key="asked", value=utc_now())
         if self.approval:
-            ti.xcom_push(key="answer_by", value=(now + self.approval.timeout).isoformat())
             self._notify(context, self.approval)
         super().execute(context)
 
@@ -66,21 +63,25 @@ class _Approval(RecoveryTask, ApprovalOperator):
         notify(self.loaded, context, message)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Judge the answer; ask again where somebody answered who may not.
+        """Judge the answer.
 
-        :raises AirflowFailException: when the approval was rejected, or came too late.
+        :raises AirflowFailException: when the approval was rejected, came too late, or came from somebody who may not.
         """
         name, user_id = _who(event)
         refusal = self._refusal(context, event, name, user_id)
         if refusal:
-            self._record(context, f"ignored: {refusal}", name)
-            self.log.warning("%s answered, but %s; asking again", name, refusal)
-            return self._ask_again(context)
+            self._record(context, f"refused: {refusal}", name)
+            raise AirflowFailException(
+                f"{name} answered for {self._what}, but {refusal}. Clear this task to ask again."
+            )
         try:
             super().execute_complete(context, event)
         except HITLTimeoutError:
             self._record(context, "timed out", None)
-            raise self._too_late() from None
+            within = format_duration(self.approval.timeout) if self.approval else "its time"
+            raise AirflowFailException(
+                f"Nobody approved {self._what} within {within}. Clear this task to ask again."
+            ) from None
         except HITLRejectException:
             self._record(context, "rejected", name)
             raise AirflowFailException(f"{name} rejected {self._what}. Clear this task to ask again.") from None
@@ -98,24 +99,9 @@ class _Approval(RecoveryTask, ApprovalOperator):
             return "they started this run, and the plan asks for a second person"
         return None
 
-    def _ask_again(self, context: Context) -> None:
-        ti = context["ti"]
-        now = datetime.now(timezone.utc)
-        left = datetime.fromisoformat(ti.xcom_pull(task_ids=self.task_id, key="answer_by")) - now
-        if left <= timedelta(0):
-            raise self._too_late()
-        ti.xcom_push(key="asked", value=now.isoformat())
-        self.response_timeout = left
-        super().execute(context)
-
-    def _too_late(self) -> AirflowFailException:
-        within = format_duration(self.approval.timeout) if self.approval else "its time"
-        return AirflowFailException(f"Nobody approved {self._what} within {within}. Clear this task to ask again.")
-
     def _record(self, context: Context, decision: str, approver: str | None) -> None:
-        """Add a decision to those that the report lists."""
+        """Tell the report what was decided."""
         ti = context["ti"]
-        earlier = ti.xcom_pull(task_ids=self.task_id, key=EVIDENCE_KEY) or []
         event = approval_event(
             started=ti.xcom_pull(task_ids=self.task_id, key="asked") or utc_now(),
             ended=utc_now(),
@@ -123,7 +109,7 @@ class _Approval(RecoveryTask, ApprovalOperator):
             approver=approver,
             decision=decision,
         )
-        ti.xcom_push(key=EVIDENCE_KEY, value=[*earlier, event])
+        ti.xcom_push(key=EVIDENCE_KEY, value=event)
 
     @property
     def _what(self) -> str:
