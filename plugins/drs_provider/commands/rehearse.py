@@ -85,6 +85,8 @@ def rehearse(
                 if keep:
                     _wait_for_ctrl_c(console, rehearsal)
         except KeyboardInterrupt:
+            # Everything is ended by now, and one more Ctrl-C must not change the exit code.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             console.print("Stopped.")
             raise typer.Exit(130) from None
         except (SimulatorMissing, PortTaken, ProcessDied, TimeoutError) as error:

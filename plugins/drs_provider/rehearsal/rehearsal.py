@@ -16,6 +16,7 @@ from drs_provider.plan import LoadedPlan, RecoveryPlan
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
 from drs_provider.rehearsal.environment import simulator_credentials
 from drs_provider.rehearsal.private_airflow import PrivateAirflow
+from drs_provider.rehearsal.processes import stop_all
 from drs_provider.rehearsal.progress import RunProgress
 from drs_provider.rehearsal.scenario import write_scenario
 from drs_provider.rehearsal.simulator_process import SimulatorProcess
@@ -140,8 +141,9 @@ class Rehearsal:
             self.airflow.wait_for_dag(self.loaded.plan.name)
             yield self
         finally:
-            self.airflow.stop()
-            self.simulator.stop()
+            # All at once: a second Ctrl-C must find no moment between the end of one and that of the other.
+            stop_all([*self.airflow.components.values(), self.simulator.process])
+            self.airflow.api.close()
 
     def start_run(self, conf: Mapping[str, Any]) -> str:
         """Start a run with these run parameters and return its run id."""
