@@ -202,6 +202,17 @@ class TestTerminate:
         assert sorted(len(call["params"]["recoveryInstanceIDs"]) for call in asked) == [1, 3]
         assert (len(result["terminated"]), len(result["jobs"])) == (4, 2)
 
+    def test_more_instances_than_a_job_may_have(self, drs_simulator_server: Any, task_context: Any, end: Any) -> None:
+        servers = [{"id": one, "hostname": one} for one in SERVERS]
+        drs_simulator_server.load({"servers": servers, "quotas": {"servers_per_job": 3}}, speed=2000)
+        task = DrsStartRecoveryOperator(task_id="launch", servers=SERVERS, **AWS)
+        jobs = [str(job["job_id"]) for job in task.execute(task_context(task, "manual__1"))["jobs"]]
+        finish(*jobs)
+        result = end(job_ids=jobs)
+        asked = calls(drs_simulator_server, "TerminateRecoveryInstances")
+        assert sorted(len(call["params"]["recoveryInstanceIDs"]) for call in asked) == [1, 3]
+        assert (len(result["terminated"]), len(result["jobs"])) == (4, 2)
+
     def test_everything_of_this_run_and_nothing_of_another(
         self, drs_simulator_server: Any, task_context: Any, end: Any
     ) -> None:

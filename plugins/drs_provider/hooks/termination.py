@@ -60,7 +60,9 @@ class Termination:
         :param deadline: When to give up, in epoch seconds.
         :raises AirflowException: when DRS refuses instances for good, or until the deadline; the others are ended.
         """
-        groups = list(chunks([str(one["recoveryInstanceID"]) for one in instances], MAX_INSTANCES))
+        # A TERMINATE job is a job: it takes no more servers than the account's quota, or the call fails for all.
+        size = max(1, min(MAX_INSTANCES, self.hook.quotas().servers_per_job)) if instances else 1
+        groups = list(chunks([str(one["recoveryInstanceID"]) for one in instances], size))
         refused: dict[str, str] = {}
         pause = 1.0
         while groups:
