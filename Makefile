@@ -28,11 +28,11 @@ $(CONSTRAINTS):
 .PHONY: demo up test test-unit test-e2e test-compose lint format types
 
 demo: $(VENV)/.ready  ## Drill plans/three-tier-web.yaml on a real Airflow against a simulated AWS, and show it
-	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml --speed 30
+	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml
 
 PORT ?= 8080
 up: $(VENV)/.ready  ## The same with Airflow's UI left open until Ctrl-C, at PORT (8080)
-	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml --speed 30 --keep --port $(PORT)
+	@$(BIN)/drs-plan rehearse plans/three-tier-web.yaml --keep --port $(PORT)
 
 test: lint types test-unit test-oldest test-e2e test-compose  ## Everything that CI runs
 
