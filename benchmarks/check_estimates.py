@@ -5,7 +5,7 @@ this machine's Airflow is; that one factor goes into the predictions, which are 
 and Airflow, take real time at any speed of the simulator, and the prediction knows that: so the figures are seconds of
 the wall clock, at a speed at which DRS is most of them.
 
-    python benchmarks/check_estimates.py [--speed 15] [--every 8] [--limit 15]
+    python benchmarks/check_estimates.py [--speed 10] [--every 10] [--limit 15]
 
 Exits with 1 where a prediction is further off than the limit, in percent, or a run did not succeed.
 """
@@ -181,8 +181,8 @@ class Campaign:
 def main() -> int:
     """Run the campaign and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--speed", type=float, default=15, help="how many times faster than real time AWS is")
-    parser.add_argument("--every", type=float, default=8, help="seconds between the starts of two runs")
+    parser.add_argument("--speed", type=float, default=10, help="how many times faster than real time AWS is")
+    parser.add_argument("--every", type=float, default=10, help="seconds between the starts of two runs")
     parser.add_argument("--limit", type=float, default=15, help="the most that a prediction may be off, in percent")
     parser.add_argument("--plans", help="only these, separated by commas")
     options = parser.parse_args()
