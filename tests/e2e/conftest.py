@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import safety_plans
 from tests.e2e.git_plans import PlanRepository
 from tests.e2e.stack import REGION, Stack, servers
 
@@ -110,7 +111,10 @@ SCENARIO: dict[str, Any] = {
         *servers("databases", 2),
         *(server for tier in ("orders", "search", "storefront") for server in servers(tier, 2)),
         *KILLED,
+        *(server for tier, details in safety_plans.SERVERS.items() for server in servers(tier, 1, **details)),
     ],
+    "topics": [safety_plans.TOPIC],
+    "documents": {"Undo-Base": {"duration": 10, "outcome": "Success"}},
 }
 
 
@@ -132,6 +136,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) 
         "broken": BROKEN,
         "edited": EDITED,
         "pictured": PICTURED,
+        **safety_plans.PLANS,
     }
     folder = tmp_path_factory.mktemp("stack")
     built = Stack(

@@ -5,6 +5,7 @@ Order, duplicates and latency are judged from the simulator's log, never from wh
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from drs_provider.rehearsal.airflow_api import FINISHED_STATES
+import httpx
+
+from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
 from drs_provider.rehearsal.environment import simulator_credentials
 from drs_provider.rehearsal.private_airflow import PrivateAirflow
 from drs_provider.rehearsal.simulator_process import SimulatorProcess
 
 REGION = "us-west-2"
+USERS = ("admin", "alice", "bob", "carol")
+"""People who may log in to the tests' Airflow, each with their name as password."""
 
 
 def servers(prefix: str, count: int, **details: Any) -> list[dict[str, Any]]:
@@ -88,9 +93,16 @@ class Stack:
         self.airflow = PrivateAirflow(
             self.folder / "airflow",
             self.plans_folder,
-            {**simulator_credentials(self.simulator.endpoint_url, REGION), **self.settings},
+            {
+                **simulator_credentials(self.simulator.endpoint_url, REGION),
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:admin" for name in USERS),
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+                **self.settings,
+            },
         )
-        self.api = self.airflow.api
+        (self.folder / "passwords.json").write_text(json.dumps({name: name for name in USERS}))
+        self.api = self.airflow.api = self.as_user("admin")
         if self.dags is not None:
             shutil.copytree(self.dags, self.airflow.dags_folder)
 
@@ -119,6 +131,16 @@ class Stack:
         self.airflow.wait_for_dag(dag_id)
         return self.api.trigger(dag_id, conf)
 
+    def as_user(self, name: str) -> AirflowApi:
+        """Airflow's API for one of :data:`USERS`."""
+        return AirflowApi(self.airflow.url, name, name)
+
+    def token(self, name: str) -> str:
+        """The token of one of :data:`USERS`: for a browser, the value of the cookie ``_token``."""
+        login = {"username": name, "password": name}
+        answer = httpx.post(f"{self.airflow.url}/auth/token", json=login, timeout=30, trust_env=False)
+        return str(answer.raise_for_status().json()["access_token"])
+
     def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Airflow's state of each task."""
         return {task: instance["state"] for task, instance in self.api.task_instances(dag_id, run_id).items()}
@@ -141,6 +163,11 @@ class Stack:
         """The log of a task's last try."""
         instance = self.api.task_instances(dag_id, run_id)[task_id]
         return "\n".join(self.api.task_log(dag_id, run_id, task_id, instance["try_number"]))
+
+    def report(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """The evidence that a run left."""
+        folder = self.api.xcom(dag_id, run_id, "report", "report_folder").removeprefix("file://").removeprefix("file:")
+        return dict(json.loads((Path(folder) / "report.json").read_text()))
 
     def seen_of_plan(self, dag_id: str) -> list[dict[str, Any]]:
         """The accepted StartRecovery calls of all runs of a plan."""

@@ -49,6 +49,7 @@ def page() -> Iterator[Page]:
 def test_a_person_starts_a_drill_and_watches_it_to_its_end(stack: Stack, page: Page) -> None:
     expect.set_options(timeout=PATIENCE)
     stack.airflow.wait_for_dag("pictured")
+    page.context.add_cookies([{"name": "_token", "value": stack.token("admin"), "url": stack.airflow.url}])
     page.goto(f"{stack.airflow.url}/dags/pictured")
     page.get_by_test_id("trigger-dag-button").first.click()
     for label in ("Mode", "Confirm a real recovery", "Waves", "Point in time", "Skip scripts", "Keep drill instances"):

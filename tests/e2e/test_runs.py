@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from drs_provider.estimate.durations import Durations
@@ -39,7 +36,7 @@ def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack:
     assert seen.ended("app") <= seen.started("web")
     launched = [server for servers in seen.launches().values() for server in servers]
     assert len(launched) == len(set(launched)) == 6, "each server exactly once"
-    report = _report(stack, "sequential", run)
+    report = stack.report("sequential", run)
     assert report["run"]["state"] == "success"
     assert [wave["state"] for wave in report["waves"]] == ["success"] * 3
     assert len(report["termination"]["terminated"]) == 6
@@ -69,7 +66,7 @@ def test_a_failed_database_stops_what_depends_on_it_and_nothing_else(stack: Stac
         "upstream_failed"
     }
     assert states["mail.wait_for_launch"] == states["terminate"] == "success"
-    report = _report(stack, "failing", run)
+    report = stack.report("failing", run)
     assert report["run"]["state"] == "failed"
     assert report["termination"]["left"] == []
 
@@ -122,8 +119,3 @@ def test_a_scheduled_drill_fires(stack: Stack) -> None:
         assert "/scheduled__" in call["params"]["tags"]["drs-provider:run"]
     finally:
         path.unlink()
-
-
-def _report(stack: Stack, dag_id: str, run_id: str) -> dict:
-    folder = stack.api.xcom(dag_id, run_id, "report", "report_folder")
-    return json.loads((Path(folder.removeprefix("file://").replace("file:", "")) / "report.json").read_text())
