@@ -126,7 +126,10 @@ class PrivateAirflow:
         """
         require_free_port(self.port)
         self.dags_folder.mkdir(parents=True, exist_ok=True)
-        (self.home / "plugins").mkdir(exist_ok=True)
+        if self.has_own_database:
+            from drs_provider.rehearsal.one_writer import install
+
+            install(self.home / "plugins")
         for file in dag_files():
             shutil.copy(file, self.dags_folder / file.name)
         database = self.home / "airflow.db"
