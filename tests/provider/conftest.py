@@ -132,6 +132,21 @@ def run_task(remake: Callable[[Any], Any]) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
+def wait(run_task: Any) -> Any:
+    """Execute a sensor as Airflow does, through a deferral and a restart of the triggerer if it defers."""
+
+    def run(sensor: Any, context: dict[str, Any]) -> Any:
+        return run_task(sensor, context).value
+
+    return run
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "deferred"])
+def deferrable(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
 def run_dag(run_task: Any, task_context: Any) -> Callable[..., dict[str, Any]]:
     """Run the tasks of a DAG in order, with their templates rendered, against the simulator; return their values."""
 

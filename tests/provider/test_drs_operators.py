@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from airflow.exceptions import AirflowException, TaskDeferred
-from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
-from airflow.triggers.base import TaskSuccessEvent
+from airflow.exceptions import AirflowException
 
-from drs_provider.hooks import termination
-from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch import ForeignJobError
-from drs_provider.operators.drs import DrsStartRecoveryOperator, DrsTerminateRecoveryInstancesOperator
+from drs_provider.operators.drs import DrsStartRecoveryOperator
 from drs_provider.operators.drs_failback import DrsDisconnectRecoveryInstanceOperator, DrsReverseReplicationOperator
 from drs_provider.operators.drs_source_servers import (
     DrsRecoverySnapshotOperator,
     DrsUpdateLaunchConfigurationOperator,
 )
-
-SERVERS = [f"s-{i:017d}" for i in range(4)]
-AWS = {"aws_conn_id": None, "region_name": "us-west-2"}
-
-
-def hook() -> DrsHook:
-    return DrsHook(**AWS)
-
-
-def load(simulator: Any, speed: float = 2000, **special: Any) -> None:
-    servers = [{"id": one, "hostname": f"host{i}", **special.get(f"s{i}", {})} for i, one in enumerate(SERVERS)]
-    simulator.load({"servers": servers, "page_size": 3}, speed=speed)
-
-
-def calls(simulator: Any, operation: str) -> list[dict[str, Any]]:
-    return [entry for entry in simulator.log if entry.get("operation") == operation]
-
-
-def finish(*job_ids: str) -> None:
-    give_up = time.monotonic() + 60
-    while not all(job["status"] == "COMPLETED" for job in hook().jobs(job_ids)):
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+from tests.provider.drs_servers import AWS, SERVERS, calls, finish, hook, load
 
 
 class TestStartRecovery:
@@ -142,172 +114,6 @@ class TestStartRecovery:
     def test_an_unknown_relaunch_is_refused(self) -> None:
         with pytest.raises(ValueError, match="relaunch must be one of none, failed, all"):
             DrsStartRecoveryOperator(task_id="launch", servers=SERVERS, relaunch="some")  # type: ignore[arg-type]
-
-
-class TestTerminate:
-    @pytest.fixture(params=[False, True], ids=["sync", "deferred"])
-    def end(self, request: pytest.FixtureRequest, task_context: Any, remake: Any) -> Any:
-        def run(run_id: str = "manual__1", **more: Any) -> Any:
-            options = {
-                "deferrable": request.param,
-                "poke_interval": 0.2,
-                "timeout": timedelta(seconds=120),
-                **AWS,
-                **more,
-            }
-            task = DrsTerminateRecoveryInstancesOperator(task_id="terminate", **options)
-            context = task_context(task, run_id)
-            try:
-                return task.execute(context)
-            except TaskDeferred as deferral:
-                trigger = remake(deferral.trigger)
-
-                async def events() -> list[Any]:
-                    return [event async for event in trigger.run()]
-
-                (event,) = asyncio.run(events())
-                if isinstance(event, TaskSuccessEvent):
-                    assert event.xcoms is not None
-                    return event.xcoms["return_value"]
-                return task.execute_complete(context, event.payload)
-
-        return run
-
-    def launched(self, task_context: Any, servers: list[str], run_id: str = "manual__1", **more: Any) -> str:
-        task = DrsStartRecoveryOperator(task_id="launch", servers=servers, **AWS, **more)
-        job = str(task.execute(task_context(task, run_id))["jobs"][0]["job_id"])
-        finish(job)
-        return job
-
-    def test_by_job_and_a_second_time(self, drs_simulator_server: Any, task_context: Any, end: Any) -> None:
-        load(drs_simulator_server)
-        job = self.launched(task_context, SERVERS)
-        instances = {one["ec2InstanceID"] for one in hook().recovery_instances(job_id=job)}
-        result = end(job_ids={"jobs": [{"job_id": job}]})
-        assert set(result["terminated"]) == instances
-        assert len(instances) == 4
-        assert [one["type"] for one in hook().jobs(result["jobs"])] == ["TERMINATE"]
-        states = hook().client("ec2").describe_instances(InstanceIds=sorted(instances))["Reservations"]
-        assert {one["Instances"][0]["State"]["Name"] for one in states} == {"terminated"}
-        assert end(job_ids=job) == {"terminated": [], "jobs": []}
-        assert len(calls(drs_simulator_server, "TerminateRecoveryInstances")) == 1
-
-    def test_more_instances_than_one_call_takes(
-        self, drs_simulator_server: Any, task_context: Any, end: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(termination, "MAX_INSTANCES", 3)
-        load(drs_simulator_server)
-        result = end(job_ids=self.launched(task_context, SERVERS))
-        asked = calls(drs_simulator_server, "TerminateRecoveryInstances")
-        assert sorted(len(call["params"]["recoveryInstanceIDs"]) for call in asked) == [1, 3]
-        assert (len(result["terminated"]), len(result["jobs"])) == (4, 2)
-
-    def test_more_instances_than_a_job_may_have(self, drs_simulator_server: Any, task_context: Any, end: Any) -> None:
-        servers = [{"id": one, "hostname": one} for one in SERVERS]
-        drs_simulator_server.load({"servers": servers, "quotas": {"servers_per_job": 3}}, speed=2000)
-        task = DrsStartRecoveryOperator(task_id="launch", servers=SERVERS, **AWS)
-        jobs = [str(job["job_id"]) for job in task.execute(task_context(task, "manual__1"))["jobs"]]
-        finish(*jobs)
-        result = end(job_ids=jobs)
-        asked = calls(drs_simulator_server, "TerminateRecoveryInstances")
-        assert sorted(len(call["params"]["recoveryInstanceIDs"]) for call in asked) == [1, 3]
-        assert (len(result["terminated"]), len(result["jobs"])) == (4, 2)
-
-    def test_everything_of_this_run_and_nothing_of_another(
-        self, drs_simulator_server: Any, task_context: Any, end: Any
-    ) -> None:
-        load(drs_simulator_server)
-        self.launched(task_context, SERVERS[:2])
-        other = self.launched(task_context, SERVERS[2:], "manual__2")
-        assert len(end(of_this_run=True)["terminated"]) == 2
-        left = hook().recovery_instances(job_id=other)
-        assert [one["ec2InstanceState"] for one in left] == ["RUNNING", "RUNNING"]
-
-    def test_a_recovery_in_earnest_is_refused_unless_allowed(
-        self, drs_simulator_server: Any, task_context: Any, end: Any
-    ) -> None:
-        load(drs_simulator_server)
-        job = self.launched(task_context, SERVERS[:1], is_drill=False)
-        with pytest.raises(AirflowException, match="by a recovery in earnest"):
-            end(job_ids=job)
-        assert not calls(drs_simulator_server, "TerminateRecoveryInstances")
-        assert len(end(job_ids=job, drills_only=False)["terminated"]) == 1
-
-    @pytest.mark.parametrize(
-        "fault",
-        [
-            {"error": "InternalServerException", "when": "after"},
-            {"error": "InternalServerException", "when": "before"},
-            {"error": "ThrottlingException", "when": "before"},
-            {"error": "ConflictException", "when": "before"},
-        ],
-        ids=lambda fault: "-".join(fault.values()),
-    )
-    def test_it_goes_on_through_errors(
-        self, drs_simulator_server: Any, task_context: Any, end: Any, fault: dict[str, Any]
-    ) -> None:
-        load(drs_simulator_server)
-        job = self.launched(task_context, SERVERS)
-        drs_simulator_server.add_fault("TerminateRecoveryInstances", times=1, **fault)
-        assert len(end(job_ids=job)["terminated"]) == 4
-        states = {one["ec2InstanceState"] for one in hook().recovery_instances(job_id=job)}
-        assert states <= {"TERMINATED", "NOT_FOUND"}
-
-    def test_a_refusal_of_all_is_told_with_its_reason(
-        self, drs_simulator_server: Any, task_context: Any, end: Any
-    ) -> None:
-        load(drs_simulator_server)
-        job = self.launched(task_context, SERVERS[:2])
-        drs_simulator_server.add_fault("TerminateRecoveryInstances", error="AccessDeniedException", message="not you")
-        with pytest.raises(AirflowException, match=r"does not end 2 of 2 .*AccessDeniedException: not you"):
-            end(job_ids=job)
-
-    def test_a_deferral_that_timed_out_is_taken_up_by_the_worker(
-        self, drs_simulator_server: Any, task_context: Any
-    ) -> None:
-        load(drs_simulator_server)
-        job = self.launched(task_context, SERVERS[:2])
-        drs_simulator_server.freeze()
-        task = DrsTerminateRecoveryInstancesOperator(
-            task_id="terminate", job_ids=job, deferrable=True, poke_interval=0.2, **AWS
-        )
-        context = task_context(task)
-        with pytest.raises(TaskDeferred):
-            task.execute(context)
-        drs_simulator_server.resume()
-        drs_simulator_server.advance(600)
-        error = {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
-        task.resume_execution(TRIGGER_FAIL_REPR, error, context)
-        assert {one["ec2InstanceState"] for one in hook().recovery_instances(job_id=job)} <= {"TERMINATED", "NOT_FOUND"}
-        assert len(calls(drs_simulator_server, "TerminateRecoveryInstances")) == 1
-
-    def test_instances_that_stay_are_named_when_the_time_is_up(
-        self, drs_simulator_server: Any, task_context: Any, end: Any
-    ) -> None:
-        load(drs_simulator_server)
-        job = self.launched(task_context, SERVERS[:1])
-        (instance,) = hook().recovery_instances(job_id=job)
-        drs_simulator_server.freeze()
-        with pytest.raises(AirflowException, match=f"in time: .*{instance['ec2InstanceID']}"):
-            end(job_ids=job, timeout=timedelta(seconds=1))
-
-    def test_a_refusal_of_one_does_not_keep_the_others(
-        self, drs_simulator_server: Any, task_context: Any, end: Any
-    ) -> None:
-        load(drs_simulator_server)
-        job = self.launched(task_context, SERVERS)
-        bad = hook().recovery_instances(job_id=job)[1]["recoveryInstanceID"]
-        drs_simulator_server.add_fault("TerminateRecoveryInstances", error="ValidationException", contains=bad)
-        with pytest.raises(AirflowException, match=f"does not end 1 of 4 recovery instances: {bad}: Validation"):
-            end(job_ids=job)
-        ended = {
-            one
-            for call in calls(drs_simulator_server, "TerminateRecoveryInstances")
-            if call["status"] == 202 or call["status"] == 200
-            for one in call["params"]["recoveryInstanceIDs"]
-        }
-        assert len(ended) == 3
-        assert bad not in ended
 
 
 class TestSnapshots:

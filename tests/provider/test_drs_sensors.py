@@ -19,23 +19,12 @@ from drs_provider.readiness.timestamps import parse_timestamp
 from drs_provider.sensors.drs import DrsJobSensor, DrsReplicationSensor
 from drs_provider.triggers import drs as triggers
 from drs_provider.triggers.drs import JobSnapshot, job_poll_seconds
-
-SERVERS = [f"s-{i:017d}" for i in range(4)]
-AWS = {"aws_conn_id": None, "region_name": "us-west-2"}
-
-
-def load(simulator: Any, speed: float = 1500, **special: Any) -> None:
-    servers = [{"id": one, "hostname": f"host{i}", **special.get(f"s{i}", {})} for i, one in enumerate(SERVERS)]
-    simulator.load({"servers": servers, "page_size": 3}, speed=speed)
+from tests.provider.drs_servers import AWS, SERVERS, calls, load
 
 
 def start(servers: list[str] | None = None) -> str:
     wanted = [{"sourceServerID": one} for one in servers or SERVERS]
     return str(DrsHook(**AWS).conn.start_recovery(sourceServers=wanted, isDrill=True)["job"]["jobID"])
-
-
-def calls(simulator: Any, operation: str) -> list[dict[str, Any]]:
-    return [entry for entry in simulator.log if entry.get("operation") == operation]
 
 
 def fire(trigger: Any) -> Any:
@@ -46,21 +35,6 @@ def fire(trigger: Any) -> Any:
 
     (event,) = asyncio.run(run())
     return event
-
-
-@pytest.fixture
-def wait(run_task: Any) -> Any:
-    """Execute a sensor as Airflow does, through a deferral and a restart of the triggerer if it defers."""
-
-    def run(sensor: Any, context: dict[str, Any]) -> Any:
-        return run_task(sensor, context).value
-
-    return run
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "deferred"])
-def deferrable(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
 
 
 @pytest.fixture
@@ -415,53 +389,3 @@ def test_polls_are_slow_in_conversion_and_fast_near_the_end(age: float, statuses
         "participatingServers": [{"launchStatus": status} for status in statuses],
     }
     assert job_poll_seconds({"j": JobSnapshot(job, [])}) == pytest.approx(seconds, abs=0.1)
-
-
-class TestReplicationSensor:
-    def make(self, deferrable: bool, **more: Any) -> DrsReplicationSensor:
-        options = {"source_server_ids": SERVERS[:2], "poke_interval": 0.3, "deferrable": deferrable, "timeout": 20}
-        return DrsReplicationSensor(task_id="replication", **{**options, **AWS, **more})
-
-    def test_ready_at_once(self, drs_simulator_server: Any, deferrable: bool, task_context: Any, wait: Any) -> None:
-        load(drs_simulator_server)
-        sensor = self.make(deferrable, max_lag=timedelta(minutes=5))
-        assert wait(sensor, task_context(sensor)) == {
-            server: {"state": "CONTINUOUS", "lag_seconds": 0.0} for server in SERVERS[:2]
-        }
-
-    def test_it_waits_until_the_state_is_acceptable(
-        self, drs_simulator_server: Any, deferrable: bool, task_context: Any, wait: Any
-    ) -> None:
-        load(
-            drs_simulator_server,
-            s0={"replication": "RESCAN", "changes": [{"after": 1200, "replication": "CONTINUOUS"}]},
-        )
-        sensor = self.make(deferrable)
-        result = wait(sensor, task_context(sensor))
-        assert result[SERVERS[0]]["state"] == "CONTINUOUS"
-
-    def test_servers_by_tags(self, drs_simulator_server: Any, deferrable: bool, task_context: Any, wait: Any) -> None:
-        load(drs_simulator_server, s2={"tags": {"Tier": "db", "App": "shop"}}, s3={"tags": {"Tier": "db"}})
-        sensor = self.make(deferrable, source_server_ids=None, server_tags={"Tier": "db", "App": "shop"})
-        assert list(wait(sensor, task_context(sensor))) == [SERVERS[2]]
-
-    @pytest.mark.parametrize(
-        ("server", "says"),
-        [
-            ({"lag": 600}, "lags 10m"),
-            ({"replication": "STALLED", "replication_error": "AGENT_NOT_SEEN"}, "is STALLED \\(AGENT_NOT_SEEN\\)"),
-        ],
-    )
-    def test_what_is_wrong_is_told_when_the_time_is_up(
-        self,
-        drs_simulator_server: Any,
-        deferrable: bool,
-        task_context: Any,
-        wait: Any,
-        server: dict[str, Any],
-        says: str,
-    ) -> None:
-        load(drs_simulator_server, s1=server)
-        sensor = self.make(deferrable, max_lag=300, timeout=2)
-        with pytest.raises(AirflowException, match=f"{SERVERS[1]} {says}"):
-            wait(sensor, task_context(sensor))
