@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 __all__ = ["FINISHED_STATES", "AirflowApi"]
 
 FINISHED_STATES = frozenset({"success", "failed"})
+
+# A server that is busy answers the next time. What changes something is asked once: it may have happened already.
+_ASK_AGAIN = Retrying(
+    retry=retry_if_exception_type(httpx.TransportError), stop=stop_after_attempt(3), wait=wait_fixed(1), reraise=True
+)
 
 
 class AirflowApi:
@@ -31,7 +37,13 @@ class AirflowApi:
         """Make one call below ``/api/v2`` and return its JSON.
 
         :raises httpx.HTTPStatusError: on an error answer; the message holds the server's explanation.
+        :raises httpx.TransportError: when no answer came; a question (GET) was asked three times by then.
         """
+        if method == "GET":
+            return _ASK_AGAIN(self._call, method, path, **kwargs)
+        return self._call(method, path, **kwargs)
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         if "Authorization" not in self._client.headers:
             self._authenticate()
         response = self._client.request(method, f"/api/v2{path}", **kwargs)
