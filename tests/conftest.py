@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import functools
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import botocore.session
 import pytest
 
 pytest_plugins = ["drs_provider.simulator.pytest_plugin"]
+
+# Each test process has a home of its own, before anybody imports Airflow, which writes its configuration there.
+_AIRFLOW_HOME = tempfile.mkdtemp(prefix="drs-tests-")
+os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing of it behind."""
+    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

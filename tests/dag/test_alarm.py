@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests.dag.plans import loaded_plan, wave
-
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-dag-tests-"))
 
 
 def shop(**keys: Any) -> Any:

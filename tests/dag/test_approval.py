@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +9,6 @@ from typing import Any
 import pytest
 
 from tests.dag.plans import loaded_plan, wave
-
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-dag-tests-"))
 
 APPROVAL = {"message": "Is the site lost?", "approvers": ["alice", "7"], "timeout": "1h"}
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-# Before the first import of Airflow, which writes its configuration there.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-notification-tests-"))
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:dr-events"
 

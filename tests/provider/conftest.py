@@ -6,8 +6,6 @@ import asyncio
 import functools
 import json
 import multiprocessing
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -16,9 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-# Before the first import of Airflow, which writes its configuration there.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-provider-tests-"))
 
 
 @pytest.fixture(autouse=True)
