@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from tests.chaos.faults import CASE_FAULTS, SITE_FAULTS
-from tests.chaos.rounds import Round, RoundResult
+from tests.chaos.rounds import KINDS, Round, RoundResult
 from tests.chaos.site import Site
 
 __all__ = ["figures", "main"]
@@ -49,9 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the number of the first round, to repeat one of a seed")
     parser.add_argument("--cases", type=int, default=3, help="plans side by side")
-    parser.add_argument("--faults", type=int, default=3, help="faults a round")
+    parser.add_argument("--faults", type=int, default=4, help="faults a round")
     parser.add_argument("--waves", type=int, default=15, help="the most waves of a plan")
-    parser.add_argument("--kind", action="append", default=[], choices=[*SITE_FAULTS, *CASE_FAULTS])
+    parser.add_argument("--kind", action="append", default=[], choices=KINDS)
     parser.add_argument("--patience", type=float, default=15.0, help="seconds that a wave may wait without a fault")
     parser.add_argument("--keep", type=Path, help="leave logs and reports in this folder")
     parser.add_argument("--json", type=Path, help="append the figures of each round to this file")

@@ -49,6 +49,7 @@ class Fault:
     :param allowance: seconds after its end in which its traces may still be seen.
     :param exact: whether the runs that it hits still have to end as their plan and world imply.
     :param started: the run that it is about; None: all of Airflow, or all of AWS.
+    :param laid: whether it lies in wait, and nothing has run into it yet.
     """
 
     kind: str
@@ -63,12 +64,12 @@ class Fault:
     ended: float | None = None
     struck: bool = False
     note: str = ""
-    stepped: float = 0.0
+    laid: bool = False
 
     @property
     def window(self) -> tuple[float, float] | None:
         """When a wave may wait for it, in epoch seconds."""
-        if self.began is None:
+        if self.began is None or self.laid:
             return None
         return self.began, (self.ended or time.time()) + self.allowance
 
@@ -143,15 +144,16 @@ def _kill_while_held(operation: str) -> Callable[[Fault, random.Random], None]:
         def begin(site: Site) -> None:
             body = {"operation": operation, "hold": 25.0, "times": 1, "skip": rng.choice((0, 0, 0, 1, 2))}
             state["id"] = site.simulator.control("POST", "/faults", body)["id"]
+            fault.laid = True
 
         def tick(site: Site) -> bool:
             if "at" not in state:
                 listed = {one["id"]: one for one in site.simulator.control("GET", "/faults")}
-                if state["id"] not in listed or time.time() > (fault.began or 0) + 120:
+                if state["id"] not in listed:
                     return True
                 if listed[state["id"]]["struck"]:
                     state["at"] = time.time()
-                    fault.began = time.time()
+                    fault.began, fault.laid = time.time(), False
                 return False
             if target in ("task", "worker"):
                 # The caller is whoever runs while the answer is held; with several, one of them.
@@ -270,7 +272,6 @@ def _clock_step(fault: Fault, rng: random.Random) -> None:
 
     def begin(site: Site) -> None:
         site.simulator.control("POST", "/advance", {"seconds": seconds})
-        fault.stepped = seconds
         fault.struck = True
 
     fault.begin = begin

@@ -19,13 +19,31 @@ from tests.chaos.invariants import RunFacts, Wait, violations, waits
 from tests.chaos.site import Site
 from tests.chaos.truth import Truth
 
-__all__ = ["Round", "RoundResult"]
+__all__ = ["KINDS", "Round", "RoundResult", "deal"]
+
+_SHARED = "two plans that share a server"
+_TWICE = "a plan triggered twice"
+#: Every kind of fault.
+KINDS = (*SITE_FAULTS, *CASE_FAULTS, _SHARED, _TWICE)
 
 _TICK = 0.3
 _QUESTIONS_EVERY = 2.0
 # A person reads a question before they answer. Airflow itself can lose an answer that comes within seconds: its
 # scheduler may see the end of the asking process after the task was queued again, and then takes it for dead.
 _READING = 10.0
+
+
+def deal(seed: int, number: int, count: int) -> list[str]:
+    """Return the kinds of a round's faults: each seed shuffles a deck, and deals it to its end before the next one.
+
+    :param number: the round's number.
+    :param count: faults a round.
+    """
+    hand = []
+    for place in range(number * count, (number + 1) * count):
+        deck, card = divmod(place, len(KINDS))
+        hand.append(random.Random(f"{seed}/deck {deck}").sample(KINDS, len(KINDS))[card])
+    return hand
 
 
 @dataclass
@@ -62,7 +80,7 @@ class Round:
     :param site: where it takes place.
     :param seed: the campaign's seed.
     :param number: the round's number; seed and number decide everything that is drawn.
-    :param kinds: the kinds of faults that strike, in the place of drawn ones.
+    :param kinds: the kinds of faults that strike, in the place of those that are dealt.
     :param patience: seconds that a wave may wait without a fault.
     """
 
@@ -73,7 +91,7 @@ class Round:
         number: int,
         *,
         cases: int = 3,
-        faults: int = 3,
+        faults: int = 4,
         kinds: Sequence[str] = (),
         most_waves: int = 15,
         patience: float = 15.0,
@@ -86,14 +104,13 @@ class Round:
         self.timeout = timeout
         self.most_waves = most_waves
         self.cases = [self._draw(number, place) for place in range(cases)]
-        self.shared = self._share_a_server() if cases > 1 and self.rng.random() < 0.12 else None
-        if self.rng.random() < 0.12:
+        self.kinds = list(kinds) or deal(seed, number, faults)
+        self.shared = self._share_a_server() if cases > 1 and _SHARED in self.kinds else None
+        if _TWICE in self.kinds:
             self.cases[0].runs = 2
             for server in self.cases[0].servers:
                 # The second run meets the same world only where every launch goes the same way.
                 server["outcome"] = server["outcome"] if isinstance(server["outcome"], str) else server["outcome"][-1]
-        every = [*SITE_FAULTS, *CASE_FAULTS]
-        self.kinds = list(kinds) or self.rng.sample(every, faults)
         self.started: list[Started] = []
         self.faults: list[Fault] = []
         self.questions: dict[tuple[str, str, str], float] = {}
@@ -142,6 +159,7 @@ class Round:
         self.faults = [
             draw_fault(self.rng, kind, self.rng.choice(self.started) if kind in CASE_FAULTS else None)
             for kind in self.kinds
+            if kind not in (_SHARED, _TWICE)
         ]
 
     def _scenario(self) -> dict[str, Any]:
@@ -207,9 +225,9 @@ class Round:
         truth = Truth.of(self.site.simulator)
         result.faults += Counter(fault.kind for fault in self.faults if fault.struck)
         if self.shared:
-            result.faults["two plans that share a server"] += 1
+            result.faults[_SHARED] += 1
         if any(case.runs > 1 for case in self.cases):
-            result.faults["a plan triggered twice"] += 1
+            result.faults[_TWICE] += 1
         for one in self.started:
             if self._ended(one):
                 facts = self._facts(one)

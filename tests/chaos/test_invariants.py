@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from drs_provider.simulator.scenario_file import load_scenario
 from tests.chaos.cases import REGION, Case, draw_case
 from tests.chaos.invariants import RunFacts, Wait, violations, waits
 from tests.chaos.oracle import expect
+from tests.chaos.rounds import KINDS, deal
 from tests.chaos.truth import Job, RunTruth
 
 DB, WEB = "s-00000000w00000000", "s-00000000w01000000"
@@ -35,15 +40,16 @@ def job(identity: str, wave: str, server: str, started: float, ended: float | No
 class World:
     """As much of the truth as the checks ask for."""
 
-    def __init__(self, *jobs: Job, states: dict[str, str] | None = None) -> None:
+    def __init__(self, *jobs: Job, states: dict[str, str] | None = None, ran: dict[str, Any] | None = None) -> None:
         self.jobs = list(jobs)
         self.states = states or {}
+        self.ran = ran or {}
 
     def run(self, dag_id: str, run_id: str) -> RunTruth:
         return RunTruth(self.jobs)
 
     def scripts(self, document: str) -> list[Any]:
-        return []
+        return list(self.ran.get(document, ()))
 
     def untagged_jobs(self, servers: Any) -> list[str]:
         return []
@@ -51,7 +57,7 @@ class World:
 
 def found(world: World, state: str = "success", one: Case | None = None, **facts: Any) -> str:
     tasks = {"terminate": {"state": "success"}}
-    run = RunFacts(one or case(), "run", state, facts.pop("tasks", tasks), None, **facts)
+    run = RunFacts(one or case(), "run", state, facts.pop("tasks", tasks), facts.pop("report", None), **facts)
     return "\n".join(violations(run, world))  # type: ignore[arg-type]
 
 
@@ -95,6 +101,111 @@ def test_an_instance_that_is_left_and_not_named() -> None:
     assert "left and not named: i-1" in found(left, "failed", tasks=failed)
 
 
+SCRIPT = {"name": "dns", "automation": "Shop-Dns", "on_failure": "stop"}
+
+
+def with_script() -> Case:
+    one = case(post_launch=[SCRIPT])
+    one.documents["Shop-Dns"] = {"outcome": "Success"}
+    return one
+
+
+@pytest.mark.parametrize(
+    ("ran", "violation"),
+    [
+        ([(20.1, 20.5, "Success")], ""),
+        ([(20.1, 20.2, "Failed"), (20.3, 20.5, "Success")], ""),
+        ([(20.1, 20.2, "Success"), (20.3, 20.5, "Success")], "Shop-Dns ran 2 times"),
+        ([(20.1, 20.2, "Success"), (20.3, 20.5, "Failed")], "Shop-Dns ran 2 times"),
+        ([], "Shop-Dns did not run"),
+    ],
+)
+def test_a_script_runs_once_and_again_only_where_it_failed(ran: list[Any], violation: str) -> None:
+    told = found(World(*GOOD, ran={"Shop-Dns": ran}), one=with_script())
+    assert violation in told
+    assert violation or "Shop-Dns" not in told
+
+
+def test_a_script_that_was_not_to_run() -> None:
+    one = case()
+    one.documents["Shop-Undo"] = {"outcome": "Success"}
+    assert "Shop-Undo ran, and was not to" in found(World(*GOOD, ran={"Shop-Undo": [(40.0, 41.0, "Success")]}), one=one)
+
+
+# The report against the log
+
+
+def stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
+
+
+def report() -> dict[str, Any]:
+    """What a report says of the good run, as far as it is compared."""
+
+    def wave(number: str, name: str, server: str, started: float, ended: float) -> dict[str, Any]:
+        job = {"job_id": number, "attempt": 1, "adopted": False, "started": stamp(started), "ended": stamp(ended)}
+        launched = {"source_server_id": server, "launch_status": "LAUNCHED", "attempts": 1}
+        return {"name": name, "state": "success", "jobs": [job], "servers": [launched], "rollback": None}
+
+    return {
+        "generated": stamp(50),
+        "plan": {"name": "shop", "file": "shop.yaml", "hash": "0", "region": REGION},
+        "run": {"dag_id": "shop", "run_id": "run", "mode": "drill", "state": "success", "trigger": "manual"},
+        "objectives": {},
+        "rto": {},
+        "rpo": {},
+        "preflight": {"state": "success"},
+        "termination": {"state": "success", "terminated": ["i-1", "i-2"]},
+        "waves": [wave("1", "w00", DB, 10, 20), wave("2", "w01", WEB, 21, 30)],
+    }
+
+
+def told(folder: Path, one: dict[str, Any] | str, world: World | None = None, state: str = "success") -> str:
+    (folder / "report.json").write_text(one if isinstance(one, str) else json.dumps(one))
+    return found(world or World(*GOOD), state, exact=False, report=folder)
+
+
+def test_a_report_that_agrees_with_the_log(tmp_path: Path) -> None:
+    assert told(tmp_path, report()) == ""
+    within = report()
+    within["waves"][0]["jobs"][0]["ended"] = stamp(20.9)
+    assert told(tmp_path, within) == ""
+
+
+def _other_wave(one: dict[str, Any]) -> None:
+    one["waves"][1]["jobs"].append(one["waves"][0]["jobs"].pop())
+
+
+FALSE_REPORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "the report is not valid": lambda one: one.pop("rto"),
+    "the report says failed, Airflow says success": lambda one: one["run"].update(state="failed"),
+    "the report does not know job 1 of w00": lambda one: one["waves"][0]["jobs"].clear(),
+    "job 1 started at 10": lambda one: one["waves"][0]["jobs"][0].update(started=stamp(11.5)),
+    "job 2 ended at 30": lambda one: one["waves"][1]["jobs"][0].update(ended=None),
+    "job 1 is one of w00, and stands under w01": _other_wave,
+    "the report tells of jobs that the run did not start: 9": lambda one: one["waves"][0]["jobs"].append(
+        {**one["waves"][0]["jobs"][0], "job_id": "9"}
+    ),
+    f"{DB} is LAUNCHED; FAILED, says the report": lambda one: one["waves"][0]["servers"][0].update(
+        launch_status="FAILED"
+    ),
+    f"{WEB}: 1 attempts; 2, says the report": lambda one: one["waves"][1]["servers"][0].update(attempts=2),
+    "terminated, and not in the report: i-2": lambda one: one["termination"].update(terminated=["i-1"]),
+    "terminated, says the report, and not so: i-3": lambda one: one["termination"]["terminated"].append("i-3"),
+}
+
+
+@pytest.mark.parametrize("violation", FALSE_REPORTS)
+def test_a_report_that_says_something_else(violation: str, tmp_path: Path) -> None:
+    one = report()
+    FALSE_REPORTS[violation](one)
+    assert violation in told(tmp_path, one)
+
+
+def test_a_report_that_is_no_json(tmp_path: Path) -> None:
+    assert "the report is no JSON" in told(tmp_path, "{")
+
+
 def test_a_failure_is_expected_where_a_server_fails_for_good() -> None:
     one = case()
     one.servers[0]["outcome"] = ["failed", "failed_silently", "launched"]
@@ -127,3 +238,10 @@ def test_every_drawn_case_is_a_valid_plan_in_a_valid_world(seed: int) -> None:
     assert len(scenario.servers) <= 40
     assert draw_case(random.Random(seed), f"case-{seed}", seed) == one
     assert set(expect(one).waves) == {wave.name for wave in plan.waves}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ten_rounds_deal_every_kind_of_fault(seed: int) -> None:
+    hands = [deal(seed, number, 4) for number in range(10)]
+    assert {kind for hand in hands for kind in hand} == set(KINDS)
+    assert deal(seed, 7, 4) == hands[7]

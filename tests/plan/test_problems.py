@@ -42,6 +42,7 @@ CASES = [
     (WAVE + "owner: ''\n", 7, 8, "owner", "expected text that is not blank"),
     (WAVE + "tags: shop\n", 7, 7, "tags", "expected a list, found \"shop\": write [shop]"),
     (WAVE + "tags: [a, b, a]\n", 7, 14, "tags[2]", "tag a is here twice"),
+    (WAVE + f"tags: [a, {'b' * 101}]\n", 7, 11, "tags[1]", "should have at most 100 characters"),
     (WAVE + "tags: [a,]\nname: x\n", 8, 1, "name", "the key name is here twice; the first is in line 2"),
     (WAVE + "'': x\n'': y\n", 8, 1, "", 'the key "" is here twice; the first is in line 7'),
     (WAVE + "yes: x\n", 7, 1, "yes", "unquoted yes is true to some readers"),
