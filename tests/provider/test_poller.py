@@ -109,6 +109,17 @@ async def test_the_watch_decides_how_often_it_is_polled() -> None:
     assert sum("slow" in call for call in service.calls) == 1
 
 
+async def test_looks_of_many_drift_apart_and_stay_near_their_interval() -> None:
+    watch = Service().poller().watch(["job"], lambda _: 100.0)
+    pauses = []
+    for _ in range(200):
+        now = time.monotonic()
+        watch.deliver({"job": 0}, slowdown=1.0)
+        pauses.append(watch.next_at - now)
+    assert all(89.5 < pause < 110.5 for pause in pauses), "a tenth to either side"
+    assert max(pauses) - min(pauses) > 5, "in step, a hundred triggerers would ask at the same moment"
+
+
 @pytest.mark.parametrize(
     "error",
     [
