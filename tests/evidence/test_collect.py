@@ -1,4 +1,4 @@
-"""The evidence of a run: figures worked out by hand, failures, rollback, and everything that can be missing."""
+"""The evidence of a run: figures worked out by hand, and everything that can be missing."""
 
 from __future__ import annotations
 
@@ -13,23 +13,10 @@ from hypothesis import strategies as st
 from drs_provider.evidence.collect import RunFacts, collect_record
 from drs_provider.evidence.events import (
     EVIDENCE_KEY,
-    approval_event,
-    preflight_event,
-    rollback_event,
-    script_event,
 )
 from drs_provider.evidence.html import render_html
 from drs_provider.evidence.markdown import render_markdown
-
-STAMP = "2026-11-21T11:{:02d}:{:02d}+00:00"
-
-
-def stamp(seconds: int) -> str:
-    return STAMP.format(seconds // 60, seconds % 60)
-
-
-def wave(record: Any, name: str) -> Any:
-    return next(wave for wave in record.waves if wave.name == name)
+from tests.evidence.reading import stamp, wave
 
 
 class TestFigures:
@@ -165,182 +152,6 @@ class TestFigures:
         found = wave(drill.record(), "cache")
         assert [(job.attempt, job.adopted) for job in found.jobs] == [(1, True), (2, False)]
         assert found.servers[0].attempts == 2
-
-
-class TestFailures:
-    def fail(self, drill: Any) -> Any:
-        drill.fails("database.wait_for_launch", reason="1 of 3 servers failed: db02")
-        server = drill.xcoms["database.wait_for_launch"][EVIDENCE_KEY]["servers"]["s-1a2b3c4d5e6f70002"]
-        server.update(launch_status="FAILED", ec2_instance_id=None, recovery_instance_id=None, reason="no subnet")
-        for task_id in [t for t in drill.tasks if t.startswith("database.")]:
-            if task_id.split(".")[1] in ("settle", "health", "post_launch"):
-                drill.tasks[task_id] = {"state": "upstream_failed"}
-                drill.xcoms.pop(task_id)
-        drill.never_started("app", "web")
-        return drill
-
-    def test_a_failed_wave_stops_what_depends_on_it_and_nothing_else(self, drill: Any) -> None:
-        record = self.fail(drill).record()
-        states = {found.name: found.state for found in record.waves}
-        assert states == {"database": "failed", "cache": "success", "app": "not_started", "web": "not_started"}
-        assert record.run.state == "failed"
-        assert "db02" in wave(record, "database").reason
-
-    def test_a_failed_run_achieves_no_rto(self, drill: Any) -> None:
-        rto = self.fail(drill).record().rto
-        assert (rto.achieved_seconds, rto.met) == (None, False)
-        assert "database (failed)" in rto.remark
-
-    def test_rollback(self, drill: Any) -> None:
-        self.fail(drill)
-        script = script_event(
-            started=stamp(440),
-            ended=stamp(450),
-            status="Success",
-            wave="database",
-            name="fence-db",
-            section="rollback",
-            script_kind="automation",
-            document="Shop-FenceDatabase",
-        )
-        event = rollback_event(
-            started=stamp(405),
-            ended=stamp(450),
-            status="success",
-            wave="database",
-            terminated=["i-0aa0000000000001a"],
-            scripts=[script],
-        )
-        drill.task("database.rollback", 405, 450, event)
-        found = wave(drill.record(), "database")
-        assert found.state == "rolled_back"
-        assert found.rollback.terminated == ["i-0aa0000000000001a"]
-        assert [s.name for s in found.rollback.scripts] == ["fence-db"]
-        # Rolling back is not part of the wave's time.
-        assert found.ended.isoformat() == stamp(402)
-        assert drill.record().run.state == "failed"
-
-    def test_a_rollback_that_had_nothing_to_do_changes_nothing(self, drill: Any) -> None:
-        drill.task("database.rollback", 521, 522, state="skipped")
-        found = wave(drill.record(), "database")
-        assert (found.state, found.rollback) == ("success", None)
-
-    def test_a_rollback_that_failed(self, drill: Any) -> None:
-        self.fail(drill)
-        left = [{"instance_id": "i-0aa0000000000001a", "reason": "UnauthorizedOperation"}]
-        event = rollback_event(started=stamp(405), ended=stamp(450), status="failed", wave="database", left=left)
-        drill.task("database.rollback", 405, 450, event, state="failed")
-        assert wave(drill.record(), "database").state == "rollback_failed"
-
-    def test_a_run_that_a_person_ended_is_no_success(self, drill: Any) -> None:
-        # Airflow then leaves tasks that have not run as skipped, which elsewhere means left out.
-        drill.facts["state"] = "success"
-        for task_id in drill.tasks:
-            if task_id.startswith("web."):
-                drill.tasks[task_id] = {"state": "skipped"}
-                drill.xcoms.pop(task_id)
-        del drill.drs.items["drsjob-3a0000000000000d1"]
-        record = drill.record()
-        assert wave(record, "web").state == "not_started"
-        assert record.run.state == "failed"
-        assert record.rto.achieved_seconds is None
-
-    def test_an_instance_without_evidence_of_its_end_is_left_over(self, drill: Any) -> None:
-        drill.xcoms["terminate"][EVIDENCE_KEY]["terminated"].remove("i-0dd0000000000001a")
-        record = drill.record()
-        assert [left.instance_id for left in record.termination.left] == ["i-0dd0000000000001a"]
-        assert (record.termination.state, record.run.state) == ("failed", "failed")
-        assert record.rto.met is True, "the recovery itself was in time"
-
-    def test_a_recovery_keeps_its_instances(self, drill: Any) -> None:
-        drill.facts["parameters"]["mode"] = "recovery"
-        drill.tasks["terminate"] = {"state": "skipped"}
-        drill.xcoms.pop("terminate")
-        record = drill.record()
-        assert (record.run.mode, record.termination.state, record.run.state) == (
-            "recovery",
-            "not_applicable",
-            "success",
-        )
-
-    def test_preflight_that_blocks(self, drill: Any) -> None:
-        drill.fails("preflight")
-        drill.never_started("database", "cache", "app", "web")
-        record = drill.record()
-        assert (record.run.state, record.rto.met) == ("failed", False)
-        assert {found.state for found in record.waves} == {"not_started"}
-
-    def test_a_script_that_failed_where_the_plan_goes_on(self, drill: Any) -> None:
-        drill.xcoms["web.post_launch.switch-dns"][EVIDENCE_KEY]["status"] = "Failed"
-        found = wave(drill.record(), "web")
-        assert (found.state, found.scripts[0].state) == ("success", "failed")
-        drill.xcoms["web.post_launch.switch-dns"] = {"return_value": {"status": "Failed", "reason": "no zone"}}
-        found = wave(drill.record(), "web")
-        assert (found.scripts[0].state, found.scripts[0].reason) == ("failed", "no zone")
-
-    def test_what_a_health_check_says_of_itself_can_only_make_it_worse(self, drill: Any) -> None:
-        drill.xcoms["database.health.tcp"][EVIDENCE_KEY]["status"] = "failed"
-        assert wave(drill.record(), "database").health_checks[1].state == "failed"
-        drill.tasks["database.health.tcp"]["state"] = "failed"
-        drill.xcoms["database.health.tcp"][EVIDENCE_KEY]["status"] = "success"
-        assert wave(drill.record(), "database").health_checks[1].state == "failed"
-
-    def test_a_plan_that_changed_during_the_run(self, drill: Any) -> None:
-        drill.xcoms["confirm"] = {"plan": {"hash": "a" * 64}}
-        plan = drill.record().plan
-        assert (plan.hash, plan.changed_to) == ("a" * 64, drill.loaded.hash)
-
-    def test_overrides_and_approvals(self, drill: Any) -> None:
-        drill.facts["parameters"]["mode"] = "recovery"
-        drill.facts["triggered_by"] = "bob"
-        finding = {"code": "replication-lag", "severity": "error", "message": "The lag is 12m.", "remedy": ""}
-        drill.xcoms["preflight"][EVIDENCE_KEY] = preflight_event(
-            started=stamp(2),
-            ended=stamp(14),
-            status="success",
-            findings=[finding],
-            overridden=["replication-lag"],
-            override_reason="the source site is gone",
-            override_by="bob",
-        )
-        drill.xcoms["confirm"] = {
-            EVIDENCE_KEY: [
-                approval_event(
-                    started=stamp(0), ended=stamp(0), where="recovery", approver="bob", decision="ignored: why"
-                ),
-                approval_event(
-                    started=stamp(0), ended=stamp(1), where="recovery", approver="carol", decision="approved"
-                ),
-            ]
-        }
-        record = drill.record()
-        (override,) = record.overrides
-        assert (override.finding, override.reason, override.by) == ("replication-lag", "the source site is gone", "bob")
-        assert override.at == record.preflight.ended
-        assert record.preflight.findings[0].overridden
-        assert [(a.where, a.approver, a.seconds) for a in record.approvals] == [
-            ("recovery", "bob", 0),
-            ("recovery", "carol", 1),
-            ("app", "alice", 80),
-        ]
-
-    def test_what_became_of_notifications(self, drill: Any) -> None:
-        sent = {"event": "wave_failed", "wave": "web", "to": "arn:topic", "sent": stamp(9), "status": "success"}
-        failed = {
-            "event": "started",
-            "wave": "",
-            "to": "chat",
-            "sent": stamp(3),
-            "status": "failed",
-            "reason": "it is down",
-        }
-        drill.xcoms["web.wait_for_launch"]["notified_wave_failed"] = [sent]
-        drill.xcoms["confirm"] = {"notified_started": [failed, "nonsense"], "notified_rto_missed": None}
-        first, second, third = drill.record().notifications
-        assert (first.event, first.to, first.state) == ("unknown", "unknown", "unknown"), "what is odd is listed too"
-        assert (second.event, second.wave, second.to, second.state) == ("started", None, "chat", "failed")
-        assert second.reason == "it is down"
-        assert (third.event, third.wave, third.state, third.reason) == ("wave_failed", "web", "success", None)
 
 
 class TestPartialRuns:
