@@ -112,6 +112,21 @@ target: {region: us-west-2}
 waves: [{name: only, servers: [{tags: {Tier: stuck}}]}]
 """
 
+URGENT = """
+version: 1
+name: urgent
+target: {region: us-west-2}
+waves: [{name: only, servers: [{tags: {Tier: urgent}}]}]
+"""
+
+HURRIED = """
+version: 1
+name: hurried
+target: {region: us-west-2}
+drill: {keep_for: 12h}
+waves: [{name: only, servers: [{tags: {Tier: hurry}}]}]
+"""
+
 PLANS = {
     "guarded": GUARDED,
     "second": SECOND,
@@ -121,6 +136,8 @@ PLANS = {
     "marked": MARKED,
     "healthy": HEALTHY,
     "stuck": STUCK,
+    "urgent": URGENT,
+    "hurried": HURRIED,
 }
 
 _LOCAL = {"private_ip": "127.0.0.1", "copy_private_ip": True}
@@ -146,6 +163,8 @@ SERVERS: dict[str, dict[str, Any]] = {
     "health": _LOCAL,
     "sick": _LOCAL,
     "stuck": {},
+    "urgent": {"durations": {"conversion": 900}},
+    "hurry": {},
     # Of no plan: an earlier drill and an earlier recovery left instances that no run may touch.
     "oldrec": {"launched": "recovery"},
     "olddrl": {"launched": "drill"},

@@ -6,198 +6,24 @@ afterwards what the simulator saw and what the report says.
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import jsonschema
 import pytest
 
-from drs_provider.rehearsal.airflow_api import FINISHED_STATES
 from tests.e2e.safety_plans import HEALTH_PORT, MISSING_TOPIC, PLANS, TOPIC
-from tests.e2e.stack import REGION, Stack, servers
+from tests.e2e.safety_runs import ALL, Runs
+from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-Flow = Iterator[Callable[[], Any]]
-
-
-class Runs:
-    """The runs of this module, and what is asked of each of them.
-
-    :param stack: Airflow and the simulator.
-    """
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.ids: dict[str, str] = {}
-        self.seen: dict[str, Any] = {}
-        self.aws = {
-            service: boto3.client(
-                service,
-                region_name=REGION,
-                endpoint_url=stack.simulator.endpoint_url,
-                aws_access_key_id="testing",
-                aws_secret_access_key="testing",
-            )
-            for service in ("drs", "ec2")
-        }
-
-    def start(self, name: str, dag_id: str | None = None, user: str = "admin", **conf: Any) -> None:
-        dag_id = dag_id or name
-        self.stack.airflow.wait_for_dag(dag_id)
-        self.ids[name] = self.stack.as_user(user).trigger(dag_id, conf)
-
-    def dag_id(self, name: str) -> str:
-        return name.partition("-")[0]
-
-    def state(self, name: str) -> str:
-        return str(self.stack.api.run(self.dag_id(name), self.ids[name])["state"])
-
-    def ended(self, name: str) -> Callable[[], bool]:
-        return lambda: self.state(name) in FINISHED_STATES
-
-    def tasks(self, name: str) -> dict[str, str | None]:
-        return self.stack.states(self.dag_id(name), self.ids[name])
-
-    def waits(self, name: str, task: str) -> Callable[[], bool]:
-        """Whether a task has been waiting for an answer for a moment: people are slower than a worker that gives up its
-        task, and Airflow takes an answer in between for the end of a task that it has queued again."""
-        first_seen: list[float] = []
-
-        def condition() -> bool:
-            if self.tasks(name)[task] not in ("awaiting_input", "deferred"):
-                first_seen.clear()
-            elif not first_seen:
-                first_seen.append(time.monotonic())
-            asked = task in self.stack.api.pending_approvals(self.dag_id(name), self.ids[name])
-            return bool(asked and first_seen and time.monotonic() - first_seen[0] > 3)
-
-        return condition
-
-    def answer(self, user: str, name: str, task: str, option: str = "Approve") -> None:
-        self.stack.as_user(user).answer_approval(self.dag_id(name), self.ids[name], task, option)
-
-    def report(self, name: str) -> dict[str, Any]:
-        return self.stack.report(self.dag_id(name), self.ids[name])
-
-    def launches(self, name: str) -> dict[str, list[str]]:
-        return self.stack.seen(self.dag_id(name), self.ids[name]).launches()
-
-    def log(self, name: str, task: str) -> str:
-        return self.stack.log_of(self.dag_id(name), self.ids[name], task)
-
-    def instances(self, tier: str) -> list[dict[str, Any]]:
-        """The recovery instances of a tier's one server, as DRS shows them."""
-        (server,) = servers(tier, 1)
-        answer = self.aws["drs"].describe_recovery_instances(filters={"sourceServerIDs": [server["id"]]})
-        return list(answer["items"])
-
-    def terminations(self) -> list[str]:
-        """The recovery instances that were asked to end, in the order of the calls."""
-        calls = self.stack.simulator.log.calls("TerminateRecoveryInstances")
-        return [one for call in calls if not call["error"] for one in call["params"]["recoveryInstanceIDs"]]
-
-
-def guarded(runs: Runs) -> Flow:
-    """bob starts a recovery, alice approves it; its last wave fails, and the whole recovery is unwound."""
-    runs.start("guarded", user="bob", mode="recovery", confirm="guarded")
-    yield runs.waits("guarded", "confirm")
-    with pytest.raises(httpx.HTTPStatusError) as refused:
-        runs.answer("carol", "guarded", "confirm")
-    runs.seen["carol"] = refused.value.response.status_code
-    runs.answer("alice", "guarded", "confirm")
-    yield runs.ended("guarded")
-    runs.seen["before"] = len(runs.terminations())
-    task = f"/dags/guarded/dagRuns/{runs.ids['guarded']}/taskInstances"
-    clear = {"dry_run": False, "dag_run_id": runs.ids["guarded"], "only_failed": False}
-    runs.stack.api.call(
-        "POST", "/dags/guarded/clearTaskInstances", json={**clear, "task_ids": ["middle.rollback", "top.rollback"]}
-    )
-    runs.seen["task"] = task
-    yield runs.ended("guarded")
-
-
-def second(runs: Runs) -> Flow:
-    """alice starts a recovery and tries to approve it herself."""
-    runs.start("second", user="alice", mode="recovery", confirm="second")
-    yield runs.waits("second", "confirm")
-    runs.answer("alice", "second", "confirm")
-    yield runs.ended("second")
-
-
-def gated(runs: Runs) -> Flow:
-    """Before its waves: nobody answers, alice rejects, and carol approves where anyone may."""
-    runs.start("gated", user="bob")
-    yield runs.waits("gated", "refused.approve")
-    runs.answer("alice", "gated", "refused.approve", "Reject")
-    yield runs.waits("gated", "approved.approve")
-    runs.answer("carol", "gated", "approved.approve")
-    yield runs.ended("gated")
-
-
-def checked(runs: Runs) -> Flow:
-    """A drill that is not ready, and then a recovery that goes on in spite of one finding."""
-    runs.start("checked")
-    yield runs.ended("checked")
-    override = {"findings": ["replication-lag"], "reason": "the site is gone"}
-    conf = {"mode": "recovery", "confirm": "checked", "waves": ["lagging"], "override": override}
-    runs.start("checked-2", "checked", user="carol", **conf)
-    yield runs.ended("checked-2")
-
-
-def cancelled(runs: Runs) -> Flow:
-    """Somebody marks the run as failed while its first wave is in its job."""
-    runs.start("cancelled")
-    yield lambda: runs.launches("cancelled")
-    yield lambda: runs.tasks("cancelled")["first.wait_for_launch"] == "deferred"
-    runs.stack.api.call("PATCH", f"/dags/cancelled/dagRuns/{runs.ids['cancelled']}", json={"state": "failed"})
-    yield lambda: runs.tasks("cancelled")["report"] in ("failed", "success", "skipped", "upstream_failed")
-
-
-def marked(runs: Runs) -> Flow:
-    """Somebody marks the wait of one wave as failed and that of the other as a success, in the middle of their jobs."""
-    runs.start("marked")
-    for wave, state in (("failed", "failed"), ("succeeded", "success")):
-        task = f"{wave}.wait_for_launch"
-        yield lambda task=task: runs.tasks("marked")[task] == "deferred"  # type: ignore[misc]
-        path = f"/dags/marked/dagRuns/{runs.ids['marked']}/taskInstances/{task}"
-        runs.stack.api.call("PATCH", path, json={"new_state": state})
-    yield runs.ended("marked")
-
-
-def healthy(runs: Runs) -> Flow:
-    """A drill with every kind of health check, one of which fails, that keeps its instances a while."""
-    runs.start("healthy")
-    yield runs.ended("healthy")
-
-
-def stuck(runs: Runs) -> Flow:
-    """A drill whose instance cannot be terminated until somebody gives the role the right to do it."""
-    runs.start("stuck")
-    yield lambda: runs.instances("stuck")
-    (instance,) = runs.instances("stuck")
-    fault = {"operation": "TerminateRecoveryInstances", "contains": instance["recoveryInstanceID"]}
-    answer = runs.stack.simulator.control("POST", "/faults", {**fault, "error": "AccessDeniedException"})
-    yield runs.ended("stuck")
-    runs.seen["stuck"] = (instance["ec2InstanceID"], runs.report("stuck"), runs.log("stuck", "terminate"))
-    runs.stack.simulator.control("DELETE", f"/faults?id={answer['id']}")
-    body = {
-        "dry_run": False,
-        "dag_run_id": runs.ids["stuck"],
-        "only_failed": False,
-        "task_ids": ["terminate", "report"],
-    }
-    runs.stack.api.call("POST", "/dags/stuck/clearTaskInstances", json=body)
-    yield lambda: not runs.ended("stuck")()
-    yield runs.ended("stuck")
 
 
 class _Up(BaseHTTPRequestHandler):
@@ -217,7 +43,7 @@ def runs(stack: Stack) -> Iterator[Runs]:
     server = ThreadingHTTPServer(("127.0.0.1", HEALTH_PORT), _Up)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     runs = Runs(stack)
-    flows = {flow.__name__: flow(runs) for flow in (guarded, second, gated, checked, cancelled, marked, healthy, stuck)}
+    flows = {flow.__name__: flow(runs) for flow in ALL}
     waiting: dict[str, Callable[[], Any]] = {name: next(flow) for name, flow in flows.items()}
 
     def all_over() -> bool:
@@ -318,7 +144,8 @@ def test_every_channel_is_told_in_order_and_a_broken_one_hurts_nothing(runs: Run
     assert all(call["error"] for call in calls if call["params"]["TargetArn"] == MISSING_TOPIC)
     what = [subject.removeprefix("[RECOVERY] guarded: ") for subject in subjects]
     alarms = {"RTO at risk", "RTO missed"}
-    assert [each for each in what if each not in alarms] == [
+    # A question that Airflow asks again is told again.
+    assert [each for each, _ in itertools.groupby(each for each in what if each not in alarms)] == [
         "started",
         "approval wanted before the recovery starts",
         "wave top failed",
@@ -347,6 +174,25 @@ def test_a_drill_with_marked_tasks_is_cleaned_up_and_is_no_success(runs: Runs) -
     assert runs.state("marked") == "failed"
     assert runs.instances("markfl") == runs.instances("markok") == []
     assert len(runs.report("marked")["termination"]["terminated"]) == 2
+
+
+def test_a_recovery_that_waits_for_a_drill_starts_when_the_drill_is_marked_failed(runs: Runs) -> None:
+    assert runs.state("urgent") == "failed"
+    assert runs.state("urgent-2") == "success", runs.tasks("urgent-2")
+    (ended,) = runs.report("urgent")["termination"]["terminated"]
+    (terminated,) = [
+        call["t"]
+        for call in runs.stack.simulator.log.calls("TerminateRecoveryInstances")
+        if ended in call["params"]["recoveryInstanceIDs"]
+    ]
+    assert runs.stack.seen("urgent", runs.ids["urgent-2"]).started("only") > terminated
+
+
+def test_a_recovery_need_not_wait_until_a_drill_has_ended_its_instances(runs: Runs) -> None:
+    assert runs.seen["hurried"] == "queued"
+    assert runs.state("hurried") == "failed"
+    assert runs.state("hurried-2") == "success", runs.tasks("hurried-2")
+    assert set(runs.launches("hurried-2")) == {"only"}
 
 
 def test_health_checks_of_every_kind(runs: Runs) -> None:
@@ -410,7 +256,7 @@ def test_every_run_left_its_evidence_valid_and_complete(runs: Runs) -> None:
         jsonschema.validate(report, schema)
         folder = Path(runs.stack.api.xcom(runs.dag_id(name), runs.ids[name], "report", "report_folder")[7:])
         assert {"report.html", "summary.md"} <= {file.name for file in folder.iterdir()}
-        if name not in ("cancelled", "marked"):
+        if name not in ("cancelled", "marked", "urgent", "hurried"):
             # A task that a person ended cannot tell what it did; the report says so.
             assert report["unread"] == [], name
 
