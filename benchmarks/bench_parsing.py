@@ -5,10 +5,11 @@ Three ways make a DAG for each of N recovery procedures, each in a process of it
 - ``plans``: plan files, by this package, as the dag-processor parses them: once as new files, once unchanged;
 - ``floor``: the same tasks, groups, edges and parameters, built by Python code with no file at all;
 - ``dag-factory``: equivalent YAML by dag-factory 1.1: the same graph of this package's public operators, with the same
-  run parameters, but for what it cannot say (forms of the parameters, a page for the DAG).
+  run parameters, but for what it cannot say (forms of the parameters, a page for the DAG); and, as ``empty``, the same
+  graph with nothing but EmptyOperators, the lightest there are.
 
-And what a worker pays before each task: the parse of one plan among N. Last, what is imported to parse
-(``python -X importtime``).
+And what a worker pays before each task: the parse of one plan among N. Last, what is imported to parse, by Python's
+``-X importtime``.
 
     python -m benchmarks.bench_parsing [--plans 1 10 100 500]
 """
@@ -31,7 +32,7 @@ from benchmarks.figures import save
 ROOT = Path(__file__).parents[1]
 DAGS = ROOT / "dags"
 WAVES = 5
-FOREIGN = ("boto3", "botocore", "aiobotocore", "moto", "drs_provider.simulator")
+FOREIGN = ("boto3", "botocore", "aiobotocore", "moto", "airflow.providers.amazon.aws", "drs_provider.simulator")
 
 
 def plan_text(number: int) -> str:
@@ -46,7 +47,11 @@ def plan_text(number: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dag_factory_text(number: int) -> str:
+def empty_text(number: int) -> str:
+    return dag_factory_text(number, empty_only=True)
+
+
+def dag_factory_text(number: int, *, empty_only: bool = False) -> str:
     """The same graph for dag-factory, of this package's public operators, with the same run parameters."""
     empty = {"operator": "airflow.providers.standard.operators.empty.EmptyOperator"}
     region = {"region_name": "us-west-2"}
@@ -71,11 +76,17 @@ def dag_factory_text(number: int) -> str:
         before = f"wave{wave - 1}_health" if wave else "preflight"
         for step, details in steps.items():
             task = f"wave{wave}_{step}"
-            tasks[task] = {**details, **region, "task_group_name": f"wave{wave}", "dependencies": [before]}
-            tasks[task] |= {"trigger_rule": "none_failed"} | ({} if step == "launch" else {"deferrable": True})
+            given = empty if empty_only else {**details, **region}
+            tasks[task] = {**given, "task_group_name": f"wave{wave}", "dependencies": [before]}
+            tasks[task] |= {"trigger_rule": "none_failed"}
+            tasks[task] |= {} if empty_only or step == "launch" else {"deferrable": True}
             before = task
-    end = "drs_provider.operators.drs.DrsTerminateRecoveryInstancesOperator"
-    tasks["terminate"] = {"operator": end, "of_this_run": True, **region, "dependencies": [before]}
+    end = {
+        "operator": "drs_provider.operators.drs.DrsTerminateRecoveryInstancesOperator",
+        "of_this_run": True,
+        **region,
+    }
+    tasks["terminate"] = {**(empty if empty_only else end), "dependencies": [before]}
     tasks["report"] = {**empty, "dependencies": ["terminate"]}
     parameters = {"mode": "drill", "confirm": "", "waves": [], "snapshot_time": None}
     parameters |= {"skip_scripts": False, "keep_drill_instances": False, "override": None}
@@ -98,9 +109,11 @@ def floor_dag(number: int, loaded: Any) -> Any:
     """Build what a plan of the benchmark becomes, as a person would by hand; ``loaded`` is only handed to the tasks."""
     from datetime import timedelta
 
-    from airflow.sdk import DAG, TaskGroup
+    from airflow.sdk import DAG, TaskGroup, TriggerRule
 
     from drs_provider.dag import tasks
+    from drs_provider.dag.alarm import deadlines
+    from drs_provider.dag.notifications import notify_wave_failed
     from drs_provider.dag.params import run_params
 
     plan = loaded.plan
@@ -113,6 +126,7 @@ def floor_dag(number: int, loaded: Any) -> Any:
         max_active_runs=1,
         max_active_tasks=256,
         tags=["drs"],
+        deadline=deadlines(plan),
         default_args={"owner": "airflow", "retries": 3, "retry_delay": timedelta(seconds=5)},
         auto_register=False,
     ) as dag:
@@ -120,15 +134,14 @@ def floor_dag(number: int, loaded: Any) -> Any:
         before: Any = tasks.Preflight(task_id="preflight", loaded=loaded)
         confirm >> before
         for wave in plan.waves:
-            common = {"loaded": loaded, "wave": wave, "trigger_rule": "none_failed"}
+            common = {"loaded": loaded, "wave": wave, "trigger_rule": TriggerRule.NONE_FAILED}
+            common["on_failure_callback"] = notify_wave_failed
             with TaskGroup(wave.name, tooltip=wave.description):
-                with TaskGroup("pre_launch"):
-                    script = wave.pre_launch[0]
-                    fence = tasks.run_script(script, task_id="fence", section="pre_launch", **common)
+                script, check = wave.pre_launch[0], wave.health_checks[0]
+                fence = tasks.run_script(script, task_id="pre_launch.fence", section="pre_launch", **common)
                 launch = tasks.LaunchWave(task_id="launch", **common)
                 wait = tasks.WaitForLaunch(task_id="wait_for_launch", **common)
-                with TaskGroup("health"):
-                    health = tasks.check_instances(wave.health_checks[0], task_id="ssm_online", **common)
+                health = tasks.CheckHealth(check=check, task_id="health.ssm_online", **common)
                 before >> fence >> launch >> wait >> health
             before = health
         terminate = tasks.TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
@@ -230,26 +243,26 @@ def dag_factory_python(folder: Path) -> Path:
     return python
 
 
-def imports(home: Path, folder: Path) -> dict[str, Any]:
-    """Return what the DAG file imports on top of Airflow, with ``-X importtime``."""
+def imports(python: Path | str, parse: str, home: Path) -> dict[str, Any]:
+    """Return what a parse imports on top of Airflow, with ``-X importtime``.
+
+    :param parse: the program that parses.
+    """
     program = (
-        "import airflow.sdk.execution_time.task_runner, sys; before = set(sys.modules)\n"
-        "sys.stderr.write('PARSE\\n')\n"
-        f"exec(compile(open({str(DAGS / 'recovery_plans.py')!r}).read(), {str(DAGS / 'recovery_plans.py')!r}, 'exec'),"
-        f" {{'__file__': {str(DAGS / 'recovery_plans.py')!r}, '__name__': 'recovery_plans'}})\n"
-        f"new = set(sys.modules) - before; foreign = [n for n in {FOREIGN!r} if n in sys.modules]\n"
+        "import airflow.sdk.execution_time.task_runner, runpy, sys; before = set(sys.modules)\n"
+        f"sys.stderr.write('PARSE\\n')\n{parse}\n"
+        f"new = sorted(set(sys.modules) - before); foreign = [name for name in {FOREIGN!r} if name in new]\n"
         "import json; print(json.dumps({'modules': len(new), 'foreign': foreign}))\n"
     )
-    env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__DRS_PROVIDER__PLANS_FOLDER": str(folder)}
-    command = [sys.executable, "-X", "importtime", "-c", program]
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__DAG_FACTORY__ENABLE_TELEMETRY": "False"}
+    command = [str(python), "-X", "importtime", "-c", program]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, cwd=ROOT)
-    lines = done.stderr.partition("PARSE\n")[2].splitlines()
     timed = []
-    for line in lines:
+    for line in done.stderr.partition("PARSE\n")[2].splitlines():
         if line.startswith("import time:"):
             own, total, name = line.removeprefix("import time:").split("|")
             timed.append((int(total), len(name) - len(name.lstrip()), name.strip(), int(own)))
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = dict(json.loads(done.stdout.splitlines()[-1]))
     top = [(total, name) for total, indent, name, _ in timed if indent == 1]
     found["ms"] = round(sum(own for *_, own in timed) / 1000)
     found["slowest"] = [f"{name} {total / 1000:.0f} ms" for total, name in sorted(top, reverse=True)[:5]]
@@ -271,7 +284,7 @@ def main() -> int:
         factory = dag_factory_python(base / "venv")
         for count in options.plans:
             folders = {}
-            for kind, text in (("plans", plan_text), ("dag-factory", dag_factory_text)):
+            for kind, text in (("plans", plan_text), ("dag-factory", dag_factory_text), ("empty", empty_text)):
                 for folder, numbers in ((f"{kind}-{count}/plans", range(count)), (f"{kind}-{count}/warm", [999])):
                     (base / folder).mkdir(parents=True)
                     for number in numbers:
@@ -283,19 +296,31 @@ def main() -> int:
                 "plans, unchanged": in_child(sys.executable, "unchanged", folders["plans"], count, home),
                 "floor": in_child(sys.executable, "floor", folders["plans"], count, home),
                 "dag-factory": in_child(factory, "dag-factory", folders["dag-factory"], count, home),
+                "dag-factory, empty": in_child(factory, "dag-factory", folders["empty"], count, home),
                 "one, in a worker": in_child(sys.executable, "one", folders["plans"], count, home),
             }
             row["ratio to floor, new"] = row["plans, new"] / row["floor"]
             row["ratio to floor"] = row["plans, unchanged"] / row["floor"]
+            row["dag-factory to plans, new"] = row["dag-factory"] / row["plans, new"]
             row["dag-factory to plans"] = row["dag-factory"] / row["plans, unchanged"]
+            row["dag-factory, empty, to plans, new"] = row["dag-factory, empty"] / row["plans, new"]
             rows[count] = {title: round(value, 2) for title, value in row.items()}
             print(f"{count}: {rows[count]}", file=sys.stderr, flush=True)
-        imported = imports(base / "home-import", base / f"plans-{options.plans[0]}" / "plans")
+        warm, home = options.plans[0], base / "home-import"
+        os.environ["AIRFLOW__DRS_PROVIDER__PLANS_FOLDER"] = str(base / f"plans-{warm}" / "plans")
+        ours = f"runpy.run_path({str(DAGS / 'recovery_plans.py')!r})"
+        theirs = "from dagfactory import load_yaml_dags\n"
+        theirs += f"load_yaml_dags(globals_dict={{}}, dags_folder={str(base / f'dag-factory-{warm}' / 'plans')!r})"
+        imported = {
+            "imports of the DAG file": imports(sys.executable, ours, home),
+            "imports of dag-factory's": imports(factory, theirs, home),
+        }
     print("CPU milliseconds a DAG of 24 tasks" + "".join(f"{count:>9}" for count in rows))
     for title in next(iter(rows.values())):
         print(f"{title:34}" + "".join(f"{row[title]:>9.2f}" for row in rows.values()))
-    print(f"imports of the DAG file: {imported}")
-    save("parsing", {"CPU ms a DAG": rows, "imports of the DAG file": imported})
+    for title, found in imported.items():
+        print(f"{title}: {found}")
+    save("parsing", {"CPU ms a DAG": rows, **imported})
     return 0
 
 

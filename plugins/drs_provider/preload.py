@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from airflow.listeners import hookimpl
@@ -16,13 +17,10 @@ from airflow.plugins_manager import AirflowPlugin
 __all__ = ["PreloadListener", "PreloadPlugin"]
 
 MODULES = (
-    "airflow.providers.amazon.aws.operators.base_aws",
-    "airflow.providers.amazon.aws.sensors.base_aws",
-    "airflow.providers.amazon.aws.utils.connection_wrapper",
     "drs_provider.dag.factory",
-    "drs_provider.hooks.launch",
-    "drs_provider.readiness.preflight",
-    "drs_provider.sensors.drs",
+    # What tasks import late themselves: for their first call of AWS, and where a plan notifies somebody.
+    "airflow.providers.amazon.aws.utils.connection_wrapper",
+    "drs_provider.notifications.delivery",
 )
 
 
@@ -35,7 +33,15 @@ class PreloadListener:
         if type(component).__name__ != "TaskRunnerMarker":
             for module in MODULES:
                 import_module(module)
+            import_work()
             read_plans_ahead()
+
+
+def import_work() -> None:
+    """Import what the tasks of a plan do, which is what brings in boto3."""
+    work = import_module("drs_provider.dag.work")
+    for module in iter_modules(work.__path__, f"{work.__name__}."):
+        import_module(module.name)
 
 
 def read_plans_ahead() -> None:

@@ -252,20 +252,18 @@ class InProcessRun:
         context: Any = {"ti": instance, "task_instance": instance, "task": task, "dag_run": self._dag_run}
         context["params"] = parameters
         # A worker waits where the triggerer would: what is waited for is the same.
-        if hasattr(task, "deferrable"):
-            task.deferrable = False
-        method, arguments = "execute", {}
+        if hasattr(task.work, "deferrable"):
+            task.work.deferrable = False
+        go_on = partial(task.execute, context)
         while True:
             try:
-                result = getattr(task, method)(context, **arguments)
+                result = go_on()
                 break
             except TaskDeferred as deferred:
                 time.sleep(600)
                 value = getattr(deferred.trigger, "value", None)
-                method = deferred.method_name
                 arguments = {"event": {"status": "success", "value": value}, **(deferred.kwargs or {})}
-                if not hasattr(type(task), method) or "end_from_trigger" in vars(deferred.trigger):
-                    arguments.pop("event", None)
+                go_on = partial(task.resume_execution, deferred.method_name, arguments, context)
         if result is not None:
             instance.xcom_push("return_value", result)
         task.post_execute(context, result)

@@ -14,9 +14,9 @@ APPROVAL = {"message": "Is the site lost?", "approvers": ["alice", "7"], "timeou
 
 
 def confirm_task() -> Any:
-    from drs_provider.dag.tasks.confirm import ConfirmRun
+    from drs_provider.dag.work.confirm import ConfirmWork
 
-    return ConfirmRun(task_id="confirm", loaded=loaded_plan(wave("web"), recovery={"approval": APPROVAL}))
+    return ConfirmWork(task_id="confirm", loaded=loaded_plan(wave("web"), recovery={"approval": APPROVAL}))
 
 
 class Instance:
@@ -137,9 +137,9 @@ def test_airflow_is_given_the_approvers_only_where_it_knows_them_by_name(
 def test_only_a_run_that_was_started_on_purpose_can_be_a_recovery(run_type: str, accepted: bool) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 
-    from drs_provider.dag.tasks.confirm import ConfirmRun
+    from drs_provider.dag.work.confirm import ConfirmWork
 
-    task = ConfirmRun(task_id="confirm", loaded=loaded_plan(wave("web")))
+    task = ConfirmWork(task_id="confirm", loaded=loaded_plan(wave("web")))
     conf = {"mode": "recovery", "confirm": "shop"}
     run = SimpleNamespace(
         triggering_user_name="bob", dag_id="shop", run_id="x__1", conf=conf, run_type=run_type, start_date=None

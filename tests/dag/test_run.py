@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drs_provider.dag.run import Override, RecoveryRun, RunParameterError
-from drs_provider.dag.tasks.base import describe_changes
+from drs_provider.dag.work.base import describe_changes
 
 PLAN: Any = SimpleNamespace(name="shop", waves=[SimpleNamespace(name="database"), SimpleNamespace(name="web")])
 

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 import drs_provider
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.tasks.confirm import ConfirmRun
+from drs_provider.dag.tasks import ConfirmRun, run_script
 from drs_provider.evidence.pages import pages
 from drs_provider.plan import LoadedPlan, Script
 from drs_provider.provider_info import get_provider_info
@@ -71,13 +71,11 @@ def test_no_task_of_a_plan_has_template_fields() -> None:
 
 
 def test_scripts_of_a_rollback_have_no_template_fields() -> None:
-    from drs_provider.dag.tasks.scripts import run_script
-
     loaded = every_text(TEMPLATE)
     (own,) = loaded.plan.waves
     for script in own.rollback:
         task = run_script(script, task_id=script.name, section="rollback", loaded=loaded, wave=own)
-        assert tuple(task.template_fields) == ()
+        assert tuple(task.template_fields) == tuple(task.work.template_fields) == ()
 
 
 def test_what_looks_like_a_template_arrives_as_it_stands() -> None:
@@ -86,10 +84,10 @@ def test_what_looks_like_a_template_arrives_as_it_stands() -> None:
         task.render_template_fields({"conn": {"aws_default": {"password": SECRET}}, "params": {}}, None)  # type: ignore[arg-type]
     assert len(scripts(dag)) == 4
     for task in scripts(dag):
-        assert task.parameters == {"one": (TEMPLATE,), "many": (TEMPLATE, f"-{TEMPLATE}-")}  # type: ignore[attr-defined]
-    assert dag.get_task("web.approve").body == f"{TEMPLATE} Approvers: {TEMPLATE}."  # type: ignore[attr-defined]
-    assert dag.get_task("confirm").body == f"{TEMPLATE} Approvers: {TEMPLATE}."  # type: ignore[attr-defined]
-    assert dag.get_task("web.pre_launch.b").target_tags == {TEMPLATE: TEMPLATE}  # type: ignore[attr-defined]
+        assert task.work.parameters == {"one": (TEMPLATE,), "many": (TEMPLATE, f"-{TEMPLATE}-")}  # type: ignore[attr-defined]
+    assert dag.get_task("web.approve").work.body == f"{TEMPLATE} Approvers: {TEMPLATE}."  # type: ignore[attr-defined]
+    assert dag.get_task("confirm").work.body == f"{TEMPLATE} Approvers: {TEMPLATE}."  # type: ignore[attr-defined]
+    assert dag.get_task("web.pre_launch.b").work.target_tags == {TEMPLATE: TEMPLATE}  # type: ignore[attr-defined]
     assert SECRET not in json.dumps(DagSerialization.to_dict(dag), default=str)
 
 
@@ -105,7 +103,7 @@ def test_a_text_that_names_a_file_is_not_read(name: str, tmp_path: Path) -> None
 def test_parameters_of_scripts_are_not_shown() -> None:
     loaded = every_text("text", SECRET)
     dag = build_dag(loaded)
-    assert scripts(dag)[0].parameters["one"] == (SECRET,)  # type: ignore[attr-defined]
+    assert scripts(dag)[0].work.parameters["one"] == (SECRET,)  # type: ignore[attr-defined]
     # What the API server and the UI know of a DAG is its serialised form, and what tasks leave in XCom.
     assert SECRET not in json.dumps(DagSerialization.to_dict(dag), default=str)
     assert SECRET not in json.dumps(loaded.record())

@@ -31,7 +31,7 @@ def verdict(states: dict[str, str], **parameters: Any) -> str | None:
         "dag_run": SimpleNamespace(dag_id="shop", run_id="manual__1"),
         "params": {"mode": "drill", "confirm": "", "waves": [], **parameters},
     }
-    return task.failure(context, {**all_states, "web.post_launch.dns": "skipped", **states})  # type: ignore[no-any-return]
+    return task.work.failure(context, {**all_states, "web.post_launch.dns": "skipped", **states})  # type: ignore[no-any-return]
 
 
 def test_a_run_whose_work_was_done_is_a_success() -> None:

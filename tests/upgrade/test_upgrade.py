@@ -193,6 +193,12 @@ def run(old: str, drs_simulator_server: Any, monkeypatch: pytest.MonkeyPatch) ->
     return OldRun(old, drs_simulator_server)
 
 
+def go_on(context: dict[str, Any], deferral: dict[str, Any], event: Any) -> Any:
+    """Resume a task as a worker does."""
+    arguments = {"event": event, **deferral["method_arguments"]}
+    return context["task"].resume_execution(deferral["method"], arguments, context)
+
+
 def event_of(trigger: BaseTrigger) -> Any:
     async def first() -> Any:
         return await anext(aiter(trigger.run()))
@@ -228,7 +234,7 @@ def test_a_launch_that_fails_after_the_upgrade_is_judged(run: OldRun) -> None:
         assert event.payload["status"] == "error"
     context = run.context("web.wait_for_launch")
     with pytest.raises(AirflowException, match="servers that run are kept"):
-        getattr(context["task"], deferral["method"])(context, event=event.payload, **deferral["method_arguments"])
+        go_on(context, deferral, event.payload)
     assert run.calls("StartRecovery") == 2, "both launches of the plan were used up before"
     assert {job["attempt"] for job in context["ti"].pushed["evidence"]["jobs"]} == {1, 2}
 
@@ -251,7 +257,7 @@ def test_scripts_are_adopted(run: OldRun) -> None:
         ("database.pre_launch.promote-replica", execution),
     ):
         context = run.context(task_id)
-        context["task"].deferrable = False
+        context["task"].work.deferrable = False
         assert known in json.dumps(context["task"].execute(context))
     assert [each["CommandId"] for each in ssm.list_commands()["Commands"]] == [command]
     executions = ssm.describe_automation_executions()["AutomationExecutionMetadataList"]
@@ -273,7 +279,7 @@ def test_failures_reach_the_methods_that_waited_for_them(run: OldRun) -> None:
             context = run.context(deferral["task"])
             event = {"status": "error", "message": "what the trigger saw", "timed_out": False}
             with pytest.raises(AirflowException, match="what the trigger saw"):
-                getattr(context["task"], deferral["method"])(context, event=event, **deferral["method_arguments"])
+                go_on(context, deferral, event)
 
 
 def test_the_end_of_a_drill_goes_on(run: OldRun) -> None:
@@ -282,7 +288,7 @@ def test_the_end_of_a_drill_goes_on(run: OldRun) -> None:
     event = event_of(remade(deferral, deadline=4e9))
     context = run.context("terminate")
     with pytest.raises(AirflowException, match="could not be ended"):
-        getattr(context["task"], deferral["method"])(context, event=event.payload, **deferral["method_arguments"])
+        go_on(context, deferral, event.payload)
     assert context["ti"].pushed["evidence"]["kind"] == "terminate"
 
 

@@ -14,6 +14,7 @@ from drs_provider.dag.notifications import notify_wave_failed
 from drs_provider.dag.params import run_params
 from drs_provider.dag.tasks import (
     ApproveWave,
+    CheckHealth,
     ConfirmRun,
     LaunchWave,
     Preflight,
@@ -22,7 +23,6 @@ from drs_provider.dag.tasks import (
     TerminateDrill,
     WaitForLaunch,
     WriteReport,
-    check_instances,
     run_script,
 )
 
@@ -140,7 +140,7 @@ class _WaveTasks:
         instance: list[BaseOperator] = []
         service: list[BaseOperator] = []
         for name, check in self.wave.checks_by_name().items():
-            task = check_instances(check, task_id=f"health.{name}", **self._common)
+            task = CheckHealth(check=check, task_id=f"health.{name}", **self._common)
             (instance if check.type in _INSTANCE_CHECKS else service).append(task)
         return instance, service
 

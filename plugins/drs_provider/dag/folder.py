@@ -54,16 +54,16 @@ def recovery_dags(dags_folder: Path) -> dict[str, DAG]:
     folder = plans_folder(dags_folder)
     wanted = get_parsing_context().dag_id
     dags: dict[str, DAG] = {}
-    try:
-        if wanted:
-            found = find_plan(folder, wanted)
-            loaded_plans = [found] if found else []
-        else:
-            loaded_plans = list(read_plans(folder).plans.values())
-    except OSError:
-        log.exception("The folder of recovery plans, %s, cannot be read", folder)
-        return dags
     with _garbage_left():
+        try:
+            if wanted:
+                found = find_plan(folder, wanted)
+                loaded_plans = [found] if found else []
+            else:
+                loaded_plans = list(read_plans(folder).plans.values())
+        except OSError:
+            log.exception("The folder of recovery plans, %s, cannot be read", folder)
+            return dags
         for loaded in loaded_plans:
             try:
                 dags[loaded.plan.name] = build_dag(loaded)
@@ -101,9 +101,9 @@ def raise_broken_plans(dags_folder: Path) -> None:
             f"The folder of recovery plans, {folder}, does not exist. Make it, or set [drs_provider] plans_folder "
             "(AIRFLOW__DRS_PROVIDER__PLANS_FOLDER)."
         )
-    plans = read_plans(folder)
-    broken = [str(problem) for problem in plans.problems]
     with _garbage_left():
+        plans = read_plans(folder)
+        broken = [str(problem) for problem in plans.problems]
         for loaded in plans.plans.values():
             try:
                 build_dag(loaded)

@@ -1,7 +1,7 @@
 """Is a plan ready to run: the checks that preflight, the launch of a wave and ``drs-plan check`` share.
 
 The names below are imported when first used: the small modules of this package, such as ``timestamps``, are also used
-where botocore and the checks have no business, in the parsing of DAG files.
+where botocore and the checks have no business, as in the page of a report.
 """
 
 from __future__ import annotations

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.tasks.base import QUOTAS_KEY, RecoveryTask, aws_clients, utc_now
+from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, preflight_event
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.launch_key import run_tag_value
+from drs_provider.readiness import override_problems, run_preflight
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.plan import LoadedPlan
 
-__all__ = ["Preflight"]
+__all__ = ["PreflightWork"]
 
 
-class Preflight(RecoveryTask, BaseOperator):
+class PreflightWork(RecoveryWork, BaseOperator):
     """Checks servers, replication, snapshots, quotas, launch configuration, documents and rights.
 
     :param loaded: the plan.
@@ -36,10 +39,6 @@ class Preflight(RecoveryTask, BaseOperator):
         :returns: the findings, and for each wave its servers.
         :raises AirflowFailException: with every finding, when one blocks that nobody overrode.
         """
-        from drs_provider.hooks.drs import DrsHook
-        from drs_provider.hooks.launch_key import run_tag_value
-        from drs_provider.readiness import override_problems, run_preflight
-
         run = self.begin(context)
         started = utc_now()
         if problems := override_problems(run.overridden):

@@ -1,4 +1,4 @@
-"""What every task of a recovery plan's DAG shares: the plan, the run, and the refusal to act on a changed plan."""
+"""What the work of every task shares: the plan, the run, and the refusal to act on a changed plan."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
-from drs_provider.evidence.events import ENDED_KEY
+from drs_provider.readiness import Clients
 
 if TYPE_CHECKING:
     from drs_provider.hooks.drs import DrsHook
     from drs_provider.plan import LoadedPlan, Wave
-    from drs_provider.readiness import Clients
 
 __all__ = [
     "PLAN_KEY",
     "QUOTAS_KEY",
-    "RecoveryTask",
+    "RecoveryWork",
     "aws_clients",
     "failed_tasks",
     "jobs_since",
@@ -41,8 +40,6 @@ _CLOCK_MARGIN = timedelta(minutes=15)
 
 def aws_clients(hook: DrsHook) -> Clients:
     """Return clients for the checks, made by a hook: of one session, so that an assumed role is assumed once."""
-    from drs_provider.readiness import Clients
-
     return Clients(hook.client)
 
 
@@ -85,15 +82,14 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat()
 
 
-class RecoveryTask:
-    """Mixed into the operators of a plan's DAG.
+class RecoveryWork:
+    """Mixed into the operators that do the work of a plan's tasks.
 
     ``loaded`` is the plan with its file and hash; ``wave`` the wave, None for the tasks of the whole plan.
     """
 
     loaded: LoadedPlan
     wave: Wave | None = None
-    dag_id: str
     log: Any
 
     @property
@@ -124,10 +120,6 @@ class RecoveryTask:
         if acts:
             self.refuse_changed_plan(context)
         return run
-
-    def post_execute(self, context: Any, result: Any = None) -> None:
-        """Tell when the work ended; a task that ends in the triggerer tells by the trigger's event."""
-        context["ti"].xcom_push(key=ENDED_KEY, value=utc_now())
 
     def refuse_changed_plan(self, context: Mapping[str, Any]) -> None:
         """Stop when the plan is not the one that the run began with.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.tasks.base import RecoveryTask
+from drs_provider.dag.work.base import RecoveryWork
 from drs_provider.evidence.events import EVIDENCE_KEY, settle_event
 
 if TYPE_CHECKING:
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import LoadedPlan, Wave
 
-__all__ = ["SettleWave"]
+__all__ = ["SettleWork"]
 
 # A trigger that fires within two seconds of its deferral can fail its task: see drs_provider.triggers.
 _SHORTEST_DEFERRAL = timedelta(seconds=2.5)
 
 
-class SettleWave(RecoveryTask, BaseOperator):
+class SettleWork(RecoveryWork, BaseOperator):
     """Waits for ``settle`` after the wave's launch, in the triggerer.
 
     :param loaded: the plan.
     :param wave: the wave.
     """
+
+    wave: Wave
 
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -37,7 +39,6 @@ class SettleWave(RecoveryTask, BaseOperator):
     def execute(self, context: Context) -> None:
         """Defer until the pause is over."""
         self.begin(context, acts=False)
-        assert self.wave is not None  # noqa: S101
         pause = max(self.wave.settle, _SHORTEST_DEFERRAL)
         self.log.info("Settling for %s", self.wave.settle)
         now = datetime.now(timezone.utc)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.tasks.base import RecoveryTask, pulled, utc_now
+from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, health_event
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.sensors.health import (
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import HealthCheck, LoadedPlan, Wave
 
-__all__ = ["CheckAgents", "CheckHttp", "CheckInstanceStatus", "CheckTcpPort", "check_instances"]
+__all__ = ["AgentsWork", "HttpWork", "InstanceStatusWork", "TcpPortWork", "health_work"]
 
 # Services come up within seconds of each other: a look every five seconds costs a wave less than its own noise.
 _POLL_SECONDS = 5.0
 
 
-def check_instances(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> BaseOperator:
-    """Return the task of one health check.
+def health_work(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> BaseOperator:
+    """Return the work of one health check.
 
     :param check: the check, as the plan says it.
     :param kwargs: the task's ``task_id`` and so on.
@@ -44,13 +44,13 @@ def check_instances(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwa
         "region_name": loaded.plan.target.region,
         **kwargs,
     }
-    task: _HealthTask
+    work: _HealthWork
     if isinstance(check, InstanceStatusCheck):
-        task = CheckInstanceStatus(**common)
+        work = InstanceStatusWork(**common)
     elif isinstance(check, TcpCheck):
-        task = CheckTcpPort(port=check.port, via=check.via, **common)
+        work = TcpPortWork(port=check.port, via=check.via, **common)
     elif isinstance(check, HttpCheck):
-        task = CheckHttp(
+        work = HttpWork(
             path=check.path,
             port=check.effective_port,
             scheme=check.scheme,
@@ -59,14 +59,15 @@ def check_instances(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwa
             **common,
         )
     else:
-        task = CheckAgents(**common)
-    task.loaded, task.wave, task.check = loaded, wave, check
-    return task
+        work = AgentsWork(**common)
+    work.loaded, work.wave, work.check = loaded, wave, check
+    return work
 
 
-class _HealthTask(RecoveryTask):
+class _HealthWork(RecoveryWork):
     """What all checks share: the wave's instances, and a failure that is final, because its deadline has passed."""
 
+    wave: Wave
     check: HealthCheck
     instances: Any
 
@@ -75,7 +76,7 @@ class _HealthTask(RecoveryTask):
         self.begin(context, acts=False)
         context["ti"].xcom_push(key="started", value=utc_now())
         self._take_instances(context)
-        return self._judged(context, lambda: super(_HealthTask, self).execute(context))  # type: ignore[misc]
+        return self._judged(context, lambda: super(_HealthWork, self).execute(context))  # type: ignore[misc]
 
     def go_on(self, context: Context) -> Any:
         """Look once more, where the triggerer was away when the time was up."""
@@ -86,18 +87,17 @@ class _HealthTask(RecoveryTask):
         """Judge what the triggerer saw; a success never comes here."""
         return self._judged(
             context,
-            lambda: super(_HealthTask, self).execute_complete(context, *args, **kwargs),  # type: ignore[misc]
+            lambda: super(_HealthWork, self).execute_complete(context, *args, **kwargs),  # type: ignore[misc]
         )
 
     def agents_online(self, context: Context, *args: Any, **kwargs: Any) -> Any:
         """Ask on the instances themselves, now that their agents answer."""
         return self._judged(
             context,
-            lambda: super(_HealthTask, self).agents_online(context, *args, **kwargs),  # type: ignore[misc]
+            lambda: super(_HealthWork, self).agents_online(context, *args, **kwargs),  # type: ignore[misc]
         )
 
     def _take_instances(self, context: Context) -> None:
-        assert self.wave is not None  # noqa: S101 - set by check_instances
         self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
 
     def _judged(self, context: Context, work: Callable[[], Any]) -> Any:
@@ -113,7 +113,7 @@ class _HealthTask(RecoveryTask):
                     started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
                     ended=utc_now(),
                     status="failed",
-                    wave=self.wave.name if self.wave else "",
+                    wave=self.wave.name,
                     name=ti.task_id.rpartition(".")[2],
                     check=_words(self.check),
                     reason=str(error),
@@ -122,25 +122,25 @@ class _HealthTask(RecoveryTask):
             raise AirflowFailException(str(error)) from error
 
 
-class CheckInstanceStatus(_HealthTask, Ec2InstanceStatusSensor):
+class InstanceStatusWork(_HealthWork, Ec2InstanceStatusSensor):
     """Both EC2 status checks of every instance pass."""
 
     template_fields = ()
 
 
-class CheckAgents(_HealthTask, SsmAgentOnlineSensor):
+class AgentsWork(_HealthWork, SsmAgentOnlineSensor):
     """The SSM agent of every instance is online."""
 
     template_fields = ()
 
 
-class CheckTcpPort(_HealthTask, TcpPortSensor):
+class TcpPortWork(_HealthWork, TcpPortSensor):
     """A port of every instance accepts connections."""
 
     template_fields = ()
 
 
-class CheckHttp(_HealthTask, HttpHealthSensor):
+class HttpWork(_HealthWork, HttpHealthSensor):
     """Every instance answers an HTTP request as expected."""
 
     template_fields = ()

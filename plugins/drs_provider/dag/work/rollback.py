@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
 )
 
-from drs_provider.dag.tasks.base import RecoveryTask, jobs_since, task_states, utc_now
-from drs_provider.dag.tasks.scripts import run_script
-from drs_provider.dag.wave_jobs import WaveJobs
+from drs_provider.dag.delegation import in_place_of_the_task
+from drs_provider.dag.work.base import RecoveryWork, jobs_since, task_states, utc_now
+from drs_provider.dag.work.scripts import script_work
+from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_event, script_event
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch_key import LaunchKey
 from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
-from drs_provider.links.drs import DrsRecoveryInstancesLink
 from drs_provider.triggers.drs import DrsJobTrigger
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import LoadedPlan, Script, Wave
 
-__all__ = ["RollBackWave"]
+__all__ = ["RollbackWork"]
 
 _TERMINATION_TIMEOUT = timedelta(minutes=30)
 _SPARE = timedelta(minutes=15)
 _LOOK_SECONDS = 5.0
 
 
-class RollBackWave(RecoveryTask, BaseOperator):
+class RollbackWork(RecoveryWork, BaseOperator):
     """Ends what this run launched for the wave, then runs the wave's rollback scripts in order.
 
     It runs when every task that it looks at is done, and does nothing where none of them failed. Ending twice does no
@@ -48,9 +48,9 @@ class RollBackWave(RecoveryTask, BaseOperator):
     """
 
     template_fields = ()
-    operator_extra_links = (DrsRecoveryInstancesLink(),)
+    wave: Wave
 
-    def __init__(self, *, loaded: LoadedPlan, wave: Wave, watched: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *, loaded: LoadedPlan, wave: Wave, watched: Collection[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loaded = loaded
         self.wave = wave
@@ -63,7 +63,6 @@ class RollBackWave(RecoveryTask, BaseOperator):
         """
         # A changed plan must not stand in the way: what is ended is what was launched.
         run = self.run(context)
-        assert self.wave is not None  # noqa: S101 - set in __init__
         if not run.selects(self.wave.name):
             raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
         states = task_states(context)
@@ -121,29 +120,26 @@ class RollBackWave(RecoveryTask, BaseOperator):
 
     def _run_scripts(self, context: Context) -> list[ScriptEvent]:
         """Run the rollback scripts in order, in this worker; after a failed one the next still runs."""
-        assert self.wave is not None  # noqa: S101 - set in __init__
         run = self.run(context)
         if run.skip_scripts:
             return []
         return [self._run_script(script, context) for script in self.wave.rollback if run.mode in script.modes]
 
     def _run_script(self, script: Script, context: Context) -> ScriptEvent:
-        assert self.wave is not None  # noqa: S101 - set in __init__
         started = utc_now()
-        task = run_script(
+        work = script_work(
             script,
             task_id=f"{self.task_id}.{script.name}",
             section="rollback",
             loaded=self.loaded,
             wave=self.wave,
-            retries=self.retries,
-            dag=None,
         )
-        task.deferrable = False
+        work.deferrable = False
         result: dict[str, Any] = {}
         reason = None
         try:
-            result = task.run_now(_context_of(script, context))  # type: ignore[attr-defined]
+            with in_place_of_the_task(work):
+                result = work.run_now(_context_of(script, context))
         except AirflowException as error:
             reason = str(error)
             self.log.error("The rollback script %s failed: %s", script.name, error)
@@ -162,7 +158,6 @@ class RollBackWave(RecoveryTask, BaseOperator):
         )
 
     def _jobs(self, context: Context) -> WaveJobs:
-        assert self.wave is not None  # noqa: S101 - set in __init__
         ti = context["ti"]
         return WaveJobs.find(DrsHook(**self.aws), LaunchKey(ti.dag_id, ti.run_id, self.wave.name), jobs_since(context))
 
@@ -175,7 +170,6 @@ class RollBackWave(RecoveryTask, BaseOperator):
         scripts: Sequence[ScriptEvent],
         reason: str | None = None,
     ) -> None:
-        assert self.wave is not None  # noqa: S101 - set in __init__
         ti = context["ti"]
         ti.xcom_push(
             key=EVIDENCE_KEY,

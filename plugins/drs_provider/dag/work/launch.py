@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.tasks.base import QUOTAS_KEY, RecoveryTask, aws_clients, jobs_since, pulled, utc_now
-from drs_provider.dag.wave_jobs import WaveJobs
+from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, jobs_since, pulled, utc_now
+from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, launch_event
 from drs_provider.hooks.drs import DrsHook, DrsQuotas
 from drs_provider.hooks.launch import LaunchedJob, LaunchError, launch_once
 from drs_provider.hooks.launch_key import LaunchKey, run_tag_value
 from drs_provider.links.drs import DrsJobLink
+from drs_provider.readiness import recheck_wave
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, Wave
     from drs_provider.readiness import PreflightResult, ResolvedServer
 
-__all__ = ["LaunchWave"]
+__all__ = ["LaunchWork"]
 
 
-class LaunchWave(RecoveryTask, BaseOperator):
+class LaunchWork(RecoveryWork, BaseOperator):
     """Resolves the wave's servers, checks their lag, and launches each exactly once.
 
     Clearing the task launches again only the servers whose launch failed; running or launched ones are adopted.
@@ -36,7 +37,7 @@ class LaunchWave(RecoveryTask, BaseOperator):
     """
 
     template_fields = ()
-    operator_extra_links = (DrsJobLink(),)
+    wave: Wave
 
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -62,7 +63,7 @@ class LaunchWave(RecoveryTask, BaseOperator):
                     started=started,
                     ended=utc_now(),
                     status=status,
-                    wave=self._wave.name,
+                    wave=self.wave.name,
                     jobs=[job.as_dict() for job in jobs],  # type: ignore[misc]
                     servers={
                         server.id: {
@@ -83,11 +84,11 @@ class LaunchWave(RecoveryTask, BaseOperator):
             if len(jobs) == 1:
                 DrsJobLink.push(context, self, hook, [job.job_id])
 
-        key = LaunchKey.of(context, wave=self._wave.name)
+        key = LaunchKey.of(context, wave=self.wave.name)
         earlier = WaveJobs.find(hook, key, jobs_since(context)) if ti.try_number > 1 else WaveJobs((), key)
         try:
             ready = self._look_again(run, hook, jobs_since(context), set(earlier.alive))
-            servers = ready.resolved[self._wave.name]
+            servers = ready.resolved[self.wave.name]
             quotas = pulled(context, "preflight", QUOTAS_KEY)
             launch_once(
                 hook,
@@ -123,21 +124,14 @@ class LaunchWave(RecoveryTask, BaseOperator):
             },
         }
 
-    @property
-    def _wave(self) -> Wave:
-        assert self.wave is not None  # noqa: S101 - set in __init__
-        return self.wave
-
     def _look_again(self, run: RecoveryRun, hook: DrsHook, since: datetime, launching: set[str]) -> PreflightResult:
         """Resolve the wave's servers once more and look at what may have changed since preflight.
 
         :raises _NotReady: when something blocks that nobody overrode.
         """
-        from drs_provider.readiness import recheck_wave
-
         result = recheck_wave(
             self.loaded.plan,
-            self._wave.name,
+            self.wave.name,
             aws_clients(hook),
             mode=run.mode,
             waves=run.waves,
@@ -149,7 +143,7 @@ class LaunchWave(RecoveryTask, BaseOperator):
             self.log.info("Findings right before the launch:\n%s", result.findings.table())
         if [finding for finding in result.findings.blocking(run.overridden) if finding.server not in launching]:
             raise _NotReady(
-                f"The wave {self._wave.name} is not ready, and nothing of it was launched.\n"
+                f"The wave {self.wave.name} is not ready, and nothing of it was launched.\n"
                 + result.findings.message(run.overridden)
             )
         return result

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.tasks.base import RecoveryTask, failed_tasks, jobs_since, utc_now
+from drs_provider.dag.work.base import RecoveryWork, failed_tasks, jobs_since, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
 from drs_provider.hooks.drs import DrsHook
@@ -18,7 +18,6 @@ from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.instance_end import instance_states
 from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
 from drs_provider.hooks.termination import Termination, instances_to_end
-from drs_provider.links.drs import DrsRecoveryInstancesLink
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
 
 if TYPE_CHECKING:
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import LoadedPlan
 
-__all__ = ["TerminateDrill"]
+__all__ = ["TerminateWork"]
 
 _TERMINATION_TIMEOUT = timedelta(minutes=30)
 _SPARE = timedelta(minutes=15)
 _SHORTEST_DEFERRAL = timedelta(seconds=2.5)
 
 
-class TerminateDrill(RecoveryTask, BaseOperator):
+class TerminateWork(RecoveryWork, BaseOperator):
     """Terminates the instances that this drill launched, as ``drill.terminate`` and ``drill.keep_for`` say.
 
     It acts on what AWS says, by the run's tag on the jobs, so it also finds what no task could tell of. Jobs that
@@ -44,7 +43,6 @@ class TerminateDrill(RecoveryTask, BaseOperator):
     """
 
     template_fields = ()
-    operator_extra_links = (DrsRecoveryInstancesLink(),)
 
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from drs_provider.dag.tasks.base import RecoveryTask, jobs_since, utc_now
-from drs_provider.dag.wave_jobs import WaveJobs
+from drs_provider.dag.work.base import RecoveryWork, jobs_since, utc_now
+from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, wait_event
 from drs_provider.hooks.job_wait import LaunchFailed
 from drs_provider.hooks.launch import LaunchError, launch_once
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import LoadedPlan, Wave
 
-__all__ = ["WaitForLaunch"]
+__all__ = ["WaitForLaunchWork"]
 
 
-class WaitForLaunch(RecoveryTask, DrsJobSensor):
+class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     """Waits until every job of the wave has ended, judges its servers, and launches failed ones again.
 
     What it does next is read from AWS each time, from the tags of the jobs, so a try that dies is taken up by the next.
@@ -32,6 +32,7 @@ class WaitForLaunch(RecoveryTask, DrsJobSensor):
     """
 
     template_fields = ()
+    wave: Wave
 
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
         super().__init__(
@@ -83,7 +84,6 @@ class WaitForLaunch(RecoveryTask, DrsJobSensor):
 
         :raises AirflowFailException: when the plan's retries are used up, or a job still holds them.
         """
-        assert self.wave is not None  # noqa: S101 - set in __init__
         self.refuse_changed_plan(context)
         jobs = self._wave_jobs(context)
         generation = jobs.key.generation
@@ -128,7 +128,6 @@ class WaitForLaunch(RecoveryTask, DrsJobSensor):
 
     def _launched(self, context: Context) -> dict[str, Any]:
         """Return what the launch task said."""
-        assert self.wave is not None  # noqa: S101 - set in __init__
         launched = context["ti"].xcom_pull(task_ids=f"{self.wave.name}.launch")
         if not launched:
             raise AirflowFailException(f"The task {self.wave.name}.launch left no jobs to wait for; clear it")
@@ -136,7 +135,6 @@ class WaitForLaunch(RecoveryTask, DrsJobSensor):
 
     def _expect(self, launched: dict[str, Any]) -> None:
         """Set the sensor's terms from what was launched."""
-        assert self.wave is not None  # noqa: S101 - set in __init__
         servers = launched["servers"]
         self.job_ids = [job["job_id"] for job in launched["jobs"]]
         self.required = [server for server, details in servers.items() if details["critical"]]
@@ -144,7 +142,6 @@ class WaitForLaunch(RecoveryTask, DrsJobSensor):
         self.min_launched = self.wave.required_launched(len(servers))
 
     def _wave_jobs(self, context: Context) -> WaveJobs:
-        assert self.wave is not None  # noqa: S101 - set in __init__
         ti = context["ti"]
         key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, generation=self._generation(context))
         return WaveJobs.find(self.hook, key, jobs_since(context))

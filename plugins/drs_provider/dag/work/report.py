@@ -10,24 +10,28 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from drs_provider.dag.messages import ended
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RecoveryRun
-from drs_provider.dag.tasks.base import RecoveryTask, pulled, task_states
+from drs_provider.dag.work.base import RecoveryWork, pulled, task_states
+from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY
-from drs_provider.links.report import RecoveryReportLink, report_url
+from drs_provider.evidence.facts import RunFacts
+from drs_provider.evidence.people import notifications_of
+from drs_provider.evidence.storage import reports_folder, write_report
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.links.report import report_url
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from drs_provider.evidence.facts import RunFacts
     from drs_provider.evidence.record import RunRecord
     from drs_provider.notifications.message import Message
     from drs_provider.plan import LoadedPlan, Wave
 
-__all__ = ["WriteReport"]
+__all__ = ["ReportWork"]
 
 _NOTHING_TO_READ = frozenset({None, "skipped", "upstream_failed", "removed"})
 
 
-class WriteReport(RecoveryTask, BaseOperator):
+class ReportWork(RecoveryWork, BaseOperator):
     """Writes the report of the run, and fails when the run did.
 
     It is the only leaf of the DAG, so the run's state is this task's state: a run that failed, or that a person
@@ -37,7 +41,6 @@ class WriteReport(RecoveryTask, BaseOperator):
     """
 
     template_fields = ()
-    operator_extra_links = (RecoveryReportLink(),)
 
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -49,10 +52,6 @@ class WriteReport(RecoveryTask, BaseOperator):
         :returns: ``{"folder", "state"}``.
         :raises AirflowFailException: when the run failed; the report is written by then.
         """
-        from drs_provider.evidence.collect import collect_record
-        from drs_provider.evidence.storage import reports_folder, write_report
-        from drs_provider.hooks.drs import DrsHook
-
         states = task_states(context)
         failure = self.failure(context, states)
         facts = self._facts(context, states, "failed" if failure else "running")
@@ -76,9 +75,6 @@ class WriteReport(RecoveryTask, BaseOperator):
 
     def _notify(self, context: Context, record: RunRecord, message: Message) -> None:
         """Tell of the end once the evidence is safe, and put what became of that into the report too."""
-        from drs_provider.evidence.people import notifications_of
-        from drs_provider.evidence.storage import reports_folder, write_report
-
         deliveries = notifications_of(notify(self.loaded, context, message))
         if not deliveries:
             return
@@ -105,8 +101,6 @@ class WriteReport(RecoveryTask, BaseOperator):
         return f"it was ended before these tasks were done: {', '.join(missing)}" if missing else None
 
     def _facts(self, context: Context, states: Mapping[str, str | None], run_state: str) -> RunFacts:
-        from drs_provider.evidence.facts import RunFacts
-
         dag_run, ti = context["dag_run"], context["ti"]
         xcoms: dict[str, dict[str, Any]] = {}
         for task_id, state in states.items():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.tasks.base import RecoveryTask, pulled, utc_now
+from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, script_event
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
@@ -15,25 +15,26 @@ from drs_provider.plan import Targets
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import Context
 
     from drs_provider.plan import LoadedPlan, Script, Wave
 
-__all__ = ["RunAutomation", "RunCommand", "run_script"]
+__all__ = ["AutomationWork", "CommandWork", "script_work"]
 
 
-def run_script(script: Script, **kwargs: Any) -> BaseOperator:
-    """Return the task of one script.
+def script_work(script: Script, **kwargs: Any) -> CommandWork | AutomationWork:
+    """Return the work of one script.
 
-    :param script: the script; ``automation`` or ``run_command`` decides which task it is.
+    :param script: the script; ``automation`` or ``run_command`` decides which work it is.
     :param kwargs: the task's ``task_id``, ``section``, ``loaded``, ``wave`` and so on.
     """
-    return RunAutomation(script=script, **kwargs) if script.automation else RunCommand(script=script, **kwargs)
+    return AutomationWork(script=script, **kwargs) if script.automation else CommandWork(script=script, **kwargs)
 
 
-class _ScriptTask(RecoveryTask):
+class _ScriptWork(RecoveryWork):
     """What commands and automations share: when they are left out, and what their failure means."""
 
+    wave: Wave
     script: Script
     section: str
 
@@ -67,7 +68,7 @@ class _ScriptTask(RecoveryTask):
                     started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
                     ended=utc_now(),
                     status="Failed",
-                    wave=self.wave.name if self.wave else "",
+                    wave=self.wave.name,
                     name=self.script.name,
                     section=self.section,
                     script_kind="automation" if self.script.automation else "run_command",
@@ -81,7 +82,7 @@ class _ScriptTask(RecoveryTask):
             raise AirflowFailException(str(error)) from error
 
 
-class RunCommand(_ScriptTask, SsmScriptOperator):
+class CommandWork(_ScriptWork, SsmScriptOperator):
     """Runs an SSM command on the wave's recovery instances, or on those that the script names.
 
     :param script: the script.
@@ -114,9 +115,9 @@ class RunCommand(_ScriptTask, SsmScriptOperator):
     def execute(self, context: Context) -> Any:
         """Send the command, or go on with the one that an earlier try sent, and wait for it."""
         self.begin_script(context)
-        if not isinstance(self.script.targets, Targets) and self.wave is not None:
+        if not isinstance(self.script.targets, Targets):
             self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
-        return self.judged(context, lambda: super(RunCommand, self).execute(context))
+        return self.judged(context, lambda: super(CommandWork, self).execute(context))
 
     def run_now(self, context: Context) -> Any:
         """Run the command in this worker, to its end; for a task that runs several scripts."""
@@ -124,14 +125,14 @@ class RunCommand(_ScriptTask, SsmScriptOperator):
 
     def agents_online(self, context: Context, *args: Any, **kwargs: Any) -> Any:
         """Send the command now that the agents answer."""
-        return self.judged(context, lambda: super(RunCommand, self).agents_online(context, *args, **kwargs))
+        return self.judged(context, lambda: super(CommandWork, self).agents_online(context, *args, **kwargs))
 
     def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
         """Judge the command; only failures come here."""
-        return self.judged(context, lambda: super(RunCommand, self).execute_complete(context, *args, **kwargs))
+        return self.judged(context, lambda: super(CommandWork, self).execute_complete(context, *args, **kwargs))
 
 
-class RunAutomation(_ScriptTask, SsmAutomationOperator):
+class AutomationWork(_ScriptWork, SsmAutomationOperator):
     """Runs an SSM Automation runbook.
 
     :param script: the script.
@@ -160,7 +161,7 @@ class RunAutomation(_ScriptTask, SsmAutomationOperator):
     def execute(self, context: Context) -> Any:
         """Start the automation, or go on with the one that an earlier try started, and wait for it."""
         self.begin_script(context)
-        return self.judged(context, lambda: super(RunAutomation, self).execute(context))
+        return self.judged(context, lambda: super(AutomationWork, self).execute(context))
 
     def run_now(self, context: Context) -> Any:
         """Run the automation in this worker, to its end; for a task that runs several scripts."""
@@ -168,4 +169,4 @@ class RunAutomation(_ScriptTask, SsmAutomationOperator):
 
     def execute_complete(self, context: Context, *args: Any, **kwargs: Any) -> Any:
         """Judge the automation; only failures come here."""
-        return self.judged(context, lambda: super(RunAutomation, self).execute_complete(context, *args, **kwargs))
+        return self.judged(context, lambda: super(AutomationWork, self).execute_complete(context, *args, **kwargs))

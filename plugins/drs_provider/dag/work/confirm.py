@@ -12,7 +12,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from drs_provider.dag.messages import approval_wanted, started
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RunParameterError
-from drs_provider.dag.tasks.base import PLAN_KEY, RecoveryTask, utc_now
+from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, approval_event
 from drs_provider.plan.durations import format_duration
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import Approval, LoadedPlan, Wave
 
-__all__ = ["ApproveWave", "ConfirmRun"]
+__all__ = ["ApproveWork", "ConfirmWork"]
 
 
 # How Airflow says that a person started a run, or another DAG did. Schedules, backfills and assets start drills only.
 _BY_HAND = frozenset({"manual", "operator_triggered"})
 
 
-class _Approval(RecoveryTask, ApprovalOperator):
+class _Approval(RecoveryWork, ApprovalOperator):
     """Waits until a person approves, and turns every other outcome into one clear, final failure.
 
     Airflow lets anyone who may edit the run answer, unless it is given the ids of those who may. A plan gives names,
@@ -136,7 +136,7 @@ def _question(approval: Approval | None, about: str | None) -> dict[str, Any]:
     return question
 
 
-class ConfirmRun(_Approval):
+class ConfirmWork(_Approval):
     """The run's first task: checks its parameters, records the plan, and holds a real recovery until it is approved.
 
     :param loaded: the plan.
@@ -176,7 +176,7 @@ class ConfirmRun(_Approval):
         return {"mode": run.mode, "plan_hash": self.loaded.hash}
 
 
-class ApproveWave(_Approval):
+class ApproveWork(_Approval):
     """Waits until a person says go before a wave.
 
     :param loaded: the plan.

@@ -1,0 +1,114 @@
+"""How a task of a plan's DAG stays light: what stands in the DAG hands its work to an operator that is made on the run.
+
+A parse makes every task of every plan, and a worker parses before each task. So the tasks import nothing of AWS; their
+operators, in :mod:`drs_provider.dag.work`, stand on this package's public operators and sensors, which do.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.sdk import BaseOperatorLink
+from airflow.sdk.bases.operator import ExecutorSafeguard
+
+from drs_provider.evidence.events import ENDED_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from drs_provider.plan import LoadedPlan, Wave
+
+__all__ = ["RecoveryTask", "WorkLink", "in_place_of_the_task"]
+
+
+class RecoveryTask(BaseOperator):
+    """A task of a plan's DAG.
+
+    Whatever Airflow asks of it while it runs it hands on to :attr:`work`: to begin, to resume after a deferral, and to
+    stop. XCom, retries, callbacks and time-outs are the task's own, as the operator works in the task's context.
+
+    :param loaded: the plan with its file and hash.
+    :param wave: the wave; None for the tasks of the whole plan.
+    """
+
+    # Nothing in a plan is an Airflow template.
+    template_fields = ()
+
+    def __init__(self, *, loaded: LoadedPlan, wave: Wave | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded = loaded
+        self.wave = wave
+
+    @abstractmethod
+    def make_work(self) -> BaseOperator:
+        """Import and make the operator that does the work."""
+
+    @cached_property
+    def work(self) -> BaseOperator:
+        """The operator that does the work, from the moment at which the task begins."""
+        return self.make_work()
+
+    def execute(self, context: Context) -> Any:
+        """Begin the work."""
+        with in_place_of_the_task(self.work):
+            return self.work.execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Context) -> Any:
+        """Go on with the work: its ``next_method`` is called, or its time in the triggerer was up."""
+        with in_place_of_the_task(self.work):
+            return self.work.resume_execution(next_method, next_kwargs, context)  # type: ignore[arg-type]
+
+    def on_kill(self) -> None:
+        """Tell the work, if it has begun."""
+        if "work" in vars(self):
+            self.work.on_kill()
+
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        """Tell when the work ended; a task that ends in the triggerer tells by the trigger's event."""
+        context["ti"].xcom_push(key=ENDED_KEY, value=datetime.now(timezone.utc).isoformat())
+
+
+@contextmanager
+def in_place_of_the_task(operator: BaseOperator) -> Iterator[None]:
+    """Have Airflow take an operator for the task that runs: otherwise it warns of one that runs within another."""
+    token = ExecutorSafeguard.tracker.set(operator)
+    try:
+        yield
+    finally:
+        ExecutorSafeguard.tracker.reset(token)
+
+
+class WorkLink(BaseOperatorLink):
+    """A link of the operator that does the work: its name, and the class that is imported for its address.
+
+    :param name: the name that Airflow's UI shows.
+    :param module: the module of the link's class.
+    :param kind: the link's class, which is also the key under which the address is stored.
+    """
+
+    def __init__(self, name: str, module: str, kind: str) -> None:
+        self._name = name
+        self._module = module
+        self._kind = kind
+
+    @property
+    def name(self) -> str:
+        """The name that Airflow's UI shows."""
+        return self._name
+
+    @property
+    def xcom_key(self) -> str:
+        """The key under which the address is stored."""
+        return f"_link_{self._kind}"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """Return the address; the worker that ran the task stores it."""
+        link = getattr(import_module(self._module), self._kind)()
+        return str(link.get_link(operator, ti_key=ti_key))
