@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.sdk import DAG, BaseOperator, Connection
 from airflow.serialization.serialized_objects import DagSerialization
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 import drs_provider
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.tasks import ConfirmRun, run_script
+from drs_provider.dag.work import script_secrets
 from drs_provider.evidence.pages import pages
 from drs_provider.plan import LoadedPlan, Script
 from drs_provider.provider_info import get_provider_info
@@ -132,6 +134,38 @@ def test_confirm_records_the_plan_without_the_values_of_parameters() -> None:
     script = Script(name="a", automation="Shop-Run", parameters={"Password": "other"})
     changed = loaded.plan.model_copy(update={"waves": (own.model_copy(update={"post_launch": (script,)}),)})
     assert not LoadedPlan(changed, loaded.path, "1" * 64).is_recorded(pushed["plan"])
+
+
+REFERENCE = "{{connection:drs_secret_shop.password}}"
+
+
+def test_a_reference_is_looked_up_only_in_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr(script_secrets, "mask_secret", masked.append)
+    monkeypatch.setenv("AIRFLOW_CONN_DRS_SECRET_SHOP", f"generic://:{SECRET}@localhost")
+    automation = {"name": "a", "automation": "Shop-Run", "parameters": {"P": REFERENCE, "Q": ["x", REFERENCE]}}
+    loaded = loaded_plan(wave("web", post_launch=[automation, {**automation, "name": "b", "automation": "Shop-Two"}]))
+    dag = build_dag(loaded)
+    kept = {"P": (REFERENCE,), "Q": ("x", REFERENCE)}
+    for task in scripts(dag):
+        assert task.work.sent_parameters(task.work.parameters) == {"P": [SECRET], "Q": ["x", SECRET]}  # type: ignore[attr-defined]
+        assert task.work.parameters == kept  # type: ignore[attr-defined]
+    assert set(masked) == {SECRET}
+    assert REFERENCE in json.dumps(loaded.record())
+    assert SECRET not in json.dumps([DagSerialization.to_dict(dag), loaded.record()], default=str)
+
+
+@pytest.mark.parametrize("connection", [None, "generic://login@localhost"])
+def test_a_secret_that_is_not_there_is_named(connection: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script_secrets.BaseHook, "get_connection", lambda name: _found(name, connection))
+    with pytest.raises(script_secrets.MissingSecret, match="drs_secret_shop"):
+        script_secrets.with_secrets({"P": [REFERENCE]})
+
+
+def _found(name: str, uri: str | None) -> Connection:
+    if uri is None:
+        raise AirflowNotFoundException(name)
+    return Connection(conn_id=name, uri=uri)
 
 
 def test_every_http_route_asks_for_the_right_to_see_the_run() -> None:

@@ -114,7 +114,11 @@ SCENARIO: dict[str, Any] = {
         *(server for tier, details in safety_plans.SERVERS.items() for server in servers(tier, 1, **details)),
     ],
     "topics": [safety_plans.TOPIC],
-    "documents": {"Undo-Base": {"duration": 10, "outcome": "Success"}},
+    "documents": {
+        "Undo-Base": {"duration": 10, "outcome": "Success"},
+        **{f"Shop-{name}": {"duration": 10, "parameters": {"Password": None}} for name in ("Unlock", "Tell", "Lock")},
+        "Shop-Fail": {"duration": 10, "outcome": "Failed", "parameters": {"Password": None}},
+    },
 }
 
 
@@ -143,7 +147,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) 
         folder,
         SCENARIO,
         plans,
-        settings=repository.settings(folder / "bundles"),
+        settings={**repository.settings(folder / "bundles"), **safety_plans.SECRETS},
         dags=Path(__file__).parent / "dags",
     )
     with built.running():

@@ -127,6 +127,22 @@ drill: {keep_for: 12h}
 waves: [{name: only, servers: [{tags: {Tier: hurry}}]}]
 """
 
+SECRET = "hunter2-correct-horse"
+SECRETS = {"AIRFLOW_CONN_DRS_SECRET_SHOP": f"generic://shop-login:{SECRET}@localhost"}
+SECRETIVE = """
+version: 1
+name: secretive
+target: {region: us-west-2}
+recovery: {on_failure: rollback}
+defaults: {script_parameters: {Password: "{{connection:drs_secret_shop.password}}"}}
+waves:
+  - name: only
+    servers: [{tags: {Tier: secret}}]
+    pre_launch: [{name: unlock, automation: Shop-Unlock}]
+    post_launch: [{name: tell, run_command: Shop-Tell}, {name: fail, automation: Shop-Fail}]
+    rollback: [{name: undo, automation: Shop-Lock}]
+"""
+
 PLANS = {
     "guarded": GUARDED,
     "second": SECOND,
@@ -138,6 +154,7 @@ PLANS = {
     "stuck": STUCK,
     "urgent": URGENT,
     "hurried": HURRIED,
+    "secretive": SECRETIVE,
 }
 
 _LOCAL = {"private_ip": "127.0.0.1", "copy_private_ip": True}
@@ -165,6 +182,7 @@ SERVERS: dict[str, dict[str, Any]] = {
     "stuck": {},
     "urgent": {"durations": {"conversion": 900}},
     "hurry": {},
+    "secret": {},
     # Of no plan: an earlier drill and an earlier recovery left instances that no run may touch.
     "oldrec": {"launched": "recovery"},
     "olddrl": {"launched": "drill"},

@@ -18,6 +18,10 @@ HEAD = "version: 1\nname: shop\ntarget: {region: us-west-2}\n"
 WAVES = "waves:\n  - name: db\n    servers: [{id: s-00000000000000001}]\n"
 WAVE = HEAD + WAVES
 
+SCRIPT = WAVE + "    post_launch: [{name: tell, automation: Shop-Tell, parameters: {P: "
+PARAMETER = "waves[0].post_launch[0].parameters.P"
+DEFAULT = WAVE + "defaults: {script_parameters: {P: "
+
 CASES = [
     # (text, line, column, key path, a part of the message)
     (WAVE + "descripton: x\n", 7, 1, "descripton", "unknown key descripton; did you mean description?"),
@@ -70,6 +74,11 @@ CASES = [
     (WAVE + "    min_launched: 101%\n", 7, 19, "waves[0].min_launched", "neither a count such as 2 nor a percentage"),
     (WAVE + "    min_launched: 2\n", 7, 19, "waves[0].min_launched", "asks for 2 servers, and wave db has 1"),
     (WAVE + "defaults: {min_launched: 2}\n", 7, 26, "defaults.min_launched", "asks for 2 servers, and wave db has 1"),
+    (SCRIPT + "'{{connection:aws_default.password}}'}}]\n", 7, 71, PARAMETER, "refers to a connection in a way"),
+    (SCRIPT + "'{{connection:drs_secret_a.extra}}'}}]\n", 7, 71, PARAMETER, "FIELD one of password, login, host"),
+    (SCRIPT + "'-p {{connection:drs_secret_a.password}}'}}]\n", 7, 71, PARAMETER, "as the whole value"),
+    (SCRIPT + "[a, '{{ connection : b }}']}}]\n", 7, 75, f"{PARAMETER}[1]", "as the whole value"),
+    (DEFAULT + "'{{connection:a}}'}}\n", 7, 35, "defaults.script_parameters.P", "as the whole value"),
     (WAVE + "    depends_on: [db]\n", 7, 18, "waves[0].depends_on[0]", "wave db depends on itself"),
     (WAVE + "    depends_on: [bd]\n", 7, 18, "waves[0].depends_on[0]", "there is no wave bd; the plan has db"),
     (WAVE + "  - name: db\n    servers: [{hostname: h}]\n", 7, 11, "waves[1].name", "wave db is here twice"),

@@ -294,6 +294,25 @@ def test_document_type(room: Room) -> None:
     assert found(room.check()) == {("document-type", "error", None)}
 
 
+def test_a_secret_that_airflow_does_not_have(room: Room) -> None:
+    room.wave("database")["pre_launch"][0]["parameters"] = {"ClusterId": "{{connection:drs_secret_shop.login}}"}
+    asked: list[str] = []
+
+    def lookup(wanted: Any) -> str:
+        asked.append(str(wanted))
+        if len(asked) > 1:
+            raise LookupError("there is none")
+        return "shop"
+
+    assert found(room.check(lookup=lookup)) == set()
+    result = room.check(lookup=lookup)
+    assert found(result) == {("secret-missing", "error", None)}
+    assert "drs_secret_shop.login cannot be looked up: there is none" in result.findings.errors[0].message
+    assert found(room.check(lookup=lookup, skip_scripts=True)) == set()
+    assert asked == ["drs_secret_shop.login"] * 2
+    assert found(room.check()) == {("secret-not-checked", "warning", None)}
+
+
 @pytest.mark.parametrize("parameters", [{}, {"ClusterId": ["shop"], "Typo": ["x"]}])
 def test_document_parameters(room: Room, parameters: dict[str, Any]) -> None:
     room.wave("database")["pre_launch"][0]["parameters"] = parameters

@@ -154,6 +154,10 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
         if self._execution_id:
             self._stop(self._execution_id)
 
+    def sent_parameters(self, given: Mapping[str, Sequence[str] | str]) -> Mapping[str, Sequence[str] | str]:
+        """Return the parameters as they are sent; for a task that looks up values which must be kept nowhere."""
+        return given
+
     def _start_or_adopt(self, identity: TaskIdentity) -> Automation:
         """Return this try's automation: that of an earlier try while it runs or succeeded, otherwise a new one.
 
@@ -185,8 +189,9 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
             "ClientToken": token,
             **(self.start_options or {}),
         }
-        if self.parameters:
-            request["Parameters"] = {k: [v] if isinstance(v, str) else list(v) for k, v in self.parameters.items()}
+        parameters = self.sent_parameters(self.parameters or {})
+        if parameters:
+            request["Parameters"] = {k: [v] if isinstance(v, str) else list(v) for k, v in parameters.items()}
         if self.document_version:
             request["DocumentVersion"] = self.document_version
         if self.tags:
@@ -197,7 +202,7 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
             try:
                 return str(client.start_automation_execution(**request)["AutomationExecutionId"])
             except Exception as error:
-                failure = without_values(error, self.parameters)
+                failure = without_values(error, parameters)
             # The token makes it harmless to ask again, whatever became of the first request.
             if classify(failure) in TRANSIENT and not isinstance(failure, ValueError) and time.time() + pause < give_up:
                 self.log.warning("%s; asking again in %.0f s", error_text(failure), pause)

@@ -78,6 +78,10 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
     def document_for(self, platform: str) -> Document:
         """Return what is sent to the instances of a platform: ``Linux``, ``Windows`` or ``MacOS``."""
 
+    def sent_parameters(self, given: Mapping[str, Sequence[str] | str]) -> Mapping[str, Sequence[str] | str]:
+        """Return the parameters as they are sent; for a task that looks up values which must be kept nowhere."""
+        return given
+
     def run_script(self, context: Any) -> dict[str, Any]:
         """Look, wait for agents, send, wait, judge."""
         wanted = self._wanted()
@@ -210,7 +214,10 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         self, instance_ids: Sequence[str], document_name: str, given: Mapping[str, Sequence[str] | str]
     ) -> dict[str, Any]:
         limit = max(math.ceil(seconds_of(self.timeout)), 1)
-        parameters = {key: [value] if isinstance(value, str) else list(value) for key, value in given.items()}
+        parameters = {
+            key: [value] if isinstance(value, str) else list(value)
+            for key, value in self.sent_parameters(given).items()
+        }
         if document_name in _WITH_EXECUTION_TIMEOUT:
             parameters.setdefault("executionTimeout", [str(min(limit, _LONGEST_EXECUTION))])
         request: dict[str, Any] = {

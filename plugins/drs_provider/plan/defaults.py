@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from drs_provider.plan import rules
 from drs_provider.plan.health import HealthCheck
 from drs_provider.plan.scalars import Pause, PlanModel, Share, Span, Text, Values
 from drs_provider.plan.waves import Approval, Listed, Modes, OnFailure, Script, ScriptTargets, Wave
@@ -42,6 +43,11 @@ class Defaults(PlanModel):
     script_modes: Modes | None = Field(None, description="Every script's modes.")
     script_targets: ScriptTargets | None = Field(None, description="The targets of every run_command script.")
     script_on_failure: Literal["stop", "continue"] | None = Field(None, description="Every script's on_failure.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Defaults:
+        rules.enforce(rules.of_defaults(self))
+        return self
 
 
 def effective_waves(waves: Iterable[Wave], defaults: Defaults, rpo: timedelta | None) -> tuple[Wave, ...]:

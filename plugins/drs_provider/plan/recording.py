@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.references import reference
 
 __all__ = ["without_values"]
 
@@ -22,8 +23,8 @@ _REFERENCE = re.compile(r"\{\{ *(ssm|ssm-secure|resolve:[a-z-]+):[^{}]+\}\}")
 def without_values(plan: RecoveryPlan) -> dict[str, Any]:
     """The plan as JSON, with a short digest in the place of every value of a script's parameters and a notifier's args.
 
-    A reference that SSM looks up stays as it is. A digest has 24 bits: enough to see that a value changed, too little
-    to find out what it was.
+    A reference that SSM or Airflow looks up stays as it is. A digest has 24 bits: enough to see that a value changed,
+    too little to find out what it was.
     """
     data = plan.model_dump(mode="json")
     for scripts in _scripts(data):
@@ -46,6 +47,8 @@ def _hidden(value: Any) -> Any:
         return {key: _hidden(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_hidden(one) for one in value]
-    if value is None or isinstance(value, bool) or (isinstance(value, str) and _REFERENCE.fullmatch(value)):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (_REFERENCE.fullmatch(value) or reference(value)):
         return value
     return "#" + hashlib.sha256(json.dumps(value).encode()).hexdigest()[:6]

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from drs_provider.plan.cycles import find_cycle
 from drs_provider.plan.nearest import nearest
+from drs_provider.plan.references import misuse
 
 __all__ = ["RESERVED", "RULE_ERROR", "Finding", "enforce", "everywhere", "of_plan"]
 
@@ -118,6 +119,25 @@ def of_script(script: Any) -> Iterator[Finding]:
     yield from exactly_one(script, ("automation", "run_command"))
     if get(script, "targets") is not None and get(script, "run_command") is None:
         yield Finding(("targets",), "targets needs run_command: a runbook takes its targets as parameters")
+    yield from of_parameters(script, "parameters")
+
+
+def of_parameters(part: Any, key: str) -> Iterator[Finding]:
+    """What looks like a reference to a connection is one."""
+    parameters = get(part, key)
+    for name, values in parameters.items() if isinstance(parameters, dict) else ():
+        if isinstance(values, str):
+            values = {None: values}
+        elif isinstance(values, (list, tuple)):
+            values = dict(enumerate(values))
+        for index, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, str) and (wrong := misuse(value)):
+                yield Finding((key, name) if index is None else (key, name, index), wrong)
+
+
+def of_defaults(defaults: Any) -> Iterator[Finding]:
+    """The parameters of every script."""
+    yield from of_parameters(defaults, "script_parameters")
 
 
 def of_wave(wave: Any) -> Iterator[Finding]:
@@ -288,6 +308,7 @@ def everywhere(plan: Any) -> Iterator[Finding]:
                 yield from _inside(script, of_script, (*location, *place))
                 yield from _inside(get(script, "targets"), of_targets, (*location, *place, "targets"))
         yield from _inside(get(wave, "script_targets"), of_targets, (*location, "script_targets"))
+    yield from _inside(get(plan, "defaults"), of_defaults, ("defaults",))
 
 
 def _inside(part: Any, rule: Any, location: Location) -> Iterator[Finding]:

@@ -117,7 +117,8 @@ class Script(PlanModel):
     parameters: dict[Text, Values] = Field(
         {},
         description="The document's parameters, each a text or a list of texts. SSM's own references such as "
-        "{{ssm:name}} are passed on as they are.",
+        "{{ssm:name}} are passed on as they are; {{connection:drs_secret_NAME.password}} as a whole value is looked up "
+        "in Airflow's connections when the script is sent.",
     )
     timeout: Span = Field(timedelta(minutes=10), description="How long it may run. Default: 10m.")
     modes: Modes = Field(frozenset({"drill", "recovery"}), description="When it runs. Default: [drill, recovery].")

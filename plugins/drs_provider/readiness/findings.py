@@ -93,6 +93,12 @@ CODES: dict[str, Code] = {
     "document-parameters": Code(
         "error", True, "A script lacks a parameter of its SSM document, or has an unknown one."
     ),
+    "secret-missing": Code(
+        "error", True, "A script takes a value from an Airflow connection that does not exist or lacks it."
+    ),
+    "secret-not-checked": Code(
+        "warning", True, "A script takes a value from an Airflow connection, which only Airflow can look up."
+    ),
     # Rights
     "permission-denied": Code("error", True, "IAM denies the caller an action that this plan needs."),
     "permissions-not-checked": Code(

@@ -39,6 +39,7 @@ from drs_provider.readiness.resolution import (
     describe_snapshots,
     resolve,
 )
+from drs_provider.readiness.script_secrets import Lookup, check_secrets
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
@@ -96,6 +97,7 @@ def run_preflight(
     snapshot_time: datetime | None = None,
     run_tag: str | None = None,
     skip_scripts: bool = False,
+    lookup: Lookup | None = None,
 ) -> PreflightResult:
     """Make every check and return all findings. It changes nothing in AWS, and raises nothing that AWS answers.
 
@@ -106,6 +108,7 @@ def run_preflight(
     :param snapshot_time: recover each server to its last completed snapshot at or before it; None means the latest.
     :param run_tag: the value of the tag ``drs-provider:run`` on this run's own jobs, which do not count as others'.
     :param skip_scripts: whether this run leaves the scripts out.
+    :param lookup: looks up what scripts take from Airflow connections; None where there is no Airflow to ask.
     """
     chosen = [wave.name for wave in plan.waves if not waves or wave.name in waves]
     described: list[dict[str, Any]] = []
@@ -139,6 +142,8 @@ def run_preflight(
     if not skip_scripts:
         for name, uses in documents_of(plan, mode, chosen).items():
             checks.append(Check(f"document {name}", partial(check_document, clients, name, uses)))
+            # Not with the others, which run in threads: Airflow's connections are asked for in the task's own.
+            findings += check_secrets(uses, lookup)
     if paths := [channel.notifier for channel in plan.notify if channel.notifier]:
         checks.append(Check("notifiers", partial(check_notifiers, paths)))
     checks.append(Check("permissions", partial(_check_permissions, plan, clients, mode, chosen)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from drs_provider.plan import LoadedPlan, RecoveryPlan
+from drs_provider.plan.references import references_in
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
 from drs_provider.rehearsal.environment import simulator_credentials
 from drs_provider.rehearsal.private_airflow import PrivateAirflow
@@ -99,6 +100,7 @@ class Rehearsal:
             {
                 **simulator_credentials(self.simulator.endpoint_url, loaded.plan.target.region),
                 f"AIRFLOW_CONN_{loaded.plan.target.aws_conn_id.upper()}": "aws://",
+                **_stand_ins(loaded.plan),
                 **self._users(),
                 **(settings or {}),
             },
@@ -211,6 +213,13 @@ def _approvers(plan: RecoveryPlan) -> list[str]:
     approvals = [plan.recovery.approval, *(wave.approval for wave in plan.waves)]
     names = dict.fromkeys(name for approval in approvals if approval for name in approval.approvers)
     return ["admin", *(name for name in names if name != "admin")] if names else []
+
+
+def _stand_ins(plan: RecoveryPlan) -> dict[str, str]:
+    """Return a connection in the place of each that scripts refer to: a rehearsal knows no secrets, and needs none."""
+    scripts = [one for wave in plan.waves for one in (*wave.pre_launch, *wave.post_launch, *wave.rollback)]
+    wanted = {found.connection_id for script in scripts for found in references_in(script.parameters)}
+    return {f"AIRFLOW_CONN_{name.upper()}": "generic://stand-in:stand-in@stand-in:1/stand-in" for name in wanted}
 
 
 def _approver_of(plan: RecoveryPlan, task_id: str) -> str | None:

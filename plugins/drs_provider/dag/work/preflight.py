@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
+from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.evidence.events import EVIDENCE_KEY, preflight_event
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch_key import run_tag_value
@@ -51,6 +52,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
             snapshot_time=run.snapshot_time,
             run_tag=run_tag_value(run.dag_id, run.run_id),
             skip_scripts=run.skip_scripts,
+            lookup=secret_value,
         )
         findings = result.findings
         blocking = findings.blocking(run.overridden)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
+from drs_provider.dag.work.script_secrets import with_secrets
 from drs_provider.evidence.events import EVIDENCE_KEY, script_event
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
 from drs_provider.plan import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -49,6 +50,10 @@ class _ScriptWork(RecoveryWork):
         if run.mode not in self.script.modes:
             raise AirflowSkipException(f"This script does not run in a {run.mode}")
         context["ti"].xcom_push(key="started", value=utc_now())
+
+    def sent_parameters(self, given: Mapping[str, Sequence[str] | str]) -> Mapping[str, Sequence[str] | str]:
+        """Return the parameters with the values that the plan refers to."""
+        return with_secrets(given)
 
     def judged(self, context: Context, work: Callable[[], Any]) -> Any:
         """Do the work of the script; turn its failure into a final one, or pass over it where the plan says so.
