@@ -28,8 +28,8 @@ KINDS = (*SITE_FAULTS, *CASE_FAULTS, _SHARED, _TWICE)
 
 _TICK = 0.3
 _QUESTIONS_EVERY = 2.0
-# A person reads a question before they answer. Airflow itself can lose an answer that comes within seconds: its
-# scheduler may see the end of the asking process after the task was queued again, and then takes it for dead.
+# A person reads a question for so long at most. Airflow can lose an answer that comes within seconds: its scheduler may
+# see the end of the asking process after the task was queued again. Then the question is asked again.
 _READING = 10.0
 
 
@@ -193,7 +193,8 @@ class Round:
         for one in self.started:
             for task in self.site.api.pending_approvals(one.case.name, one.run_id):
                 question = (one.case.name, one.run_id, task)
-                if now - self.questions.get(question, now) >= _READING:
+                read = random.Random("/".join(question)).uniform(0, _READING)
+                if now - self.questions.get(question, now) >= read:
                     self.site.api.answer_approval(*question, one.case.answers.get(task, "Approve"))
                 else:
                     seen[question] = self.questions.get(question, now)

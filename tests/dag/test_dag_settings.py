@@ -70,6 +70,13 @@ def test_every_task_is_tried_again() -> None:
     assert max(task.retry_delay for task in dag.tasks) <= timedelta(seconds=10)
 
 
+def test_a_question_outlives_answers_that_airflow_lost() -> None:
+    approval = {"approvers": ["alice"]}
+    dag = build_dag(loaded_plan(wave("web", approval=approval), recovery={"approval": approval}))
+    assert {dag.get_task(name).retries for name in ("confirm", "web.approve")} == {12}
+    assert dag.get_task("web.launch").retries == 3
+
+
 def test_a_plan_with_recovery_rollback_unwinds_dependents_first() -> None:
     dag = build_dag(loaded_plan(wave("a"), wave("b", "a"), wave("c", "a"), recovery={"on_failure": "rollback"}))
     rollbacks = {task.task_id for task in dag.tasks if task.task_id.endswith(".rollback")}

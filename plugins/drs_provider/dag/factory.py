@@ -39,6 +39,11 @@ _INSTANCE_CHECKS = frozenset({"instance_status", "ssm_online"})
 # in a drill would skip the launch behind it.
 _WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED, "on_failure_callback": notify_wave_failed}
 
+# How often a question is asked again. An answer that comes while the process that asked is still ending can be lost:
+# Airflow's scheduler then sees that end after it has queued the task again, takes the task for dead, and counts a try.
+# A refusal ends the task at once, whatever tries are left.
+_QUESTIONS = 12
+
 
 def _timetable(drill: Drill) -> CronTriggerTimetable | None:
     """Return the schedule of a plan's drills.
@@ -78,7 +83,7 @@ def build_dag(loaded: LoadedPlan) -> DAG:
             "retry_delay": timedelta(seconds=5),
         },
     ) as dag:
-        confirm = ConfirmRun(task_id="confirm", loaded=loaded)
+        confirm = ConfirmRun(task_id="confirm", loaded=loaded, retries=_QUESTIONS)
         preflight = Preflight(task_id="preflight", loaded=loaded)
         confirm >> preflight
         waves = {wave.name: _WaveTasks(loaded, wave) for wave in plan.waves}
@@ -116,7 +121,7 @@ class _WaveTasks:
         wave = self.wave
         steps: list[list[BaseOperator]] = []
         if wave.approval:
-            steps.append([ApproveWave(task_id="approve", **self._common)])
+            steps.append([ApproveWave(task_id="approve", retries=_QUESTIONS, **self._common)])
         steps += self._scripts("pre_launch")
         steps.append([LaunchWave(task_id="launch", **self._common)])
         steps.append([WaitForLaunch(task_id="wait_for_launch", **self._common)])
