@@ -1,17 +1,16 @@
 """The IAM policies where the simulator enforces them: a run is possible with the whole, and without any statement it is
-not.
-
-Statements that take a special world (fleets, instances to launch into, roles of instance profiles and runbooks,
-failback, topics) are only held against the rest of the policy: no other statement grants the same.
+not. Statements that take a special world (fleets, instances to launch into, roles of instance profiles and runbooks,
+failback, topics) get theirs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -34,12 +33,15 @@ if TYPE_CHECKING:
 
 SERVER = "s-1a2b3c4d5e6f70001"
 ROLE = "arn:aws:iam::123456789012:role/airflow"
+TOPIC = "arn:aws:sns:us-west-2:123456789012:dr-events"
 SCENARIO = {
     "iam": True,
+    "topics": [TOPIC],
     "servers": [{"id": SERVER, "hostname": "db01"}],
     "documents": {"Shop-Warm": {"kind": "Command"}, "Shop-Promote": {"kind": "Automation", "duration": 100}},
 }
-# Needed in a special world only, or by operators that plans do not use; and what the provider can do without.
+# Needed in a special world only, or by operators that plans do not use; and what the provider can do without. None of
+# them is taken by the run of every plan.
 SPECIAL = {"failback", "launch_into", "instance_profile", "automation_role", "notify"}
 NOT_EXERCISED = {"DrsCreatesFleets"} | {grant.sid for grant in GRANTS if grant.need in SPECIAL or grant.optional}
 EXERCISED = [grant for grant in GRANTS if grant.sid not in NOT_EXERCISED]
@@ -128,6 +130,83 @@ def test_drs_cannot_launch_without_any_statement_of_its_own(left_out: Grant) -> 
     assert Caller(account, region, [policy(EXERCISED)]).may_launch()
     rest = policy(grant for grant in EXERCISED if grant is not left_out)
     assert not Caller(account, region, [rest]).may_launch()
+
+
+INSTANCE = "i-0123456789abcdef0"
+ROLES = "arn:aws:iam::123456789012:role/drs-plan/"
+CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "FailBack": [
+        ("drs", operation, {"recoveryInstanceID": INSTANCE})
+        for operation in ("disconnect_recovery_instance", "reverse_replication", "stop_failback")
+    ]
+    + [("drs", "start_failback_launch", {"recoveryInstanceIDs": [INSTANCE]})],
+    "ReadReplicationTemplates": [("drs", "reverse_replication", {"recoveryInstanceID": INSTANCE})],
+    "ManageSourceServers": [
+        ("drs", "start_replication", {"sourceServerID": SERVER}),
+        ("drs", "stop_replication", {"sourceServerID": SERVER}),
+        ("drs", "update_launch_configuration", {"sourceServerID": SERVER, "copyPrivateIp": True}),
+    ],
+    "PassAutomationRoles": [
+        (
+            "ssm",
+            "start_automation_execution",
+            {"DocumentName": "Shop-Promote", "Parameters": {"AutomationAssumeRole": [ROLES + "runbooks"]}},
+        )
+    ],
+    "Notify": [("sns", "publish", {"TopicArn": TOPIC, "Message": "started"})],
+    "ReadQuotas": [("service-quotas", "list_service_quotas", {"ServiceCode": "drs"})],
+    "SimulateOwnRights": [
+        ("iam", "get_role", {"RoleName": "airflow"}),
+        ("iam", "simulate_principal_policy", {"PolicySourceArn": ROLE, "ActionNames": ["drs:DescribeJobs"]}),
+    ],
+}
+"""What takes each statement that neither a run nor DRS takes: service, operation, parameters."""
+
+
+def test_the_whole_suffices_in_a_special_world_too(simulator: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    act_as_role(monkeypatch, list(GRANTS))
+    assert _denied(simulator, [call for calls in CALLS.values() for call in calls]) == []
+
+
+@pytest.mark.parametrize("sid", CALLS)
+def test_what_takes_a_special_statement_is_denied_without_it(
+    sid: str, simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act_as_role(monkeypatch, [grant for grant in GRANTS if grant.sid != sid])
+    assert len(_denied(simulator, CALLS[sid])) == len(CALLS[sid])
+
+
+def _denied(simulator: Simulation, calls: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
+    """Make calls; return the operations that IAM refused. What AWS thinks of the parameters is of no interest here."""
+    role, before = boto3.Session(region_name="us-west-2"), len(simulator.log)
+    for service, operation, parameters in calls:
+        with contextlib.suppress(ClientError):
+            getattr(role.client(service), operation)(**parameters)
+    answered = simulator.log[before:]
+    assert len([entry for entry in answered if "operation" in entry]) == len(calls)
+    return [entry["operation"] for entry in answered if entry.get("status") == 403]
+
+
+# How a launch template or a launch configuration makes DRS take a statement that other launches do not.
+WAYS: dict[str, tuple[list[str], list[str]]] = {
+    "DrsCreatesFleets": (["fleet"], []),
+    "DrsLaunchesIntoInstances": (["launch into"], []),
+    "DrsPassesInstanceProfiles": ([], [ROLES + "web"]),
+}
+
+
+@pytest.mark.parametrize("sid", WAYS)
+def test_drs_cannot_launch_in_a_special_way_without_its_statement(sid: str) -> None:
+    account, region = "123456789012", "us-west-2"
+    ways, roles = WAYS[sid]
+    rest = Caller(account, region, [policy(grant for grant in GRANTS if grant.sid != sid)])
+    assert Caller(account, region, [policy(GRANTS)]).may_launch(ways, roles)
+    assert rest.may_launch()
+    assert not rest.may_launch(ways, roles)
+
+
+def test_every_statement_is_taken_by_something() -> None:
+    assert {grant.sid for grant in GRANTS} == {grant.sid for grant in EXERCISED} | set(CALLS) | set(WAYS)
 
 
 def test_without_the_optional_rights_quotas_are_the_documented_ones(

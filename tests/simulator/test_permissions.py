@@ -219,3 +219,43 @@ def test_regions_are_apart(drs_simulator):
     drs_simulator.load({"accounts": [{"region": "eu-west-1", "servers": [{"id": ONE, "hostname": "eu"}]}]})
     assert boto3.client("drs", "us-west-2").describe_source_servers()["items"] == []
     assert len(boto3.client("drs", "eu-west-1").describe_source_servers()["items"]) == 1
+
+
+FLEET = {"InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096}}}
+PROFILE = {"IamInstanceProfile": {"Name": "drs-plan/web"}}
+
+
+@pytest.mark.parametrize(
+    ("template", "lacking"),
+    [
+        (FLEET, {"Effect": "Deny", "Action": "ec2:CreateFleet", "Resource": "*"}),
+        (PROFILE, {"Effect": "Deny", "Action": "iam:PassRole", "Resource": "arn:aws:iam::*:role/drs-plan/*"}),
+    ],
+)
+def test_what_a_launch_template_asks_for_takes_the_callers_rights_too(simulator, template, lacking):
+    ec2 = boto3.client("ec2", "us-west-2")
+    (before,) = ec2.describe_launch_templates(LaunchTemplateNames=[f"{ONE}-launch-template"])["LaunchTemplates"]
+    id_ = before["LaunchTemplateId"]
+    shown = ec2.describe_launch_template_versions(LaunchTemplateId=id_)["LaunchTemplateVersions"][0]
+    data = {**shown["LaunchTemplateData"], **template}
+    version = ec2.create_launch_template_version(LaunchTemplateId=id_, LaunchTemplateData=data)
+    number = str(version["LaunchTemplateVersion"]["VersionNumber"])
+    ec2.modify_launch_template(LaunchTemplateId=id_, DefaultVersion=number)
+    whole = {**PASS, "Resource": "arn:aws:iam::*:role/*"}
+    allowed = as_role(READ, START, LAUNCH, whole)
+    assert ended(simulator, start(allowed)) == "LAUNCHED"
+    denied = as_role(READ, START, LAUNCH, whole, lacking, name="lacking")
+    assert ended(simulator, start(denied)) == "FAILED"
+
+
+def test_launching_into_an_instance_takes_a_right_of_its_own(simulator):
+    ec2, drs = boto3.client("ec2", "us-west-2"), boto3.client("drs", "us-west-2")
+    instance = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    ec2.stop_instances(InstanceIds=[instance])
+    into = {"launchIntoEC2InstanceID": instance}
+    drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=into)
+    managed = {**VIA_DRS, "Null": {"aws:ResourceTag/AWSDRS": "true"}}
+    denied = as_role(READ, START, {**LAUNCH, "Condition": managed}, PASS)
+    assert ended(simulator, start(denied)) == "FAILED"
+    allowed = as_role(READ, START, LAUNCH, PASS, name="allowed")
+    assert ended(simulator, start(allowed)) == "LAUNCHED"

@@ -149,6 +149,8 @@ class _Call:
         arns = permissions.resources(self.service, self.operation, self.params, self.account, self.region)
         if any(not caller.may(action, arn, context) for arn in arns):
             return False
+        if not all(caller.may(*wanted) for wanted in permissions.dependent(self.service, self.operation, self.params)):
+            return False
         # Tags of a job that is to be are tags all the same.
         sets_tags = self.service == "drs" and self.operation != "TagResource" and self.params.get("tags")
         return not sets_tags or caller.may(

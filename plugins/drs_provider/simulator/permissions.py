@@ -7,11 +7,12 @@ its roles with them, and then calls as a role.
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Iterable
 from typing import Any
 
 from drs_provider.simulator.policies import Context, Document, decision, documents_of_caller
 
-__all__ = ["Caller", "caller", "request_context", "resources"]
+__all__ = ["Caller", "caller", "dependent", "request_context", "resources"]
 
 _DRS_TAG = "AWSElasticDisasterRecoveryManaged"
 _VIA_DRS: dict[str, str | list[str]] = {
@@ -25,6 +26,7 @@ _TAGGED = {
     "new": {f"aws:RequestTag/{_DRS_TAG}": "drs.amazonaws.com"},
     "own": {f"aws:ResourceTag/{_DRS_TAG}": "drs.amazonaws.com", f"ec2:ResourceTag/{_DRS_TAG}": "drs.amazonaws.com"},
     "other": {},
+    "consenting": {"aws:ResourceTag/AWSDRS": "AllowLaunchingIntoThisInstance"},
 }
 _EC2 = "arn:aws:ec2:{region}:{account}:"
 _SERVICE_ROLE = "arn:aws:iam::{account}:role/service-role/AWSElasticDisasterRecovery"
@@ -48,6 +50,14 @@ _TO_LAUNCH = (
     ("ec2:StartInstances", _EC2 + "instance/*", "other"),
     ("iam:PassRole", _SERVICE_ROLE + "ConversionServerRole", "other"),
 )
+#: The same for what some launches take besides.
+_TO_LAUNCH_BY = {
+    "fleet": (("ec2:CreateFleet", _EC2 + "fleet/*", "new"), ("ec2:CreateFleet", _EC2 + "instance/*", "new")),
+    "launch into": (
+        ("ec2:DetachVolume", _EC2 + "instance/*", "consenting"),
+        ("ec2:AttachVolume", _EC2 + "instance/*", "consenting"),
+    ),
+}
 _DRS_RESOURCES = {
     "sourceServerID": "source-server",
     "recoveryInstanceID": "recovery-instance",
@@ -75,11 +85,17 @@ class Caller:
         """Whether the policies allow an action on a resource."""
         return self.documents is None or decision(self.documents, action, resource, context) == "allowed"
 
-    def may_launch(self) -> bool:
-        """Whether DRS, with the caller's rights, can launch; where it cannot, it says nothing."""
+    def may_launch(self, ways: Iterable[str] = (), roles: Iterable[str] = ()) -> bool:
+        """Whether DRS, with the caller's rights, can launch; where it cannot, it says nothing.
+
+        :param ways: what is special about the launch: ``fleet``, ``launch into``.
+        :param roles: ARNs of the roles that the instances get.
+        """
+        wanted = [*_TO_LAUNCH, *(one for way in ways for one in _TO_LAUNCH_BY[way])]
+        wanted += [("iam:PassRole", role, "other") for role in roles]
         return all(
             self.may(action, resource.format(region=self.region, account=self.account), {**_VIA_DRS, **_TAGGED[whose]})
-            for action, resource, whose in _TO_LAUNCH
+            for action, resource, whose in wanted
         )
 
 
@@ -95,6 +111,16 @@ def request_context(params: Any, region: str) -> dict[str, str | list[str]]:
         context["aws:TagKeys"] = list(tags)
         context.update({f"aws:RequestTag/{key}": str(value) for key, value in tags.items()})
     return context
+
+
+def dependent(service: str, operation: str, params: Any) -> list[tuple[str, str, Context]]:
+    """What a call takes besides its own action: (action, resource, context)."""
+    if service == "drs" and operation == "ReverseReplication":
+        return [("drs:DescribeReplicationConfigurationTemplates", "*", {})]
+    if service == "ssm" and operation == "StartAutomationExecution":
+        roles = (params.get("Parameters") or {}).get("AutomationAssumeRole") or []
+        return [("iam:PassRole", str(role), {"iam:PassedToService": "ssm.amazonaws.com"}) for role in roles]
+    return []
 
 
 def resources(service: str, operation: str, params: Any, account: str, region: str) -> list[str | None]:

@@ -17,6 +17,8 @@ __all__ = [
     "complete_instance",
     "create_launch_template",
     "launch_template_lacks",
+    "launched_as_fleet",
+    "role_of_profile",
     "terminate_instance",
 ]
 
@@ -87,6 +89,19 @@ def launch_template_lacks(server: SourceServer) -> list[str]:
         "instance profile": data.get("IamInstanceProfile"),
     }
     return [name for name, value in needed.items() if not value]
+
+
+def launched_as_fleet(server: SourceServer) -> bool:
+    """Whether the template leaves the instance type open: DRS then launches a fleet of one."""
+    return bool(_template(server).get("InstanceRequirements"))
+
+
+def role_of_profile(server: SourceServer) -> str | None:
+    """Return the ARN of the role in the template's instance profile: its namesake, as the console makes them."""
+    profile = _template(server).get("IamInstanceProfile") or {}
+    if profile.get("Name"):
+        return f"arn:aws:iam::{server.account}:role/{profile['Name']}"
+    return str(profile["Arn"]).replace(":instance-profile/", ":role/") if profile.get("Arn") else None
 
 
 def begin_instance(server: SourceServer, tags: dict[str, str]) -> Any:
