@@ -95,7 +95,7 @@ def draw_fault(rng: random.Random, kind: str, started: Started | None) -> Fault:
 
     :param started: the run that it is about, for kinds of :data:`CASE_FAULTS`.
     """
-    at = rng.choice((rng.uniform(0, 20), rng.uniform(5, 60), rng.uniform(20, 150)))
+    at = rng.choice((rng.uniform(0, 20), rng.uniform(5, 60), rng.uniform(20, 100)))
     fault = Fault(kind, at, started=started)
     if kind in CASE_FAULTS:
         CASE_FAULTS[kind](fault, rng)

@@ -116,8 +116,7 @@ SCENARIO: dict[str, Any] = {
     "topics": [safety_plans.TOPIC],
     "documents": {
         "Undo-Base": {"duration": 10, "outcome": "Success"},
-        **{f"Shop-{name}": {"duration": 10, "parameters": {"Password": None}} for name in ("Unlock", "Tell", "Lock")},
-        "Shop-Fail": {"duration": 10, "outcome": "Failed", "parameters": {"Password": None}},
+        **safety_plans.DOCUMENTS,
     },
 }
 

@@ -143,6 +143,14 @@ waves:
     rollback: [{name: undo, automation: Shop-Lock}]
 """
 
+_WITH_PASSWORD = {"duration": 10, "parameters": {"Password": None}}
+DOCUMENTS: dict[str, Any] = {
+    "Shop-Tell": {**_WITH_PASSWORD, "kind": "Command"},
+    "Shop-Unlock": {**_WITH_PASSWORD, "kind": "Automation"},
+    "Shop-Lock": {**_WITH_PASSWORD, "kind": "Automation"},
+    "Shop-Fail": {**_WITH_PASSWORD, "kind": "Automation", "outcome": "Failed"},
+}
+
 PLANS = {
     "guarded": GUARDED,
     "second": SECOND,
