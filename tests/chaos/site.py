@@ -171,12 +171,17 @@ class Site:
                     pairs += [(process, child) for child in process.children()]
         return pairs
 
-    def kill_task(self, rng: random.Random, *, worker: bool, runner: bool, pid: int | None = None) -> bool:
+    def kill_task(self, rng: random.Random, *, worker: bool, runner: bool) -> bool:
         """Kill a worker, the process of its task, or both; return whether there was one.
 
-        :param pid: the process of the task; absent: one of those that run.
+        A worker is killed when its task has begun. One that has taken a task from LocalExecutor's queue and not begun
+        it takes the task along, which stays queued until the scheduler starts again: LocalExecutor cannot revoke tasks.
+        That too is Airflow's own; on executors that can, ``task_queued_timeout`` helps.
         """
-        pairs = [pair for pair in self.busy_workers() if pid in (None, pair[1].pid)]
+        pairs = self.busy_workers()
+        if worker:
+            begun = self._processes_of_running_tasks()
+            pairs = [pair for pair in pairs if pair[1].pid in begun]
         if not pairs:
             return False
         chosen = rng.choice(pairs)
@@ -186,6 +191,11 @@ class Site:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         return True
+
+    def _processes_of_running_tasks(self) -> set[int]:
+        path = "/dags/~/dagRuns/~/taskInstances"
+        running = self.api.call("GET", path, params={"state": "running", "limit": 100})["task_instances"]
+        return {instance["pid"] for instance in running}
 
     def kill_component(self, name: str, *, family: bool) -> None:
         """Kill a component of Airflow; with its descendants, as the loss of a container does, or alone."""

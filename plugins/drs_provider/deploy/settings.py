@@ -43,6 +43,20 @@ RECOMMENDED_SETTINGS = (
         "Tasks of a dead scheduler are taken over after half a minute instead of five.",
     ),
     Setting(
+        "scheduler",
+        "task_queued_timeout",
+        "180",
+        "A task that a worker took and lost before it began is queued again after three minutes instead of ten. Where "
+        "workers have to be started first, that may take longer: it is queued three times in each of its tries. "
+        "MWAA keeps half an hour.",
+    ),
+    Setting(
+        "scheduler",
+        "task_queued_timeout_check_interval",
+        "30",
+        "The scheduler looks for such tasks every half minute instead of every two minutes.",
+    ),
+    Setting(
         "workers",
         "execution_api_retries",
         "12",
