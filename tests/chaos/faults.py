@@ -95,7 +95,7 @@ def draw_fault(rng: random.Random, kind: str, started: Started | None) -> Fault:
 
     :param started: the run that it is about, for kinds of :data:`CASE_FAULTS`.
     """
-    at = rng.choice((rng.uniform(0, 20), rng.uniform(5, 60), rng.uniform(20, 100)))
+    at = rng.choice((rng.uniform(0, 20), rng.uniform(5, 40), rng.uniform(20, 60)))
     fault = Fault(kind, at, started=started)
     if kind in CASE_FAULTS:
         CASE_FAULTS[kind](fault, rng)
@@ -187,7 +187,7 @@ def _restart_database(fault: Fault, rng: random.Random) -> None:
 def _aws(body: Callable[[random.Random], dict[str, Any]], seconds: tuple[float, float]) -> Any:
     def prepare(fault: Fault, rng: random.Random) -> None:
         fault.allowance = 45.0
-        fault.at = min(fault.at, 45.0)  # Small runs make no further call soon after that.
+        fault.at = min(fault.at, 40.0)  # Small runs make few calls after that.
         lasting = rng.uniform(*seconds)
         state: dict[str, Any] = {}
 
