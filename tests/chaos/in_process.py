@@ -250,7 +250,7 @@ class InProcessRun:
         task = instance.task
         parameters = {"mode": "drill", "confirm": "", "waves": [], **self.parameters}
         context: Any = {"ti": instance, "task_instance": instance, "task": task, "dag_run": self._dag_run}
-        context["params"] = parameters
+        context |= {"dag": self.dag, "params": parameters}
         # A worker waits where the triggerer would: what is waited for is the same.
         if hasattr(task.work, "deferrable"):
             task.work.deferrable = False

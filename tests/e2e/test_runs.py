@@ -76,6 +76,16 @@ def test_waves_that_are_left_out_count_as_done(stack: Stack) -> None:
     assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
     assert set(stack.seen("sequential", run).launches()) == {"web"}
     assert stack.states("sequential", run)["database.launch"] == "skipped"
+    tries = {task: instance["try_number"] for task, instance in stack.api.task_instances("sequential", run).items()}
+    assert {tries[task] for task in tries if task.startswith(("database.", "app."))} == {0}, "no worker was started"
+
+
+def test_a_wave_left_out_between_two_passes_on_the_wait(stack: Stack) -> None:
+    run = stack.start("sequential", waves=["database", "web"])
+    assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
+    seen = stack.seen("sequential", run)
+    assert set(seen.launches()) == {"database", "web"}
+    assert seen.started("web") > seen.ended("database")
 
 
 def test_a_recovery_without_the_typed_name_starts_nothing(stack: Stack) -> None:

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from drs_provider.plan import dependents
+
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
 
@@ -72,6 +74,15 @@ class RecoveryRun:
     def selects(self, wave: str) -> bool:
         """Whether a wave takes part in this run."""
         return not self.waves or wave in self.waves
+
+    def left_out_from_the_start(self, plan: RecoveryPlan) -> frozenset[str]:
+        """Waves that this run leaves out, and before which none comes that it runs.
+
+        One that stands behind a wave that runs is left out too, and passes on the wait for that wave.
+        """
+        selected = [wave.name for wave in plan.waves if self.selects(wave.name)]
+        behind = {name for wave in selected for name in dependents(plan, wave)}
+        return frozenset(wave.name for wave in plan.waves).difference(selected, behind)
 
     def runs(self, script: Script) -> bool:
         """Whether a script of a wave that takes part is run."""

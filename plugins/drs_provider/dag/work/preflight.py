@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, DownstreamTasksSkipped
 
 from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
 from drs_provider.dag.work.script_secrets import secret_value
@@ -17,6 +17,7 @@ from drs_provider.readiness import override_problems, run_preflight
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import LoadedPlan
 
 __all__ = ["PreflightWork"]
@@ -38,6 +39,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
         """Make every check, and go on only when nothing blocks.
 
         :returns: the findings, and for each wave its servers.
+        :raises DownstreamTasksSkipped: with the tasks of waves that this run leaves out; the task succeeds.
         :raises AirflowFailException: with every finding, when one blocks that nobody overrode.
         """
         run = self.begin(context)
@@ -80,4 +82,19 @@ class PreflightWork(RecoveryWork, BaseOperator):
                 ", ".join(sorted({finding.code for finding in overridden})),
                 run.override.reason,
             )
+        if left_out := self._left_out(run, context):
+            context["ti"].xcom_push(key="return_value", value=result.as_dict())
+            raise DownstreamTasksSkipped(tasks=left_out)  # type: ignore[no-untyped-call]
         return result.as_dict()
+
+    def _left_out(self, run: RecoveryRun, context: Context) -> list[str]:
+        """Return the tasks of waves that need not be waited for, so that none costs the start of a worker.
+
+        Rollbacks stay: each waits for those of the waves that stand on it, and a run may have some of these.
+        """
+        waves = run.left_out_from_the_start(self.loaded.plan)
+        return [
+            task.task_id
+            for task in context["dag"].tasks
+            if (wave := getattr(task, "wave", None)) and wave.name in waves and task.task_id != f"{wave.name}.rollback"
+        ]
