@@ -14,6 +14,7 @@ import pytest
 from drs_provider.plan import RecoveryPlan
 from drs_provider.simulator.scenario_file import load_scenario
 from tests.chaos.cases import REGION, Case, draw_case
+from tests.chaos.faults import Fault
 from tests.chaos.invariants import RunFacts, Wait, violations, waits
 from tests.chaos.oracle import expect
 from tests.chaos.rounds import KINDS, deal
@@ -227,6 +228,11 @@ def test_a_wait_is_excused_by_the_windows_of_faults_only() -> None:
     run = RunFacts(case(), "run", "success", tasks, None, windows=[(start - 5, start + 8), (start + 4, start + 12)])
     assert waits(run) == [Wait("shop/run", "w00", 30.0, 12.0), Wait("shop/run", "w01", 1.0, 0.0)]
     assert waits(run)[0].ours == 18.0
+
+
+def test_a_fault_that_nothing_has_run_into_excuses_no_wait() -> None:
+    assert Fault("kill while StartRecovery is held", 0, began=100.0, ended=110.0).window == (100.0, 125.0)
+    assert Fault("kill while StartRecovery is held", 0, began=100.0, ended=110.0, laid=True).window is None
 
 
 @pytest.mark.parametrize("seed", range(40))
