@@ -173,6 +173,15 @@ def test_a_report_that_agrees_with_the_log(tmp_path: Path) -> None:
     assert told(tmp_path, within) == ""
 
 
+def test_a_job_that_ended_after_the_report_was_written(tmp_path: Path) -> None:
+    one = report()
+    one["waves"][1]["jobs"][0]["ended"] = None
+    one["waves"][1]["servers"][0]["launch_status"] = "PENDING"
+    assert "job 2 ended at 30" in told(tmp_path, one)
+    one["generated"] = stamp(29)
+    assert told(tmp_path, one) == ""
+
+
 def _other_wave(one: dict[str, Any]) -> None:
     one["waves"][1]["jobs"].append(one["waves"][0]["jobs"].pop())
 
