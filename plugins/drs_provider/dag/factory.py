@@ -93,7 +93,7 @@ def build_dag(loaded: LoadedPlan) -> DAG:
                 needed >> first
         _add_ending(loaded, waves, confirm, preflight)
     # Last: Airflow copies the DAG's parameters deeply into each task that is made after them, once for every class of
-    # the task that has an __init__, and the tasks see them without (two thirds of the time of this function).
+    # the task that has an __init__, and the tasks see them without (more than half of this function).
     dag.params = run_params(plan)  # type: ignore[assignment]
     return dag
 
