@@ -24,12 +24,14 @@ from drs_provider.hooks.drs import API_SERVERS_PER_JOB, DrsHook, DrsQuotas
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.faults import Fault, classify, error_text
 from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
+from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 
 __all__ = [
     "ForeignJobError",
     "LaunchError",
     "LaunchPatience",
     "LaunchedJob",
+    "NoFreeSlot",
     "Relaunch",
     "ServerToLaunch",
     "launch_once",
@@ -39,8 +41,6 @@ Relaunch = Literal["none", "failed", "all"]
 Job = Mapping[str, Any]
 
 ALIVE = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
-BUSY_WINDOW = timedelta(days=2)
-"""How far back jobs in progress are looked for when slots are counted: a job may hang for long."""
 FRESH_SECONDS = 20.0
 """How old the last look at the jobs may be at a start. A machine that stood still meanwhile looks again: Airflow may
 have given its task up and begun another try, and the job of that may have ended already."""
@@ -62,6 +62,21 @@ class LaunchError(AirflowException):
 
 class ForeignJobError(LaunchError):
     """A server is in a job that this launch did not start."""
+
+
+class NoFreeSlot(LaunchError):
+    """
+    No slot for another job became free in time.
+
+    :param message: What a person reads.
+    :param servers: How many servers the job would have.
+    :param quotas: What it has to fit into.
+    """
+
+    def __init__(self, message: str, servers: int, quotas: DrsQuotas) -> None:
+        super().__init__(message)
+        self.servers = servers
+        self.quotas = quotas
 
 
 class ServerToLaunch(NamedTuple):
@@ -111,7 +126,7 @@ class LaunchPatience:
     """
     How long a launch waits for what.
 
-    :param slots: For free job slots.
+    :param slots: For free job slots; nothing for a caller that would rather wait elsewhere.
     :param listing: For a job to be listed after an answer that leaves it open whether the job was accepted.
     :param starting: For DRS to accept one job, in spite of transient errors.
     """
@@ -155,8 +170,8 @@ def launch_once(
     :param on_job: Told of each job as soon as it is known.
     :returns: The jobs, adopted ones first.
     :raises ForeignJobError: when a server is in a job of someone else; the message names job and server.
-    :raises LaunchError: when DRS refuses, or no slot became free in time; the jobs started so far go on, and the next
-        call adopts them.
+    :raises NoFreeSlot: when no slot became free in time.
+    :raises LaunchError: when DRS refuses. Here as there, the jobs started so far go on, and the next call adopts them.
     """
     wanted: dict[str, ServerToLaunch] = {}
     for server in servers:
@@ -331,18 +346,16 @@ class _Launch:
             if jobs is None:
                 jobs = self.hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW)
                 self.looked = time.time()
-            busy = [job for job in jobs if not is_complete(job)]
-            busy_servers = sum(len(_servers_of(job)) for job in busy)
-            if len(busy) < quotas.jobs and busy_servers + servers <= quotas.servers_in_jobs:
+            slots = SlotsTaken.of(jobs)
+            if slots.leave_room_for(servers, quotas):
                 return time.time() - started, jobs
-            taken = (
-                f"{len(busy)} of {quotas.jobs} jobs and {busy_servers} of {quotas.servers_in_jobs} servers in jobs are "
-                f"in progress, and {servers} servers wait"
-            )
+            taken = f"{slots.against(quotas)}, and {servers} servers wait"
             if time.time() + pause > started + self.patience.slots.total_seconds():
-                raise LaunchError(
+                raise NoFreeSlot(
                     f"No free DRS job slot within {self.patience.slots}: {taken}. Jobs in progress: "
-                    f"{', '.join(str(job['jobID']) for job in busy)}"
+                    f"{', '.join(slots.jobs)}",
+                    servers,
+                    quotas,
                 )
             self.log.info("Waiting for a free DRS job slot: %s", taken)
             time.sleep(pause * random.uniform(0.8, 1.2))
