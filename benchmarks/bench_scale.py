@@ -4,8 +4,10 @@ Both run on a real Airflow with the settings that the project ships. From the si
 launched once and every wave after those that it depends on; that no more than 20 jobs and 500 servers were in progress
 at any moment; and, for the large plan, the seconds that a wave costs after 10, 30 and 60 of them.
 
-    python -m benchmarks.bench_scale large [--waves 60] [--servers 1000]
-    python -m benchmarks.bench_scale night [--plans 50] [--servers 12]
+    python -m benchmarks.bench_scale large [--waves 60] [--servers 1000] [--abreast 3] [--speed 60]
+    python -m benchmarks.bench_scale night [--plans 50] [--servers 12] [--speed 5]
+
+The night is pressed into minutes by ``--speed``: too fast, and jobs end before the machine has started twenty of them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from typing import Any
 from benchmarks.figures import save
 from tests.e2e.stack import RunLog, Stack
 
-SIDE_BY_SIDE = 3
 QUOTA_JOBS, QUOTA_SERVERS = 20, 500
 
 
@@ -54,17 +55,16 @@ def plan_text(name: str, waves: Mapping[str, tuple[Sequence[str], Sequence[int]]
 
 
 def widest(log: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the most jobs and servers in progress at a time, from the calls that were accepted and the jobs' ends."""
+    """Return the most jobs, those that end instances included, and the most servers in jobs at a time."""
+    members: dict[str, set[str]] = {}
+    for one in log:
+        if one.get("event") and one.get("server"):
+            members.setdefault(one["job"], set()).add(one["server"])
     held: dict[str, int] = {}
-    starts = [one for one in log if one.get("operation") == "StartRecovery" and not one.get("error")]
-    # A job's own log begins with its servers' snapshots; the call that started it names how many they are.
-    servers_of = {
-        s["sourceServerID"]: len(c["params"]["sourceServers"]) for c in starts for s in c["params"]["sourceServers"]
-    }
     most_jobs = most_servers = 0
     for one in log:
-        if one.get("event") == "SNAPSHOT_START" and one.get("server") in servers_of:
-            held.setdefault(one["job"], servers_of[one["server"]])
+        if one.get("event") == "JOB_START":
+            held[one["job"]] = len(members.get(one["job"], ()))
         elif one.get("event") == "JOB_END":
             held.pop(one["job"], None)
         most_jobs, most_servers = max(most_jobs, len(held)), max(most_servers, sum(held.values()))
@@ -87,14 +87,14 @@ def check_quotas(figures: Mapping[str, Any]) -> None:
         raise SystemExit(f"over the quotas: {figures}")
 
 
-def large(waves: int, servers: int, folder: Path) -> dict[str, Any]:
-    """One plan: levels of three waves, each wave after two of the level before."""
+def large(waves: int, servers: int, abreast: int, speed: float, folder: Path) -> dict[str, Any]:
+    """One plan: levels of so many waves abreast, each wave after two of the level before."""
     plan: dict[str, tuple[list[str], list[int]]] = {}
     for number in range(waves):
-        level, side = divmod(number, SIDE_BY_SIDE)
-        needed = [f"l{level - 1:02}-{one}" for one in (side, (side + 1) % SIDE_BY_SIDE)] if level else []
-        plan[f"l{level:02}-{side}"] = (needed, list(range(number, servers, waves)))
-    stack = Stack(folder, scenario(servers, 20), {"large": plan_text("large", plan)}, speed=60)
+        level, side = divmod(number, abreast)
+        needed = dict.fromkeys(f"l{level - 1:02}-{one:02}" for one in (side, (side + 1) % abreast)) if level else []
+        plan[f"l{level:02}-{side:02}"] = (list(needed), list(range(number, servers, waves)))
+    stack = Stack(folder, scenario(servers, 20), {"large": plan_text("large", plan)}, speed=speed)
     with stack.running():
         begun = time.time()
         run = stack.start("large")
@@ -108,7 +108,13 @@ def large(waves: int, servers: int, folder: Path) -> dict[str, Any]:
     first = min(map(seen.started, plan))
     ends = [seen.ended(wave) for wave in plan]
     hops = [seen.started(wave) - max(map(seen.ended, needed)) for wave, (needed, _) in plan.items() if needed]
-    figures: dict[str, Any] = {"servers": servers, "waves": waves, "run, s": round(took, 1), **widest(log)}
+    figures: dict[str, Any] = {
+        "servers": servers,
+        "waves": waves,
+        "waves abreast": abreast,
+        "run, s": round(took, 1),
+        **widest(log),
+    }
     for count in (10, 30, 60):
         if count <= waves:
             figures[f"seconds a wave, {count} waves"] = round((max(ends[:count]) - first) / count, 2)
@@ -119,15 +125,15 @@ def large(waves: int, servers: int, folder: Path) -> dict[str, Any]:
     return figures
 
 
-def night(plans: int, servers: int, folder: Path) -> dict[str, Any]:
-    """Many plans of two waves, all started at once: more jobs and servers than the quotas allow at a time."""
+def night(plans: int, servers: int, speed: float, folder: Path) -> dict[str, Any]:
+    """Many plans of two waves, all started at once: more jobs than the quota allows at a time."""
     made = {}
     for number in range(plans):
         mine = list(range(number * servers, (number + 1) * servers))
         half = len(mine) // 2
         made[f"night-{number:02}"] = {"first": ([], mine[:half]), "second": (["first"], mine[half:])}
     texts = {name: plan_text(name, waves) for name, waves in made.items()}
-    stack = Stack(folder, scenario(plans * servers, 60), texts, speed=30)
+    stack = Stack(folder, scenario(plans * servers, 60), texts, speed=speed)
     with stack.running():
         for name in made:
             stack.airflow.wait_for_dag(name, timeout=120)
@@ -138,10 +144,16 @@ def night(plans: int, servers: int, folder: Path) -> dict[str, Any]:
         bad = sorted(name for name, state in states.items() if state != "success")
         if bad:
             raise SystemExit(f"{len(bad)} of {plans} failed: {bad[:5]}, {stack.states(bad[0], runs[bad[0]])}")
+        waited = []
         for name, run in runs.items():
-            judge(stack.seen(name, run), made[name])
+            seen = stack.seen(name, run)
+            judge(seen, made[name])
+            waited += [seen.started("first") - begun, seen.started("second") - seen.ended("first")]
         log = list(stack.simulator.log.read())
     figures = {"plans": plans, "servers": plans * servers, "all runs, s": round(took, 1), **widest(log)}
+    figures["longest time before a launch, s"] = round(max(waited), 1)
+    figures["the same, minutes of AWS"] = round(max(waited) * speed / 60, 1)
+    figures["DescribeJobs a minute"] = round(sum(one.get("operation") == "DescribeJobs" for one in log) / took * 60)
     refused = [one for one in log if one.get("operation") == "StartRecovery" and one.get("error")]
     figures["StartRecovery refused"] = len(refused)
     check_quotas(figures)
@@ -154,16 +166,19 @@ def main() -> int:
     one = shapes.add_parser("large")
     one.add_argument("--waves", type=int, default=60)
     one.add_argument("--servers", type=int, default=1000)
+    one.add_argument("--abreast", type=int, default=3)
+    one.add_argument("--speed", type=float, default=60)
     many = shapes.add_parser("night")
     many.add_argument("--plans", type=int, default=50)
     many.add_argument("--servers", type=int, default=12)
+    many.add_argument("--speed", type=float, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="drs-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         if options.shape == "large":
-            figures = large(options.waves, options.servers, folder)
+            figures = large(options.waves, options.servers, options.abreast, options.speed, folder)
         else:
-            figures = night(options.plans, options.servers, folder)
+            figures = night(options.plans, options.servers, options.speed, folder)
     for title, value in figures.items():
         print(f"  {title:40}{value}")
     save(f"scale-{options.shape}", figures)
