@@ -37,8 +37,10 @@ DRILL = "whole-drill"
 
 def other_triggers() -> Iterator[Any]:
     """Make the triggers that the drill does not meet."""
+    from drs_provider.hooks.drs import DrsQuotas
     from drs_provider.triggers.drs import DrsReplicationTrigger
     from drs_provider.triggers.health import Ec2InstanceStatusTrigger, HttpHealthTrigger, TcpPortTrigger
+    from drs_provider.triggers.slots import DrsJobSlotTrigger
     from drs_provider.triggers.ssm import SsmAgentTrigger
 
     common: dict[str, Any] = {"aws_conn_id": "aws_default", "region_name": "us-west-2", "deferred_at": 1800000000.5}
@@ -54,6 +56,9 @@ def other_triggers() -> Iterator[Any]:
     yield TcpPortTrigger(instance_ids=instances, port=5432, deadline=1800003600.0, **common)
     yield HttpHealthTrigger(instance_ids=instances, path="/healthz", port=80, deadline=1800003600.0, **common)
     yield SsmAgentTrigger(instance_ids=instances, end_task=False, deadline=1800003600.0, **common)
+    yield DrsJobSlotTrigger(
+        servers=3, quotas=vars(DrsQuotas()), is_drill=False, since=1800000000.0, deadline=1800003600.0, **common
+    )
 
 
 def deferrals(database: Path) -> Iterator[dict[str, Any]]:
