@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -10,14 +11,14 @@ from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, jo
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, launch_event
 from drs_provider.hooks.drs import DrsHook, DrsQuotas
-from drs_provider.hooks.launch import LaunchedJob, LaunchError, launch_once
+from drs_provider.hooks.launch import LaunchedJob, LaunchError, LaunchPatience, NoFreeSlot, launch_once
 from drs_provider.hooks.launch_key import LaunchKey, run_tag_value
 from drs_provider.links.drs import DrsJobLink
 from drs_provider.readiness import recheck_wave
+from drs_provider.triggers.slots import DrsJobSlotTrigger
+from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow.sdk import Context
 
     from drs_provider.dag.run import RecoveryRun
@@ -26,10 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LaunchWork"]
 
+_NO_PATIENCE = LaunchPatience(slots=timedelta(0))
+_LONGEST_WAIT = timedelta(hours=12)
+"""For a slot: as long as a night of drills may take."""
+
 
 class LaunchWork(RecoveryWork, BaseOperator):
     """Resolves the wave's servers, checks their lag, and launches each exactly once.
 
+    Where the account has no free slot for a job, it waits in the triggerer, and looks at everything again afterwards.
     Clearing the task launches again only the servers whose launch failed; running or launched ones are adopted.
 
     :param loaded: the plan.
@@ -49,8 +55,18 @@ class LaunchWork(RecoveryWork, BaseOperator):
 
         :raises AirflowFailException: when the servers are not ready, or DRS refuses.
         """
+        return self._launch(context, utc_now(), _NO_PATIENCE)
+
+    def after_slot(self, context: Context, event: dict[str, Any] | None = None, *, started: str) -> dict[str, Any]:
+        """Launch when there is a slot; where the triggerer could not tell, wait for it here."""
+        told = event or {"message": "the triggerer told nothing"}
+        if told.get("status") == "success":
+            return self._launch(context, started, _NO_PATIENCE)
+        self.log.warning("%s; looking for a slot from here", told["message"])
+        return self._launch(context, started, LaunchPatience())
+
+    def _launch(self, context: Context, started: str, patience: LaunchPatience) -> dict[str, Any]:
         run = self.begin(context)
-        started = utc_now()
         ti = context["ti"]
         hook = DrsHook(**self.aws)
         jobs: list[LaunchedJob] = []
@@ -104,10 +120,13 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 relaunch="failed",
                 quotas=DrsQuotas(**quotas) if quotas else None,
                 listed=ready.jobs,
+                patience=patience,
                 on_job=on_job,
                 log=self.log,
             )
         except (LaunchError, _NotReady) as error:
+            if isinstance(error, NoFreeSlot) and patience is _NO_PATIENCE:
+                self._wait_for_slot(error, run, started)
             record("failed", str(error))
             raise AirflowFailException(str(error)) from error
         record("success")
@@ -123,6 +142,26 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 for server in servers
             },
         }
+
+    def _wait_for_slot(self, full: NoFreeSlot, run: RecoveryRun, started: str) -> None:
+        """Defer until it is this job's turn."""
+        self.log.info("%s", full)
+        since = datetime.fromisoformat(started).timestamp()
+        trigger = DrsJobSlotTrigger(
+            servers=full.servers,
+            quotas=full.quotas,
+            is_drill=run.is_drill,
+            since=since,
+            deadline=since + _LONGEST_WAIT.total_seconds(),
+            end_task=False,
+            **self.aws,
+        )
+        self.defer(
+            trigger=trigger,
+            method_name="after_slot",
+            kwargs={"started": started},
+            timeout=deferral_timeout(trigger),
+        )
 
     def _look_again(self, run: RecoveryRun, hook: DrsHook, since: datetime, launching: set[str]) -> PreflightResult:
         """Resolve the wave's servers once more and look at what may have changed since preflight.

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.work.base import RecoveryWork, failed_tasks, jobs_since, utc_now
+from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, failed_tasks, jobs_since, pulled, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
-from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs import DrsHook, DrsQuotas
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.instance_end import instance_states
 from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
+from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.hooks.termination import Termination, instances_to_end
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
+from drs_provider.triggers.slots import DrsJobSlotTrigger
+from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,6 +32,8 @@ __all__ = ["TerminateWork"]
 
 _TERMINATION_TIMEOUT = timedelta(minutes=30)
 _SPARE = timedelta(minutes=15)
+_LONGEST_WAIT = timedelta(hours=12)
+"""For a slot for the job that ends the instances."""
 _SHORTEST_DEFERRAL = timedelta(seconds=2.5)
 
 
@@ -92,11 +97,30 @@ class TerminateWork(RecoveryWork, BaseOperator):
         return None
 
     def end_instances(self, context: Context, event: Any = None) -> Any:
+        """Have DRS terminate the instances; the end takes a job, which may have to wait for a slot."""
+        hook = DrsHook(**self.aws)
+        drills = self._instances(hook, context)
+        if drills:
+            told = pulled(context, "preflight", QUOTAS_KEY)
+            quotas = DrsQuotas(**told) if told else hook.quotas()
+            servers = min(len(drills), quotas.servers_per_job)
+            taken = SlotsTaken.of(hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW))
+            if not taken.leave_room_for(servers, quotas):
+                self.log.info("Waiting for a free DRS job slot: %s", taken.against(quotas))
+                trigger = DrsJobSlotTrigger(
+                    servers=servers,
+                    quotas=quotas,
+                    deadline=time.time() + _LONGEST_WAIT.total_seconds(),
+                    end_task=False,
+                    **self.aws,
+                )
+                self.defer(trigger=trigger, method_name="end_in_slot", timeout=deferral_timeout(trigger))
+        return self.end_in_slot(context)
+
+    def end_in_slot(self, context: Context, event: Any = None) -> Any:
         """Have DRS terminate the instances, then wait until EC2 says that they are gone."""
         hook = DrsHook(**self.aws)
-        jobs = self._jobs(hook, context)
-        found = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs])
-        drills = [instance for instance in found if instance.get("isDrill") is not False]
+        drills = self._instances(hook, context)
         deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
         ending = Termination(hook, self.log)
         try:
@@ -182,6 +206,11 @@ class TerminateWork(RecoveryWork, BaseOperator):
                 reason=reason,
             ),
         )
+
+    def _instances(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
+        """Return the recovery instances that the run's jobs launched for the drill, as far as they still exist."""
+        jobs = [str(job["jobID"]) for job in self._jobs(hook, context)]
+        return [one for one in instances_to_end(hook, [], jobs) if one.get("isDrill") is not False]
 
     def _launched_instances(self, hook: DrsHook, context: Context) -> set[str]:
         """Return the EC2 instances that the run's jobs launched, as their logs tell (LAUNCH_END)."""

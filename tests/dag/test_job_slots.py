@@ -1,0 +1,117 @@
+"""Waves and the ends of drills that find every job slot of the account taken."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from drs_provider.dag.factory import build_dag
+from drs_provider.dag.work import launch, terminate
+from drs_provider.dag.work.launch import LaunchWork
+from drs_provider.dag.work.terminate import TerminateWork
+from drs_provider.hooks.drs import DrsQuotas
+from drs_provider.hooks.launch import LaunchPatience
+from drs_provider.simulator.simulation import Simulation
+from drs_provider.triggers.slots import DrsJobSlotTrigger
+from tests.chaos.in_process import InProcessRun, quick_aws
+from tests.dag.plans import loaded_plan
+
+OURS, THEIRS = "s-00000000000000001", "s-00000000000000002"
+PLAN = loaded_plan({"name": "web", "servers": [{"id": OURS}]}, drill={"keep_for": "0s"})
+
+
+@pytest.fixture
+def site(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Simulation:
+    """An account with a slot for one job."""
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    servers = [{"id": one, "hostname": one} for one in (OURS, THEIRS)]
+    drs_simulator.load({"region": "us-west-2", "servers": servers, "quotas": {"concurrent_jobs": 1}}, speed=10)
+    return drs_simulator
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[DrsJobSlotTrigger]:
+    """The waits for slots that tasks were deferred to."""
+    made: list[DrsJobSlotTrigger] = []
+
+    class Noted(DrsJobSlotTrigger):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            made.append(self)
+
+    for module in (launch, terminate):
+        monkeypatch.setattr(module, "DrsJobSlotTrigger", Noted)
+    return made
+
+
+def take_the_slot_before(step: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let somebody else start a job just before a method of a task's work."""
+    original = getattr(step, name)
+
+    def late(self: Any, *args: Any, **kwargs: Any) -> Any:
+        boto3.client("drs", "us-west-2").start_recovery(sourceServers=[{"sourceServerID": THEIRS}], isDrill=True)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(step, name, late)
+
+
+def run_of(mode: str = "drill") -> InProcessRun:
+    confirm = PLAN.plan.name if mode == "recovery" else ""
+    return InProcessRun(build_dag(PLAN), {"mode": mode, "confirm": confirm}, random.Random(1))
+
+
+@pytest.mark.parametrize("mode", ["drill", "recovery"])
+def test_a_wave_waits_for_a_slot_without_a_worker(
+    mode: str, site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_the_slot_before(LaunchWork, "execute", monkeypatch)
+    run = run_of(mode)
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    (wait,) = waits
+    assert (wait.servers, wait.quotas["jobs"], wait.is_drill) == (1, 1, mode == "drill")
+    assert not any(entry.get("error") for entry in site.log)
+    assert run.xcoms["web.launch"]["return_value"]["servers"].keys() == {OURS}
+
+
+def test_the_end_of_a_drill_waits_for_a_slot(
+    site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_the_slot_before(TerminateWork, "end_instances", monkeypatch)
+    run = run_of()
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert len(waits) == 1
+    assert not any(entry.get("error") for entry in site.log)
+
+
+def test_a_wave_waits_in_its_worker_where_the_triggerer_could_not_look(
+    site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[LaunchPatience] = []
+    original = LaunchWork._launch
+
+    def noted(self: Any, context: Any, started: str, patience: LaunchPatience) -> Any:
+        given.append(patience)
+        return original(self, context, started, patience)
+
+    monkeypatch.setattr(LaunchWork, "_launch", noted)
+    original_after = LaunchWork.after_slot
+    monkeypatch.setattr(
+        LaunchWork,
+        "after_slot",
+        lambda self, context, event, started: original_after(
+            self, context, {"status": "error", "message": "no look"}, started=started
+        ),
+    )
+    take_the_slot_before(LaunchWork, "execute", monkeypatch)
+    run = run_of()
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert [bool(patience.slots) for patience in given] == [False, True]
+    assert DrsQuotas(**waits[0].quotas).jobs == 1
