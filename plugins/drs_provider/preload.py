@@ -14,7 +14,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-__all__ = ["PreloadListener", "PreloadPlugin"]
+__all__ = ["PreloadListener", "PreloadPlugin", "import_ahead"]
 
 MODULES = (
     "drs_provider.dag.factory",
@@ -31,10 +31,19 @@ class PreloadListener:
     def on_starting(self, component: Any) -> None:
         """Import; Airflow logs an error in here and goes on, and so do tasks."""
         if type(component).__name__ != "TaskRunnerMarker":
-            for module in MODULES:
-                import_module(module)
-            import_work()
+            import_ahead()
             read_plans_ahead()
+
+
+def import_ahead() -> None:
+    """Import what tasks import.
+
+    A Celery worker forks its tasks too, but loads no plugin and tells no listener of its start: the file
+    ``airflow_local_settings.py`` of its Airflow may call this.
+    """
+    for module in MODULES:
+        import_module(module)
+    import_work()
 
 
 def import_work() -> None:
