@@ -157,11 +157,13 @@ class TerminateWork(RecoveryWork, BaseOperator):
         that is a failure, never a success.
         """
         hook = DrsHook(**self.aws)
-        known = sorted({*ended, *self._launched_instances(hook, context)})
+        # The jobs first, what they launched afterwards: a job that ends in between is one that has not ended yet.
+        of_run = self._jobs(hook, context)
+        known = sorted({*ended, *self._launched_instances(hook, of_run)})
         states = run_blocking(instance_states(BlockingCalls(hook.client("ec2")), known))
         left = {one: f"EC2 says {states[one]}" for one in known if states.get(one, "terminated") != "terminated"}
         terminated = [one for one in known if one not in left]
-        for job in self._jobs(hook, context):
+        for job in of_run:
             if not is_complete(job):
                 for server in job.get("participatingServers") or ():
                     left[server["sourceServerID"]] = f"job {job['jobID']} has not ended, and may still launch it"
@@ -212,11 +214,11 @@ class TerminateWork(RecoveryWork, BaseOperator):
         jobs = [str(job["jobID"]) for job in self._jobs(hook, context)]
         return [one for one in instances_to_end(hook, [], jobs) if one.get("isDrill") is not False]
 
-    def _launched_instances(self, hook: DrsHook, context: Context) -> set[str]:
-        """Return the EC2 instances that the run's jobs launched, as their logs tell (LAUNCH_END)."""
+    def _launched_instances(self, hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Return the EC2 instances that jobs launched, as their logs tell (LAUNCH_END)."""
         return {
             str(item["eventData"]["targetInstanceID"])
-            for job in self._jobs(hook, context)
+            for job in jobs
             for item in hook.job_log(str(job["jobID"]))
             if item.get("event") == "LAUNCH_END" and (item.get("eventData") or {}).get("targetInstanceID")
         }
