@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import logging
+import time
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.triggers.base import TaskSuccessEvent
 
 from drs_provider.hooks import termination
+from drs_provider.hooks.launch import launch_once
+from drs_provider.hooks.launch_key import LaunchKey
 from drs_provider.operators.drs import DrsStartRecoveryOperator, DrsTerminateRecoveryInstancesOperator
 from tests.provider.drs_servers import AWS, SERVERS, calls, finish, hook, load
 
@@ -180,3 +184,25 @@ class TestTerminate:
         }
         assert len(ended) == 3
         assert bad not in ended
+
+
+def test_an_instance_that_an_overdue_job_holds_is_asked_for_once(
+    drs_simulator_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator_server, s1={"outcome": "hangs"}, s3={"outcome": "hangs"})
+    since = datetime.now(timezone.utc) - timedelta(hours=1)
+    (started,) = launch_once(hook(), LaunchKey("shop", "run", "db"), SERVERS, is_drill=True, since=since)
+    job = started.job_id
+    held: list[Any] = []
+    give_up = time.monotonic() + 60
+    while len(held) < 2:
+        assert time.monotonic() < give_up
+        held = hook().recovery_instances(job_id=job)
+    pauses: list[float] = []
+    monkeypatch.setattr(termination.time, "sleep", pauses.append)
+    ending = termination.Termination(hook(), logging.getLogger(__name__))
+    with pytest.raises(AirflowException, match="DRS does not end 2 of 2"):
+        ending.end(held, time.time() + 20, overdue=[job])
+    # Both together, and each alone to see that it is not only the other's job that is in the way.
+    assert len(calls(drs_simulator_server, "TerminateRecoveryInstances")) == 3
+    assert len(pauses) == 1

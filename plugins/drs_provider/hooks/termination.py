@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -49,7 +49,7 @@ class Termination:
         self.log = log
         self.job_ids: list[str] = []
 
-    def end(self, instances: Sequence[Item], deadline: float) -> list[str]:
+    def end(self, instances: Sequence[Item], deadline: float, *, overdue: Collection[str] = ()) -> list[str]:
         """
         Start the end of the instances and return their EC2 ids.
 
@@ -58,11 +58,15 @@ class Termination:
         in no such job is asked for again.
 
         :param deadline: When to give up, in epoch seconds.
+        :param overdue: Launch jobs that should have ended: an instance that one of them still holds is asked for once,
+            for the job may never let go of it.
         :raises AirflowException: when DRS refuses instances for good, or until the deadline; the others are ended.
         """
         # A TERMINATE job is a job: it takes no more servers than the account's quota, or the call fails for all.
         size = max(1, min(MAX_INSTANCES, self.hook.quotas().servers_per_job)) if instances else 1
-        groups = list(chunks([str(one["recoveryInstanceID"]) for one in instances], size))
+        held = {str(one["recoveryInstanceID"]) for one in instances if one.get("jobID") in overdue}
+        free = [str(one["recoveryInstanceID"]) for one in instances if str(one["recoveryInstanceID"]) not in held]
+        groups = [*chunks(free, size), *chunks(sorted(held), size)]
         refused: dict[str, str] = {}
         pause = 1.0
         while groups:
@@ -73,7 +77,8 @@ class Termination:
                 if error is None or not left:
                     continue
                 fault = classify(error)
-                if time.time() + pause > deadline or (fault is Fault.DEFINITE and len(left) == 1):
+                final = fault is Fault.DEFINITE or (fault is Fault.CONFLICT and left[0] in held)
+                if time.time() + pause > deadline or (final and len(left) == 1):
                     refused.update(dict.fromkeys(left, error_text(error)))
                 elif fault in (Fault.DEFINITE, Fault.CONFLICT) and len(left) > 1:
                     again += [left[: len(left) // 2], left[len(left) // 2 :]]

@@ -20,6 +20,7 @@ from drs_provider.dag.work.scripts import script_work
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_event, script_event
 from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.launch_key import LaunchKey
 from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.triggers.drs import DrsJobTrigger
@@ -99,7 +100,8 @@ class RollbackWork(RecoveryWork, BaseOperator):
         instances = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs.jobs])
         deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
         try:
-            ended = Termination(hook, self.log).end(instances, deadline)
+            overdue = {str(job["jobID"]) for job in jobs.jobs if not is_complete(job)}
+            ended = Termination(hook, self.log).end(instances, deadline, overdue=overdue)
             wait_until_gone(hook, ended, deadline, _LOOK_SECONDS, self.log)
         except AirflowException as error:
             left = [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances]

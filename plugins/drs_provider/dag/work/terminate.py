@@ -120,11 +120,12 @@ class TerminateWork(RecoveryWork, BaseOperator):
     def end_in_slot(self, context: Context, event: Any = None) -> Any:
         """Have DRS terminate the instances, then wait until EC2 says that they are gone."""
         hook = DrsHook(**self.aws)
+        overdue = {str(job["jobID"]) for job in self._jobs(hook, context) if not is_complete(job)}
         drills = self._instances(hook, context)
         deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
         ending = Termination(hook, self.log)
         try:
-            ids = ending.end(drills, deadline)
+            ids = ending.end(drills, deadline, overdue=overdue)
         except AirflowException as error:
             self._fail(context, {str(one.get("ec2InstanceID")): str(error) for one in drills}, ending.job_ids)
         if not ids:
