@@ -17,7 +17,7 @@ def _kept() -> Path | None:
     """Return where the database of this version of Airflow is kept; None outside of a virtual environment."""
     if sys.prefix == sys.base_prefix:
         return None
-    return Path(sys.prefix) / "share" / "drs-rehearsal" / f"airflow-{version('apache-airflow-core')}.db"
+    return Path(sys.prefix) / "share" / "drs-rehearsal" / f"empty-airflow-{version('apache-airflow-core')}.db"
 
 
 def copy_empty_database(database: Path) -> bool:

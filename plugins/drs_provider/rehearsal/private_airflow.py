@@ -18,6 +18,7 @@ from drs_provider.rehearsal.airflow_api import AirflowApi
 from drs_provider.rehearsal.empty_database import copy_empty_database, keep_empty_database
 from drs_provider.rehearsal.environment import clean_environment
 from drs_provider.rehearsal.processes import ChildProcess, free_port, require_free_port, stop_all, wait_until
+from drs_provider.rehearsal.trigger_ids import never_reuse_trigger_ids
 
 __all__ = ["COMPONENTS", "PrivateAirflow", "dag_files"]
 
@@ -137,6 +138,7 @@ class PrivateAirflow:
         if not new or not copy_empty_database(database):
             self._migrate(timeout)
             if new:
+                never_reuse_trigger_ids(database)
                 keep_empty_database(database)
         for name, component in self.components.items():
             if name != _LAST:
