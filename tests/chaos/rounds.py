@@ -108,6 +108,8 @@ class Round:
         self.shared = self._share_a_server() if cases > 1 and _SHARED in self.kinds else None
         if _TWICE in self.kinds:
             self.cases[0].runs = 2
+            # After a recovery preflight rightly refuses the second run: the instances of the first live on.
+            self.cases[0].conf = {}
             for server in self.cases[0].servers:
                 # The second run meets the same world only where every launch goes the same way.
                 server["outcome"] = server["outcome"] if isinstance(server["outcome"], str) else server["outcome"][-1]
