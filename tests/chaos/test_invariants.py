@@ -260,3 +260,13 @@ def test_ten_rounds_deal_every_kind_of_fault(seed: int) -> None:
     hands = [deal(seed, number, 4) for number in range(10)]
     assert {kind for hand in hands for kind in hand} == set(KINDS)
     assert deal(seed, 7, 4) == hands[7]
+
+
+def test_undo_scripts_run_unless_a_job_that_never_ends_may_hold_the_instances() -> None:
+    one = case(on_failure="rollback", rollback=[{"name": "undo", "automation": "Undo"}])
+    one.servers[0]["outcome"] = "failed"
+    assert expect(one).waves["w00"].scripts == {"Undo"}
+    assert expect(one).waves["w00"].perhaps == set()
+    one.servers[0]["outcome"] = "hangs"
+    assert expect(one).waves["w00"].scripts == set()
+    assert expect(one).waves["w00"].perhaps == {"Undo"}
