@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from drs_provider.plan.cycles import find_cycle
@@ -33,6 +32,8 @@ MOST_COMPARED = 1000
 
 Location = tuple[str | int, ...]
 
+_NOTHING: dict[str, Any] = {}
+
 
 class Finding(NamedTuple):
     """A broken rule: where, relative to the part that the rule was asked about, and what is wrong."""
@@ -53,9 +54,8 @@ def enforce(findings: Iterable[Finding]) -> None:
 
 def get(part: Any, key: str) -> Any:
     """The value of a key of a mapping or a model; ``None`` where there is none."""
-    if isinstance(part, dict):
-        return part.get(key)
-    return getattr(part, key, None) if isinstance(part, BaseModel) else None
+    # A model keeps its fields in __dict__; what a file can hold instead of a mapping has none.
+    return (part if isinstance(part, dict) else getattr(part, "__dict__", _NOTHING)).get(key)
 
 
 def items(part: Any, key: str) -> list[tuple[Location, Any]]:
@@ -72,10 +72,12 @@ def text(part: Any, key: str) -> str | None:
 
 def exactly_one(part: Any, keys: tuple[str, ...]) -> Iterator[Finding]:
     given = [key for key in keys if get(part, key) is not None]
+    if len(given) == 1:
+        return
     choice = f"{', '.join(keys[:-1])} and {keys[-1]}"
     if not given:
         yield Finding((), f"needs exactly one of {choice}")
-    elif len(given) > 1:
+    else:
         yield Finding((given[1],), f"has {' and '.join(given)}, and needs exactly one of {choice}")
 
 
