@@ -293,7 +293,7 @@ def main() -> int:
                         (base / folder / f"plan-{number:03}.yaml").write_text(text(number))
                 folders[kind] = base / f"{kind}-{count}" / "plans"
             home = base / f"home-{count}"
-            ways = {
+            ways: dict[str, tuple[Path | str, str, Path]] = {
                 "plans, new": (sys.executable, "new", folders["plans"]),
                 "plans, unchanged": (sys.executable, "unchanged", folders["plans"]),
                 "floor": (sys.executable, "floor", folders["plans"]),

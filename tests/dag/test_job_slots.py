@@ -10,9 +10,10 @@ import boto3
 import pytest
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import launch, terminate
+from drs_provider.dag.work import base
 from drs_provider.dag.work.launch import LaunchWork
 from drs_provider.dag.work.terminate import TerminateWork
+from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
 from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.hooks.launch import LaunchPatience
 from drs_provider.simulator.simulation import Simulation
@@ -29,9 +30,13 @@ def site(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """An account with a slot for one job."""
     monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
-    servers = [{"id": one, "hostname": one} for one in (OURS, THEIRS)]
-    drs_simulator.load({"region": "us-west-2", "servers": servers, "quotas": {"concurrent_jobs": 1}}, speed=10)
-    return drs_simulator
+    return load(drs_simulator)
+
+
+def load(simulator: Simulation, outcome: Any = "launched") -> Simulation:
+    servers = [{"id": OURS, "hostname": OURS, "outcome": outcome}, {"id": THEIRS, "hostname": THEIRS}]
+    simulator.load({"region": "us-west-2", "servers": servers, "quotas": {"concurrent_jobs": 1}}, speed=10)
+    return simulator
 
 
 @pytest.fixture
@@ -44,17 +49,18 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[DrsJobSlotTrigger]:
             super().__init__(**kwargs)
             made.append(self)
 
-    for module in (launch, terminate):
-        monkeypatch.setattr(module, "DrsJobSlotTrigger", Noted)
+    monkeypatch.setattr(base, "DrsJobSlotTrigger", Noted)
     return made
 
 
-def take_the_slot_before(step: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let somebody else start a job just before a method of a task's work."""
+def take_the_slot_before(step: Any, name: str, monkeypatch: pytest.MonkeyPatch, *, times: int = 2) -> None:
+    """Let somebody else start a job just before a method of a task's work, the first times that it is called."""
     original = getattr(step, name)
+    left = iter(range(times))
 
     def late(self: Any, *args: Any, **kwargs: Any) -> Any:
-        boto3.client("drs", "us-west-2").start_recovery(sourceServers=[{"sourceServerID": THEIRS}], isDrill=True)
+        if next(left, None) is not None:
+            boto3.client("drs", "us-west-2").start_recovery(sourceServers=[{"sourceServerID": THEIRS}], isDrill=True)
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(step, name, late)
@@ -77,6 +83,21 @@ def test_a_wave_waits_for_a_slot_without_a_worker(
     assert (wait.servers, wait.quotas["jobs"], wait.is_drill) == (1, 1, mode == "drill")
     assert not any(entry.get("error") for entry in site.log)
     assert run.xcoms["web.launch"]["return_value"]["servers"].keys() == {OURS}
+
+
+def test_the_second_chance_of_a_server_waits_for_a_slot_without_a_worker(
+    site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(site, ["failed", "launched"])
+    take_the_slot_before(WaitForLaunchWork, "_relaunch", monkeypatch, times=1)
+    run = run_of()
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    (wait,) = waits
+    assert (wait.servers, wait.quotas["jobs"], wait.is_drill) == (1, 1, True)
+    assert not any(entry.get("error") for entry in site.log)
+    launched = [one for one in site.log if one.get("operation") == "StartRecovery"]
+    assert [OURS in str(one) for one in launched] == [True, False, True]
 
 
 def test_the_end_of_a_drill_waits_for_a_slot(

@@ -27,6 +27,7 @@ from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 
 __all__ = [
+    "NO_SLOT_PATIENCE",
     "ForeignJobError",
     "LaunchError",
     "LaunchPatience",
@@ -134,6 +135,10 @@ class LaunchPatience:
     slots: timedelta = timedelta(minutes=30)
     listing: timedelta = timedelta(seconds=30)
     starting: timedelta = timedelta(minutes=10)
+
+
+NO_SLOT_PATIENCE = LaunchPatience(slots=timedelta(0))
+"""Of who waits for a slot elsewhere than in :func:`launch_once`."""
 
 
 def launch_once(

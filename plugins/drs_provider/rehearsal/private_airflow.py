@@ -99,6 +99,8 @@ class PrivateAirflow:
     def _component(self, name: str, arguments: tuple[str, ...]) -> ChildProcess:
         command = [sys.executable, "-m", "airflow", *arguments]
         if name == "api-server":
+            # Everything else waits for it.
+            command[2] = "drs_provider.rehearsal.quick_start"
             command += ["--port", str(self.port)]
         return ChildProcess(name, command, self.env, self.home / "logs" / f"{name}.log")
 

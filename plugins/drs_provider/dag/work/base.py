@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
+from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.readiness import Clients
+from drs_provider.triggers.slots import DrsJobSlotTrigger
+from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
     from drs_provider.hooks.drs import DrsHook
     from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = [
+    "LONGEST_SLOT_WAIT",
     "PLAN_KEY",
     "QUOTAS_KEY",
     "RecoveryWork",
+    "account_quotas",
     "aws_clients",
     "failed_tasks",
     "jobs_since",
@@ -34,6 +39,9 @@ PLAN_KEY = "plan"
 
 QUOTAS_KEY = "quotas"
 """XCom key under which preflight leaves the account's quotas for the launches."""
+
+LONGEST_SLOT_WAIT = timedelta(hours=12)
+"""For a job's turn in the line for job slots: as long as a night of drills may take."""
 
 _CLOCK_MARGIN = timedelta(minutes=15)
 
@@ -65,6 +73,12 @@ def pulled(context: Mapping[str, Any], task_id: str, key: str = "return_value") 
     return value
 
 
+def account_quotas(context: Mapping[str, Any], hook: DrsHook) -> DrsQuotas:
+    """Return the account's quotas: those that preflight left, or else what the account says now."""
+    told = pulled(context, "preflight", QUOTAS_KEY)
+    return DrsQuotas(**told) if told else hook.quotas()
+
+
 def task_states(context: Mapping[str, Any]) -> dict[str, str | None]:
     """Return Airflow's state of every other task of the run, by task id."""
     ti = context["ti"]
@@ -91,6 +105,8 @@ class RecoveryWork:
     loaded: LoadedPlan
     wave: Wave | None = None
     log: Any
+    defer: Callable[..., NoReturn]
+    """The operator's own."""
 
     @property
     def aws(self) -> dict[str, Any]:
@@ -120,6 +136,37 @@ class RecoveryWork:
         if acts:
             self.refuse_changed_plan(context)
         return run
+
+    def wait_for_slot(
+        self,
+        servers: int,
+        quotas: DrsQuotas,
+        *,
+        is_drill: bool,
+        since: datetime,
+        method_name: str,
+        kwargs: dict[str, Any] | None = None,
+    ) -> NoReturn:
+        """Wait in the triggerer until there is a slot for a job, and it is the job's turn.
+
+        :param servers: how many servers the job has.
+        :param quotas: the account's quotas.
+        :param is_drill: drills wait until what is in earnest has gone.
+        :param since: when the wait began: the place in the line.
+        :param method_name: what goes on afterwards, whether or not the turn came.
+        :param kwargs: what it gets beside ``context`` and ``event``.
+        :raises TaskDeferred: always.
+        """
+        trigger = DrsJobSlotTrigger(
+            servers=servers,
+            quotas=quotas,
+            is_drill=is_drill,
+            since=since.timestamp(),
+            deadline=(since + LONGEST_SLOT_WAIT).timestamp(),
+            end_task=False,
+            **self.aws,
+        )
+        self.defer(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=deferral_timeout(trigger))
 
     def refuse_changed_plan(self, context: Mapping[str, Any]) -> None:
         """Stop when the plan is not the one that the run began with.

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, jobs_since, pulled, utc_now
+from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, utc_now
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, launch_event
-from drs_provider.hooks.drs import DrsHook, DrsQuotas
-from drs_provider.hooks.launch import LaunchedJob, LaunchError, LaunchPatience, NoFreeSlot, launch_once
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.launch import (
+    NO_SLOT_PATIENCE,
+    LaunchedJob,
+    LaunchError,
+    LaunchPatience,
+    NoFreeSlot,
+    launch_once,
+)
 from drs_provider.hooks.launch_key import LaunchKey, run_tag_value
 from drs_provider.links.drs import DrsJobLink
 from drs_provider.readiness import recheck_wave
-from drs_provider.triggers.slots import DrsJobSlotTrigger
-from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,10 +31,6 @@ if TYPE_CHECKING:
     from drs_provider.readiness import PreflightResult, ResolvedServer
 
 __all__ = ["LaunchWork"]
-
-_NO_PATIENCE = LaunchPatience(slots=timedelta(0))
-_LONGEST_WAIT = timedelta(hours=12)
-"""For a slot: as long as a night of drills may take."""
 
 
 class LaunchWork(RecoveryWork, BaseOperator):
@@ -55,13 +56,13 @@ class LaunchWork(RecoveryWork, BaseOperator):
 
         :raises AirflowFailException: when the servers are not ready, or DRS refuses.
         """
-        return self._launch(context, utc_now(), _NO_PATIENCE)
+        return self._launch(context, utc_now(), NO_SLOT_PATIENCE)
 
     def after_slot(self, context: Context, event: dict[str, Any] | None = None, *, started: str) -> dict[str, Any]:
         """Launch when there is a slot; where the triggerer could not tell, wait for it here."""
         told = event or {"message": "the triggerer told nothing"}
         if told.get("status") == "success":
-            return self._launch(context, started, _NO_PATIENCE)
+            return self._launch(context, started, NO_SLOT_PATIENCE)
         self.log.warning("%s; looking for a slot from here", told["message"])
         return self._launch(context, started, LaunchPatience())
 
@@ -105,7 +106,6 @@ class LaunchWork(RecoveryWork, BaseOperator):
         try:
             ready = self._look_again(run, hook, jobs_since(context), set(earlier.alive))
             servers = ready.resolved[self.wave.name]
-            quotas = pulled(context, "preflight", QUOTAS_KEY)
             launch_once(
                 hook,
                 key,
@@ -118,15 +118,23 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 is_drill=run.is_drill,
                 since=jobs_since(context),
                 relaunch="failed",
-                quotas=DrsQuotas(**quotas) if quotas else None,
+                quotas=account_quotas(context, hook),
                 listed=ready.jobs,
                 patience=patience,
                 on_job=on_job,
                 log=self.log,
             )
         except (LaunchError, _NotReady) as error:
-            if isinstance(error, NoFreeSlot) and patience is _NO_PATIENCE:
-                self._wait_for_slot(error, run, started)
+            if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
+                self.log.info("%s", error)
+                self.wait_for_slot(
+                    error.servers,
+                    error.quotas,
+                    is_drill=run.is_drill,
+                    since=datetime.fromisoformat(started),
+                    method_name="after_slot",
+                    kwargs={"started": started},
+                )
             record("failed", str(error))
             raise AirflowFailException(str(error)) from error
         record("success")
@@ -142,26 +150,6 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 for server in servers
             },
         }
-
-    def _wait_for_slot(self, full: NoFreeSlot, run: RecoveryRun, started: str) -> None:
-        """Defer until it is this job's turn."""
-        self.log.info("%s", full)
-        since = datetime.fromisoformat(started).timestamp()
-        trigger = DrsJobSlotTrigger(
-            servers=full.servers,
-            quotas=full.quotas,
-            is_drill=run.is_drill,
-            since=since,
-            deadline=since + _LONGEST_WAIT.total_seconds(),
-            end_task=False,
-            **self.aws,
-        )
-        self.defer(
-            trigger=trigger,
-            method_name="after_slot",
-            kwargs={"started": started},
-            timeout=deferral_timeout(trigger),
-        )
 
     def _look_again(self, run: RecoveryRun, hook: DrsHook, since: datetime, launching: set[str]) -> PreflightResult:
         """Resolve the wave's servers once more and look at what may have changed since preflight.

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, failed_tasks, jobs_since, pulled, utc_now
+from drs_provider.dag.work.base import RecoveryWork, account_quotas, failed_tasks, jobs_since, utc_now
 from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
-from drs_provider.hooks.drs import DrsHook, DrsQuotas
+from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.instance_end import instance_states
 from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.hooks.termination import Termination, instances_to_end
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
-from drs_provider.triggers.slots import DrsJobSlotTrigger
-from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,8 +30,6 @@ __all__ = ["TerminateWork"]
 
 _TERMINATION_TIMEOUT = timedelta(minutes=30)
 _SPARE = timedelta(minutes=15)
-_LONGEST_WAIT = timedelta(hours=12)
-"""For a slot for the job that ends the instances."""
 _SHORTEST_DEFERRAL = timedelta(seconds=2.5)
 
 
@@ -101,20 +97,13 @@ class TerminateWork(RecoveryWork, BaseOperator):
         hook = DrsHook(**self.aws)
         drills = self._instances(hook, context)
         if drills:
-            told = pulled(context, "preflight", QUOTAS_KEY)
-            quotas = DrsQuotas(**told) if told else hook.quotas()
+            quotas = account_quotas(context, hook)
             servers = min(len(drills), quotas.servers_per_job)
             taken = SlotsTaken.of(hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW))
             if not taken.leave_room_for(servers, quotas):
                 self.log.info("Waiting for a free DRS job slot: %s", taken.against(quotas))
-                trigger = DrsJobSlotTrigger(
-                    servers=servers,
-                    quotas=quotas,
-                    deadline=time.time() + _LONGEST_WAIT.total_seconds(),
-                    end_task=False,
-                    **self.aws,
-                )
-                self.defer(trigger=trigger, method_name="end_in_slot", timeout=deferral_timeout(trigger))
+                now = datetime.now(timezone.utc)
+                self.wait_for_slot(servers, quotas, is_drill=True, since=now, method_name="end_in_slot")
         return self.end_in_slot(context)
 
     def end_in_slot(self, context: Context, event: Any = None) -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from drs_provider.dag.work.base import RecoveryWork, jobs_since, utc_now
+from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since, utc_now
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, wait_event
 from drs_provider.hooks.job_wait import LaunchFailed
-from drs_provider.hooks.launch import LaunchError, launch_once
+from drs_provider.hooks.launch import NO_SLOT_PATIENCE, LaunchError, LaunchPatience, NoFreeSlot, launch_once
 from drs_provider.hooks.launch_key import LaunchKey, generation_of
 from drs_provider.sensors.drs import DrsJobSensor
 
@@ -26,6 +27,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     """Waits until every job of the wave has ended, judges its servers, and launches failed ones again.
 
     What it does next is read from AWS each time, from the tags of the jobs, so a try that dies is taken up by the next.
+    Where the account has no free slot for the job of a second chance, it waits in the triggerer.
 
     :param loaded: the plan.
     :param wave: the wave.
@@ -71,18 +73,47 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
             self._relaunch(context, launched, failure)
         return self._wait_or_relaunch(context, launched)
 
-    def _wait_or_relaunch(self, context: Context, launched: dict[str, Any]) -> Any:
+    def after_slot(self, context: Context, event: dict[str, Any] | None = None, *, since: str) -> Any:
+        """Launch again when there is a slot; where the triggerer could not tell, wait for it here.
+
+        :param since: when the wait for the slot began.
+        """
+        told = event or {"message": "the triggerer told nothing"}
+        patience = NO_SLOT_PATIENCE
+        if told.get("status") != "success":
+            self.log.warning("%s; looking for a slot from here", told["message"])
+            patience = LaunchPatience()
+        launched = self._launched(context)
+        self._expect(launched)
+        self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+        return self._wait_or_relaunch(context, launched, since, patience)
+
+    def _wait_or_relaunch(
+        self,
+        context: Context,
+        launched: dict[str, Any],
+        since: str | None = None,
+        patience: LaunchPatience = NO_SLOT_PATIENCE,
+    ) -> Any:
         """Wait; while servers have failed that may be launched again, launch them and wait for those."""
         while True:
             try:
                 return super().execute(context)
             except LaunchFailed as failure:
-                self._relaunch(context, launched, failure)
+                self._relaunch(context, launched, failure, since, patience)
 
-    def _relaunch(self, context: Context, launched: dict[str, Any], failure: LaunchFailed) -> None:
+    def _relaunch(
+        self,
+        context: Context,
+        launched: dict[str, Any],
+        failure: LaunchFailed,
+        since: str | None = None,
+        patience: LaunchPatience = NO_SLOT_PATIENCE,
+    ) -> None:
         """Launch the servers that failed again.
 
         :raises AirflowFailException: when the plan's retries are used up, or a job still holds them.
+        :raises TaskDeferred: when there is no free slot for their job.
         """
         self.refuse_changed_plan(context)
         jobs = self._wave_jobs(context)
@@ -101,9 +132,22 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
                 [{"id": server, "snapshot": launched["servers"][server]["snapshot"]} for server in servers],
                 is_drill=launched["mode"] == "drill",
                 since=jobs_since(context),
+                quotas=account_quotas(context, self.hook),
+                patience=patience,
                 log=self.log,
             )
         except LaunchError as error:
+            if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
+                self.log.info("%s", error)
+                since = since or datetime.now(timezone.utc).isoformat()
+                self.wait_for_slot(
+                    error.servers,
+                    error.quotas,
+                    is_drill=launched["mode"] == "drill",
+                    since=datetime.fromisoformat(since),
+                    method_name="after_slot",
+                    kwargs={"since": since},
+                )
             self._give_up(context, LaunchFailed(f"{failure}\nLaunching again failed: {error}", failure.servers), jobs)
         self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
 
