@@ -6,11 +6,12 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
+from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
 from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.readiness import Clients
 from drs_provider.triggers.slots import DrsJobSlotTrigger
@@ -96,6 +97,13 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat()
 
 
+class StartAndEnd(TypedDict):
+    """The times of an event, ISO 8601 in UTC."""
+
+    started: str
+    ended: str
+
+
 class RecoveryWork:
     """Mixed into the operators that do the work of a plan's tasks.
 
@@ -136,6 +144,20 @@ class RecoveryWork:
         if acts:
             self.refuse_changed_plan(context)
         return run
+
+    def note_start(self, context: Mapping[str, Any]) -> None:
+        """Tell when the work began: the report, and the task itself when it resumes."""
+        context["ti"].xcom_push(key=STARTED_KEY, value=utc_now())
+
+    def times(self, context: Mapping[str, Any]) -> StartAndEnd:
+        """Return when the work began, as it was noted, and as its end the present, for the task's event."""
+        ti = context["ti"]
+        now = utc_now()
+        return {"started": ti.xcom_pull(task_ids=ti.task_id, key=STARTED_KEY) or now, "ended": now}
+
+    def leave_evidence(self, context: Mapping[str, Any], event: Event) -> None:
+        """Leave the task's event where the report finds it."""
+        context["ti"].xcom_push(key=EVIDENCE_KEY, value=event)
 
     def wait_for_slot(
         self,

@@ -13,7 +13,7 @@ from drs_provider.dag.messages import approval_wanted, started
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RunParameterError
 from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, utc_now
-from drs_provider.evidence.events import EVIDENCE_KEY, approval_event
+from drs_provider.evidence.events import approval_event
 from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class _Approval(RecoveryWork, ApprovalOperator):
             approver=approver,
             decision=decision,
         )
-        ti.xcom_push(key=EVIDENCE_KEY, value=event)
+        self.leave_evidence(context, event)
 
     @property
     def _what(self) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
-from drs_provider.evidence.events import EVIDENCE_KEY, health_event
+from drs_provider.dag.work.base import RecoveryWork, pulled
+from drs_provider.evidence.events import health_event
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.sensors.health import (
     Ec2InstanceStatusSensor,
@@ -74,7 +74,7 @@ class _HealthWork(RecoveryWork):
     def execute(self, context: Context) -> Any:
         """Look at the instances that the wave launched, and wait until they are healthy."""
         self.begin(context, acts=False)
-        context["ti"].xcom_push(key="started", value=utc_now())
+        self.note_start(context)
         self._take_instances(context)
         return self._judged(context, lambda: super(_HealthWork, self).execute(context))  # type: ignore[misc]
 
@@ -107,11 +107,10 @@ class _HealthWork(RecoveryWork):
             raise
         except AirflowException as error:
             ti = context["ti"]
-            ti.xcom_push(
-                key=EVIDENCE_KEY,
-                value=health_event(
-                    started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
-                    ended=utc_now(),
+            self.leave_evidence(
+                context,
+                health_event(
+                    **self.times(context),
                     status="failed",
                     wave=self.wave.name,
                     name=ti.task_id.rpartition(".")[2],

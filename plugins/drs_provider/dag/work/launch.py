@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, utc_now
 from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import EVIDENCE_KEY, launch_event
+from drs_provider.evidence.events import launch_event
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch import (
     NO_SLOT_PATIENCE,
@@ -74,9 +74,9 @@ class LaunchWork(RecoveryWork, BaseOperator):
         servers: list[ResolvedServer] = []
 
         def record(status: str, reason: str | None = None) -> None:
-            ti.xcom_push(
-                key=EVIDENCE_KEY,
-                value=launch_event(
+            self.leave_evidence(
+                context,
+                launch_event(
                     started=started,
                     ended=utc_now(),
                     status=status,

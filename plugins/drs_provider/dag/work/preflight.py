@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
 from drs_provider.dag.work.script_secrets import secret_value
-from drs_provider.evidence.events import EVIDENCE_KEY, preflight_event
+from drs_provider.evidence.events import preflight_event
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch_key import run_tag_value
 from drs_provider.readiness import override_problems, run_preflight
@@ -59,9 +59,9 @@ class PreflightWork(RecoveryWork, BaseOperator):
         findings = result.findings
         blocking = findings.blocking(run.overridden)
         overridden = findings.overridden(run.overridden)
-        context["ti"].xcom_push(
-            key=EVIDENCE_KEY,
-            value=preflight_event(
+        self.leave_evidence(
+            context,
+            preflight_event(
                 started=started,
                 ended=utc_now(),
                 status="failed" if blocking else "success",

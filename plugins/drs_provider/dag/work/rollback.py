@@ -18,7 +18,7 @@ from drs_provider.dag.delegation import in_place_of_the_task
 from drs_provider.dag.work.base import RecoveryWork, jobs_since, task_states, utc_now
 from drs_provider.dag.work.scripts import script_work
 from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_event, script_event
+from drs_provider.evidence.events import ScriptEvent, rollback_event, script_event
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.launch_key import LaunchKey
@@ -76,7 +76,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         if not began:
             raise AirflowSkipException("The wave had not begun: there is nothing to unwind")
         self.log.warning("Unwinding the wave %s, because of: %s", self.wave.name, ", ".join(failed))
-        context["ti"].xcom_push(key="started", value=utc_now())
+        self.note_start(context)
         jobs = self._jobs(context)
         if jobs.all_complete:
             return self.unwind(context)
@@ -172,12 +172,10 @@ class RollbackWork(RecoveryWork, BaseOperator):
         scripts: Sequence[ScriptEvent],
         reason: str | None = None,
     ) -> None:
-        ti = context["ti"]
-        ti.xcom_push(
-            key=EVIDENCE_KEY,
-            value=rollback_event(
-                started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
-                ended=utc_now(),
+        self.leave_evidence(
+            context,
+            rollback_event(
+                **self.times(context),
                 status=status,
                 wave=self.wave.name,
                 terminated=terminated,

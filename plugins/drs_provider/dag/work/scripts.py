@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
+from drs_provider.dag.work.base import RecoveryWork, pulled
 from drs_provider.dag.work.script_secrets import with_secrets
-from drs_provider.evidence.events import EVIDENCE_KEY, script_event
+from drs_provider.evidence.events import script_event
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
 from drs_provider.plan import Targets
@@ -49,7 +49,7 @@ class _ScriptWork(RecoveryWork):
             raise AirflowSkipException("This run leaves all scripts out")
         if run.mode not in self.script.modes:
             raise AirflowSkipException(f"This script does not run in a {run.mode}")
-        context["ti"].xcom_push(key="started", value=utc_now())
+        self.note_start(context)
 
     def sent_parameters(self, given: Mapping[str, Sequence[str] | str]) -> Mapping[str, Sequence[str] | str]:
         """Return the parameters with the values that the plan refers to."""
@@ -66,12 +66,10 @@ class _ScriptWork(RecoveryWork):
         except AirflowSkipException:
             raise
         except AirflowException as error:
-            ti = context["ti"]
-            ti.xcom_push(
-                key=EVIDENCE_KEY,
-                value=script_event(
-                    started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
-                    ended=utc_now(),
+            self.leave_evidence(
+                context,
+                script_event(
+                    **self.times(context),
                     status="Failed",
                     wave=self.wave.name,
                     name=self.script.name,

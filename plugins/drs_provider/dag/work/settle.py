@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from drs_provider.dag.work.base import RecoveryWork
-from drs_provider.evidence.events import EVIDENCE_KEY, settle_event
+from drs_provider.evidence.events import settle_event
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -44,7 +44,7 @@ class SettleWork(RecoveryWork, BaseOperator):
         now = datetime.now(timezone.utc)
         # The trigger ends the task and can tell nothing; the end of a pause is known before.
         event = settle_event(started=now, ended=now + pause, wave=self.wave.name)
-        context["ti"].xcom_push(key=EVIDENCE_KEY, value=event)
+        self.leave_evidence(context, event)
         self.defer(
             trigger=DateTimeTrigger(now + pause, end_from_trigger=True),
             method_name="execute_complete",

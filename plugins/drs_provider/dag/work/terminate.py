@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.work.base import RecoveryWork, account_quotas, failed_tasks, jobs_since, utc_now
-from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, terminate_event
+from drs_provider.dag.work.base import RecoveryWork, account_quotas, failed_tasks, jobs_since
+from drs_provider.evidence.events import InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
@@ -57,7 +57,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         run = self.run(context)
         if not run.is_drill:
             raise AirflowSkipException("The instances of a recovery stay")
-        context["ti"].xcom_push(key="started", value=utc_now())
+        self.note_start(context)
         drill = self.loaded.plan.drill
         if run.keep_drill_instances or drill.terminate == "never":
             self._keep(context, "the run" if run.keep_drill_instances else "the plan")
@@ -184,13 +184,11 @@ class TerminateWork(RecoveryWork, BaseOperator):
         jobs: list[str],
         reason: str | None = None,
     ) -> None:
-        ti = context["ti"]
         remaining: list[InstanceLeft] = [{"instance_id": one, "reason": why} for one, why in left.items()]
-        ti.xcom_push(
-            key=EVIDENCE_KEY,
-            value=terminate_event(
-                started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
-                ended=utc_now(),
+        self.leave_evidence(
+            context,
+            terminate_event(
+                **self.times(context),
                 status=status,
                 terminated=list(terminated),
                 left=remaining,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since, utc_now
+from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
 from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import EVIDENCE_KEY, wait_event
+from drs_provider.evidence.events import wait_event
 from drs_provider.hooks.job_wait import LaunchFailed
 from drs_provider.hooks.launch import NO_SLOT_PATIENCE, LaunchError, LaunchPatience, NoFreeSlot, launch_once
 from drs_provider.hooks.launch_key import LaunchKey, generation_of
@@ -51,7 +51,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     def execute(self, context: Context) -> Any:
         """Look, and wait in the triggerer while jobs run."""
         self.begin(context, acts=False)
-        context["ti"].xcom_push(key="started", value=utc_now())
+        self.note_start(context)
         launched = self._launched(context)
         self._expect(launched)
         if context["ti"].try_number > 1:
@@ -152,12 +152,10 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
 
     def _give_up(self, context: Context, failure: LaunchFailed, jobs: WaveJobs) -> None:
-        ti = context["ti"]
-        ti.xcom_push(
-            key=EVIDENCE_KEY,
-            value=wait_event(
-                started=ti.xcom_pull(task_ids=ti.task_id, key="started") or utc_now(),
-                ended=utc_now(),
+        self.leave_evidence(
+            context,
+            wait_event(
+                **self.times(context),
                 status="failed",
                 wave=jobs.key.wave,
                 servers=failure.servers,
