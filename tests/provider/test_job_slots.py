@@ -116,13 +116,22 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[SlotLine]:
     monkeypatch.setattr(SlotLine, "look", note)
     monkeypatch.setattr(slots, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(slots, "GOING_SECONDS", 0.5)
+    monkeypatch.setattr(slots, "JOINING_SECONDS", 0.3)
     return looked
 
 
-def wait(remake: Any, since: float = 0.0, patience: float = 60.0) -> Any:
-    deadline = time.time() + patience
-    quotas = DrsQuotas(jobs=1)
-    return remake(DrsJobSlotTrigger(servers=1, quotas=quotas, since=since, deadline=deadline, end_task=False, **AWS))
+def wait(remake: Any, since: float = 0.0, patience: float = 60.0, is_drill: bool = True) -> Any:
+    return remake(
+        DrsJobSlotTrigger(
+            servers=1,
+            quotas=DrsQuotas(jobs=1),
+            is_drill=is_drill,
+            since=since,
+            deadline=time.time() + patience,
+            end_task=False,
+            **AWS,
+        )
+    )
 
 
 async def event_of(trigger: Any) -> Any:
@@ -151,6 +160,25 @@ def test_many_wait_in_one_line_until_the_job_ends(busy: Any, remake: Any, looks:
     asyncio.run(run())
     assert went == [1.0, 2.0, 3.0]
     assert len(set(map(id, looks))) == 1
+
+
+def test_a_triggerer_that_starts_again_finds_everybody_in_their_place(
+    busy: Any, remake: Any, looks: list[SlotLine]
+) -> None:
+    """It makes all waits at once, in any order, and a slot has become free in the meantime."""
+    went: list[str] = []
+
+    async def one(name: str, since: float, is_drill: bool) -> None:
+        assert (await event_of(wait(remake, since, is_drill=is_drill)))["status"] == "success"
+        went.append(name)
+
+    async def run() -> None:
+        await asyncio.gather(one("late drill", 3, True), one("drill", 1, True), one("recovery", 2, False))
+
+    busy.resume()
+    busy.advance(3600)
+    asyncio.run(run())
+    assert went == ["recovery", "drill", "late drill"]
 
 
 def test_a_wait_in_vain_says_what_takes_the_slots(busy: Any, remake: Any, looks: list[SlotLine]) -> None:

@@ -24,6 +24,8 @@ from drs_provider.triggers.waiting import WaitTrigger
 __all__ = ["DrsJobSlotTrigger", "Place", "SlotLine"]
 
 LOOK_SECONDS = 5.0
+JOINING_SECONDS = 1.0
+"""How long others have to join the line before a job that has just joined it may go."""
 GOING_SECONDS = 30.0
 """How long a slot is kept for a launch that was let go: its worker starts, looks once more, and calls StartRecovery."""
 
@@ -71,10 +73,16 @@ class SlotLine:
         self._going = [(at, servers) for at, servers in self._going[started:] if now - at < GOING_SECONDS]
         self.taken = taken
 
+    def join(self, place: Place) -> bool:
+        """Take a place; return whether it is new."""
+        if place in self._waiting:
+            return False
+        self._waiting.append(place)
+        return True
+
     def lets_go(self, place: Place) -> bool:
         """Whether there is a slot for a place and for all that are before it; the slot is kept, the place given up."""
-        if place not in self._waiting:
-            self._waiting.append(place)
+        self.join(place)
         jobs = len(self.taken.jobs) + len(self._going)
         servers = self.taken.servers + sum(count for _, count in self._going)
         for one in self._in_order():
@@ -139,6 +147,9 @@ class DrsJobSlotTrigger(WaitTrigger):
                         raise WaitFailed(
                             "; ".join(filter(None, ["No free DRS job slot in time", told, str(error)])), timed_out=True
                         ) from None
+                    if line.join(place):
+                        # A triggerer that starts again makes all waits at once: everybody takes their place first.
+                        await post.sleep(JOINING_SECONDS)
                     if line.lets_go(place):
                         return
                     now = f"{line.taken.against(place.quotas)}, {line.ahead_of(place)} jobs wait before this one"
