@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from drs_provider.dag.delegation import in_place_of_the_task
 from drs_provider.dag.work.base import RecoveryWork, jobs_since, task_states, utc_now
-from drs_provider.dag.work.scripts import script_work
+from drs_provider.dag.work.scripts import is_final, reason_of, script_work
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import ScriptEvent, rollback_event, script_event
 from drs_provider.hooks.drs import DrsHook
@@ -142,9 +142,11 @@ class RollbackWork(RecoveryWork, BaseOperator):
         try:
             with in_place_of_the_task(work):
                 result = work.run_now(_context_of(script, context))
-        except AirflowException as error:
-            reason = str(error)
-            self.log.error("The rollback script %s failed: %s", script.name, error)
+        except Exception as error:
+            if not is_final(error, context):
+                raise
+            reason = reason_of(error)
+            self.log.error("The rollback script %s failed: %s", script.name, reason)
         return script_event(
             started=started,
             ended=utc_now(),

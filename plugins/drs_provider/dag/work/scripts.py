@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from drs_provider.dag.work.base import RecoveryWork, pulled
 from drs_provider.dag.work.script_secrets import with_secrets
 from drs_provider.evidence.events import script_event
+from drs_provider.hooks.faults import Fault, classify, error_text
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
 from drs_provider.plan import Targets
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import LoadedPlan, Script, Wave
 
-__all__ = ["AutomationWork", "CommandWork", "script_work"]
+__all__ = ["AutomationWork", "CommandWork", "is_final", "reason_of", "script_work"]
 
 
 def script_work(script: Script, **kwargs: Any) -> CommandWork | AutomationWork:
@@ -30,6 +31,18 @@ def script_work(script: Script, **kwargs: Any) -> CommandWork | AutomationWork:
     :param kwargs: the task's ``task_id``, ``section``, ``loaded``, ``wave`` and so on.
     """
     return AutomationWork(script=script, **kwargs) if script.automation else CommandWork(script=script, **kwargs)
+
+
+def is_final(error: Exception, context: Mapping[str, Any]) -> bool:
+    """Whether an error is the script's own failure, a refusal of AWS, or one for which Airflow has no other try."""
+    ti = context["ti"]
+    refused = isinstance(error, AirflowException) or classify(error) is Fault.DEFINITE
+    return refused or ti.try_number > ti.max_tries
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says to a person."""
+    return str(error) if isinstance(error, AirflowException) else error_text(error)
 
 
 class _ScriptWork(RecoveryWork):
@@ -59,13 +72,17 @@ class _ScriptWork(RecoveryWork):
         """Do the work of the script; turn its failure into a final one, or pass over it where the plan says so.
 
         A script that failed is not run again by itself: it may not be safe to repeat. What is retried by Airflow is
-        what is not the script's own failure, such as a worker that died; the next try finds the script again.
+        what is not the script's own failure, such as a worker that died; the next try finds the script again. One that
+        AWS refuses to start has failed.
         """
         try:
             return work()
         except AirflowSkipException:
             raise
-        except AirflowException as error:
+        except Exception as error:
+            if not is_final(error, context):
+                raise
+            reason = reason_of(error)
             self.leave_evidence(
                 context,
                 script_event(
@@ -76,13 +93,13 @@ class _ScriptWork(RecoveryWork):
                     section=self.section,
                     script_kind="automation" if self.script.automation else "run_command",
                     document=self.script.automation or self.script.run_command or "",
-                    reason=str(error),
+                    reason=reason,
                 ),
             )
             if self.script.on_failure == "continue":
-                self.log.warning("The script failed, and the plan says to go on: %s", error)
-                return {"status": "Failed", "reason": str(error), "instances": {}, "outputs": {}}
-            raise AirflowFailException(str(error)) from error
+                self.log.warning("The script failed, and the plan says to go on: %s", reason)
+                return {"status": "Failed", "reason": reason, "instances": {}, "outputs": {}}
+            raise AirflowFailException(reason) from error
 
 
 class CommandWork(_ScriptWork, SsmScriptOperator):
