@@ -162,12 +162,12 @@ class _Instance:
 
     map_index = -1
 
-    def __init__(self, run: InProcessRun, task: Any, try_number: int) -> None:
+    def __init__(self, run: InProcessRun, task: Any, try_number: int, max_tries: int) -> None:
         self.run = run
         self.alive = True
         self.task = task
         self.task_id, self.dag_id, self.run_id = task.task_id, run.dag.dag_id, run.run_id
-        self.try_number, self.max_tries = try_number, int(task.retries)
+        self.try_number, self.max_tries = try_number, max_tries
 
     def xcom_push(self, key: str, value: Any) -> None:
         if self.alive:  # Airflow does not listen to a try that it has given up.
@@ -197,6 +197,7 @@ class InProcessRun:
         self.rng = rng
         self.states: dict[str, str | None] = {task.task_id: None for task in dag.tasks}
         self.xcoms: dict[str, dict[str, Any]] = {}
+        self._tries: dict[str, int] = {}
         now = datetime.now(timezone.utc)
         self._dag_run = SimpleNamespace(
             dag_id=dag.dag_id,
@@ -216,6 +217,11 @@ class InProcessRun:
             self._run(self.rng.choice(ready))
         return str(self.states["report"])
 
+    def clear(self, task_id: str) -> None:
+        """Clear a task with its downstream tasks, as a person does when the run has ended."""
+        for one in (task_id, *self.dag.get_task(task_id).get_flat_relative_ids(upstream=False)):
+            self.states[one] = None
+
     def _run(self, task: Any) -> None:
         upstream = {self.states[one] for one in task.upstream_task_ids}
         if task.trigger_rule == TriggerRule.NONE_FAILED and upstream & {"failed", "upstream_failed"}:
@@ -224,22 +230,26 @@ class InProcessRun:
         if task.trigger_rule == TriggerRule.ALL_SUCCESS and upstream - {"success"}:
             self.states[task.task_id] = "skipped" if upstream <= {"success", "skipped"} else "upstream_failed"
             return
-        for try_number in range(1, int(task.retries) + 2):
+        # A clear leaves the number of tries, and allows as many again.
+        tried = self._tries.get(task.task_id, 0)
+        max_tries = tried + int(task.retries)
+        for try_number in range(tried + 1, max_tries + 2):
+            self._tries[task.task_id] = try_number
             self.xcoms.pop(task.task_id, None)
-            instance = _Instance(self, copy.copy(task), try_number)
+            instance = _Instance(self, copy.copy(task), try_number, max_tries)
             try:
                 self.killer.run(partial(self._try, instance))
             except AirflowSkipException:
                 self.states[task.task_id] = "skipped"
             except (AirflowFailException, Killed) as end:
                 instance.alive = False
-                if isinstance(end, Killed) and try_number <= int(task.retries):
+                if isinstance(end, Killed) and try_number <= max_tries:
                     continue
                 self.states[task.task_id] = "failed"
             except Exception as error:
                 if not isinstance(error, (AirflowException, OSError)):
                     raise  # A mistake of ours, which no retry mends.
-                if try_number <= int(task.retries):
+                if try_number <= max_tries:
                     continue
                 self.states[task.task_id] = "failed"
             else:

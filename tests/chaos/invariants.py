@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +88,11 @@ def violations(run: RunFacts, truth: Truth) -> list[str]:
 
 
 def _launched_once(run: RunFacts, seen: RunTruth) -> Iterator[str]:
-    """No server is in two launches of a run, unless it failed before, and retries allow it."""
+    """No server is in two launches of a run, unless it failed before, and retries allow it, or was ended since."""
     retries = {wave["name"]: wave["retries"] for wave in run.case.plan["waves"]}
     for server, jobs in seen.launches().items():
-        for job in jobs[:-1]:
-            if job.statuses[server] != "FAILED":
+        for job, after in pairwise(jobs):
+            if job.statuses[server] != "FAILED" and not job.asked_to_end.get(server, inf) < after.started:
                 yield f"{server} was launched again after job {job.id}, where it is {job.statuses[server]}"
         # A person who clears a task gives its wave all its tries again.
         if run.exact and len(jobs) > retries[jobs[0].wave] + 1:

@@ -74,6 +74,15 @@ def test_a_server_that_was_launched_twice() -> None:
     assert f"{WEB} was launched again after job 2" in found(World(*GOOD, again))
 
 
+def test_a_server_that_was_ended_may_be_launched_again() -> None:
+    again = job("3", "w01", WEB, 41, 50)
+    ended = World(*GOOD, again)
+    ended.jobs[1].asked_to_end[WEB] = 40.0
+    assert "was launched again" not in found(ended, exact=False)
+    ended.jobs[1].asked_to_end[WEB] = 42.0
+    assert f"{WEB} was launched again after job 2" in found(ended, exact=False)
+
+
 def test_a_server_that_failed_may_be_launched_again_as_often_as_retries_allow() -> None:
     failed = [job(str(number), "w00", DB, number, number + 0.5, "FAILED") for number in (1, 2)]
     assert "was launched again" not in found(World(*failed[:1], *GOOD))

@@ -28,6 +28,7 @@ class Job:
     :param ended: JOB_END; None where it has not ended.
     :param statuses: launch status by source server.
     :param launched: EC2 instance by source server (LAUNCH_END).
+    :param asked_to_end: when each source server's instance was asked to end (TerminateRecoveryInstances).
     """
 
     id: str
@@ -37,6 +38,7 @@ class Job:
     ended: float | None
     statuses: dict[str, str]
     launched: dict[str, str]
+    asked_to_end: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -87,6 +89,11 @@ class Truth:
         for entry in self.log:
             if entry.get("job"):
                 self._events[entry["job"]].append(entry)
+        self._asked_to_end: dict[str, float] = {}
+        for entry in self.log:
+            if entry.get("operation") == "TerminateRecoveryInstances" and not entry.get("error"):
+                for instance in entry["params"]["recoveryInstanceIDs"]:
+                    self._asked_to_end.setdefault(instance, entry["t"])
         self._job_logs = {
             job["jobID"]: [
                 item
@@ -134,6 +141,9 @@ class Truth:
                         for server in job["participatingServers"]
                     },
                     launched=launched,
+                    asked_to_end={
+                        server: self._asked_to_end[one] for server, one in launched.items() if one in self._asked_to_end
+                    },
                 )
             )
         return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple
@@ -151,6 +151,7 @@ def launch_once(
     tags: Mapping[str, str] | None = None,
     relaunch: Relaunch = "none",
     quotas: DrsQuotas | None = None,
+    ended: Collection[str] = (),
     listed: Sequence[Job] | None = None,
     patience: LaunchPatience | None = None,
     on_job: Callable[[LaunchedJob], None] | None = None,
@@ -169,6 +170,8 @@ def launch_once(
         ``failed`` adopts the servers that launched or are on their way and launches the others again, ``all`` launches
         every server again but for those that are still on their way.
     :param quotas: Defaults to what the account has.
+    :param ended: Servers whose instances have been ended since an earlier generation launched them: with ``failed``
+        they are launched again too.
     :param listed: The jobs that the caller has read a moment ago, newest first, where it has: all since ``since``, and
         at least all of the last two days (:data:`BUSY_WINDOW`).
     :param patience: How long to wait for what.
@@ -183,7 +186,9 @@ def launch_once(
         one = server if isinstance(server, ServerToLaunch) else ServerToLaunch.of(server)
         if wanted.setdefault(one.id, one) != one:
             raise ValueError(f"{one.id} is given with two snapshots: {wanted[one.id].snapshot} and {one.snapshot}")
-    launch = _Launch(hook, key, is_drill, dict(tags or {}), relaunch, patience or LaunchPatience(), log or _log)
+    launch = _Launch(
+        hook, key, is_drill, dict(tags or {}), relaunch, frozenset(ended), patience or LaunchPatience(), log or _log
+    )
     told = on_job or (lambda job: None)
     if listed is None:
         listed = hook.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW))
@@ -228,6 +233,7 @@ class _Launch:
     is_drill: bool
     tags: dict[str, str]
     relaunch: Relaunch
+    ended: frozenset[str]
     patience: LaunchPatience
     log: logging.Logger
     listed: Sequence[Job] | None = None
@@ -253,7 +259,8 @@ class _Launch:
         if self.relaunch == "none" or theirs.generation >= self.key.generation:
             return _servers_of(job)
         if self.relaunch == "failed":
-            return _servers_of(job, ALIVE if not is_complete(job) else frozenset({"LAUNCHED"}))
+            alive = _servers_of(job, ALIVE if not is_complete(job) else frozenset({"LAUNCHED"}))
+            return [server for server in alive if server not in self.ended]
         return [] if is_complete(job) else _servers_of(job)
 
     def start(self, chunk: Sequence[ServerToLaunch], quotas: DrsQuotas) -> list[LaunchedJob]:

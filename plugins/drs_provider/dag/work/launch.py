@@ -37,7 +37,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
     """Resolves the wave's servers, checks their lag, and launches each exactly once.
 
     Where the account has no free slot for a job, it waits in the triggerer, and looks at everything again afterwards.
-    Clearing the task launches again only the servers whose launch failed; running or launched ones are adopted.
+    Clearing the task launches again only the servers whose launch failed, or whose instances have been ended since;
+    those that are up or on their way are adopted.
 
     :param loaded: the plan.
     :param wave: the wave.
@@ -103,22 +104,21 @@ class LaunchWork(RecoveryWork, BaseOperator):
 
         key = LaunchKey.of(context, wave=self.wave.name)
         earlier = WaveJobs.find(hook, key, jobs_since(context)) if ti.try_number > 1 else WaveJobs((), key)
+        ended = earlier.ended_since(hook)
+        alive = set(earlier.alive) - ended
         try:
-            ready = self._look_again(run, hook, jobs_since(context), set(earlier.alive))
+            ready = self._look_again(run, hook, jobs_since(context), alive)
             servers = ready.resolved[self.wave.name]
             launch_once(
                 hook,
                 key,
                 # Servers that a second attempt brought up are up; launch_once looks at first attempts only.
-                [
-                    {"id": server.id, "snapshot": server.snapshot}
-                    for server in servers
-                    if server.id not in earlier.alive
-                ],
+                [{"id": server.id, "snapshot": server.snapshot} for server in servers if server.id not in alive],
                 is_drill=run.is_drill,
                 since=jobs_since(context),
                 relaunch="failed",
                 quotas=account_quotas(context, hook),
+                ended=ended,
                 listed=ready.jobs,
                 patience=patience,
                 on_job=on_job,

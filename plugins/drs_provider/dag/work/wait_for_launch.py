@@ -132,6 +132,8 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
                 [{"id": server, "snapshot": launched["servers"][server]["snapshot"]} for server in servers],
                 is_drill=launched["mode"] == "drill",
                 since=jobs_since(context),
+                # What failed in the same attempt before the launch task was cleared is launched again.
+                relaunch="all",
                 quotas=account_quotas(context, self.hook),
                 patience=patience,
                 log=self.log,

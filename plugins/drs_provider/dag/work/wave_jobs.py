@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from drs_provider.hooks.calls import run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.instance_end import instance_states
 from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
 from drs_provider.hooks.outcome import newest_by_server
 
 __all__ = ["WaveJobs"]
 
+_ENDED = frozenset({"shutting-down", "terminated"})
 _UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
 
 
@@ -45,6 +48,30 @@ class WaveJobs:
             if status == "LAUNCHED" or (status in _UNDER_WAY and not is_complete(job)):
                 found[server] = str(job["jobID"])
         return found
+
+    def ended_since(self, hook: DrsHook) -> frozenset[str]:
+        """Return the source servers that an earlier generation launched, and whose instances have been ended since.
+
+        A drill's end and a rollback leave the jobs of a launch as they are: its servers stay LAUNCHED there. What
+        counts is EC2's word on the instances that the jobs' logs name (LAUNCH_END); where none is named, the job's.
+        """
+        launched = {}
+        for server, (job, participant) in newest_by_server(self.jobs).items():
+            key = self.key.of_job(job)
+            if key and key.generation < self.key.generation and participant.get("launchStatus") == "LAUNCHED":
+                launched[server] = str(job["jobID"])
+        instances = {
+            (job_id, str(data["sourceServerID"])): str(data["targetInstanceID"])
+            for job_id in sorted(set(launched.values()))
+            for item in hook.job_log(job_id)
+            if item.get("event") == "LAUNCH_END" and (data := item.get("eventData") or {}).get("targetInstanceID")
+        }
+        named = {
+            server: instances[job_id, server] for server, job_id in launched.items() if (job_id, server) in instances
+        }
+        states = run_blocking(instance_states(hook.calls("ec2"), sorted(named.values()))) if named else {}
+        # EC2 forgets an instance an hour after its end.
+        return frozenset(server for server, one in named.items() if states.get(one, "terminated") in _ENDED)
 
     @property
     def all_complete(self) -> bool:

@@ -1,0 +1,153 @@
+"""Waves that are launched again: by their own retries, after a wait for a slot, and because a person clears tasks."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from drs_provider.dag.factory import build_dag
+from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
+from drs_provider.plan import LoadedPlan
+from drs_provider.simulator.simulation import Simulation
+from tests.chaos.in_process import InProcessRun, quick_aws
+from tests.dag.plans import loaded_plan
+
+FIRST, SECOND, THEIRS = (f"s-{number:017d}" for number in (1, 2, 3))
+AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "us-west-2"}
+
+
+@pytest.fixture(autouse=True)
+def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+
+
+def load(simulator: Simulation, first: Any = "launched", second: Any = "launched", **scenario: Any) -> None:
+    servers = [
+        {"id": FIRST, "hostname": "one", "outcome": first},
+        {"id": SECOND, "hostname": "two", "outcome": second},
+        {"id": THEIRS, "hostname": "theirs"},
+    ]
+    simulator.load({"region": "us-west-2", "servers": servers, **scenario}, speed=60)
+
+
+def web(**keys: Any) -> LoadedPlan:
+    plan: dict[str, Any] = {name: keys.pop(name) for name in ("drill", "recovery") if name in keys}
+    return loaded_plan({"name": "web", "servers": [{"id": FIRST}, {"id": SECOND}], **keys}, **plan)
+
+
+def run_of(plan: LoadedPlan, mode: str = "drill") -> InProcessRun:
+    confirm = plan.plan.name if mode == "recovery" else ""
+    return InProcessRun(build_dag(plan), {"mode": mode, "confirm": confirm}, random.Random(1))
+
+
+def launches(simulator: Simulation) -> Counter[str]:
+    """How often each server was launched, by the calls that were accepted."""
+    return Counter(
+        server["sourceServerID"]
+        for entry in simulator.log
+        if entry.get("operation") == "StartRecovery" and not entry.get("error")
+        for server in entry["params"]["sourceServers"]
+    )
+
+
+def running() -> set[str]:
+    """The servers with a recovery instance."""
+    found = boto3.client("drs", "us-west-2").describe_recovery_instances()["items"]
+    return {instance["sourceServerID"] for instance in found}
+
+
+class TestCleared:
+    """A person clears ``web.launch`` with its downstream tasks, or the whole run."""
+
+    @pytest.fixture(autouse=True)
+    def no_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let a wave that is launched again without end fail, and not hang."""
+        original, left = WaitForLaunchWork._relaunch, iter(range(10))
+
+        def relaunch(self: Any, *args: Any, **kwargs: Any) -> None:
+            if next(left, None) is None:
+                pytest.fail("launched again without end")
+            original(self, *args, **kwargs)
+
+        monkeypatch.setattr(WaitForLaunchWork, "_relaunch", relaunch)
+
+    @pytest.mark.parametrize(("last", "state"), [("failed", "failed"), ("launched", "success")])
+    def test_a_server_gets_all_its_tries_again(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, last: str, state: str
+    ) -> None:
+        load(drs_simulator, second=["failed", "failed", "failed", last])
+        run = run_of(web(retries=1), "recovery")
+        with quick_aws(monkeypatch):
+            assert run.go() == "failed"
+            assert launches(drs_simulator) == {FIRST: 1, SECOND: 2}
+            run.clear("web.launch")
+            assert run.go() == state
+        assert launches(drs_simulator) == {FIRST: 1, SECOND: 4}
+
+    def test_a_job_that_went_on_from_before_is_no_attempt_of_its_own(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second chance is under way when the task is cleared, and fails afterwards."""
+        load(drs_simulator, second=["failed", "failed", "launched"])
+        run = run_of(web(retries=1), "recovery")
+        original = WaitForLaunchWork._relaunch
+
+        def clear_afterwards(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            monkeypatch.setattr(WaitForLaunchWork, "_relaunch", original)
+            raise AirflowFailException("a person clears the tasks")
+
+        monkeypatch.setattr(WaitForLaunchWork, "_relaunch", clear_afterwards)
+        with quick_aws(monkeypatch):
+            run.go()
+            run.clear("web.launch")
+            assert run.go() == "success"
+        assert launches(drs_simulator) == {FIRST: 1, SECOND: 3}
+
+    def test_what_the_drill_has_ended_is_launched_again(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load(drs_simulator, second=["failed", "launched"])
+        run = run_of(web(retries=0))
+        up: list[set[str]] = []
+        with quick_aws(monkeypatch):
+            assert run.go() == "failed"
+            assert run.states["terminate"] == "success"
+            run.clear("web.launch")
+            terminate = run.dag.get_task("terminate")
+            execute = terminate.work.execute
+            monkeypatch.setattr(terminate.work, "execute", lambda context: [up.append(running()), execute(context)][1])
+            assert run.go() == "success"
+        assert launches(drs_simulator) == {FIRST: 2, SECOND: 2}
+        assert up == [{FIRST, SECOND}]
+        assert running() == set()
+
+    def test_a_whole_drill_is_made_again(self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+        load(drs_simulator)
+        run = run_of(web())
+        with quick_aws(monkeypatch):
+            assert run.go() == "success"
+            run.clear("confirm")
+            assert run.go() == "success"
+        assert launches(drs_simulator) == {FIRST: 2, SECOND: 2}
+        assert running() == set()
+
+    def test_what_was_unwound_is_launched_again(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load(drs_simulator, second=["failed", "launched"])
+        run = run_of(web(retries=0, on_failure="rollback"), "recovery")
+        with quick_aws(monkeypatch):
+            assert run.go() == "failed"
+            assert run.states["web.rollback"] == "success"
+            run.clear("web.launch")
+            assert run.go() == "success"
+        assert launches(drs_simulator) == {FIRST: 2, SECOND: 2}
+        assert running() == {FIRST, SECOND}
