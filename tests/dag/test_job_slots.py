@@ -117,9 +117,9 @@ def test_a_wave_waits_in_its_worker_where_the_triggerer_could_not_look(
     given: list[LaunchPatience] = []
     original = LaunchWork._launch
 
-    def noted(self: Any, context: Any, started: str, patience: LaunchPatience) -> Any:
+    def noted(self: Any, context: Any, started: str, patience: LaunchPatience, **more: Any) -> Any:
         given.append(patience)
-        return original(self, context, started, patience)
+        return original(self, context, started, patience, **more)
 
     monkeypatch.setattr(LaunchWork, "_launch", noted)
     original_after = LaunchWork.after_slot

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,12 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from drs_provider.dag.factory import build_dag
+from drs_provider.dag.work import launch
+from drs_provider.dag.work.launch import LaunchWork
 from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
+from drs_provider.hooks.drs import DrsHook, DrsQuotas
+from drs_provider.hooks.launch import launch_once
+from drs_provider.hooks.launch_key import LaunchKey
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws
@@ -151,3 +158,62 @@ class TestCleared:
             assert run.go() == "success"
         assert launches(drs_simulator) == {FIRST: 2, SECOND: 2}
         assert running() == {FIRST, SECOND}
+
+
+def test_a_wave_that_waited_for_a_slot_is_not_failed_by_a_server_that_is_up(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two jobs is through when there is a slot for the second, and its server has changed since."""
+    load(drs_simulator, quotas={"concurrent_jobs": 2, "servers_per_job": 1})
+    execute, after_slot = LaunchWork.execute, LaunchWork.after_slot
+
+    def take_a_slot(self: Any, context: Any) -> Any:
+        boto3.client("drs", "us-west-2").start_recovery(sourceServers=[{"sourceServerID": THEIRS}], isDrill=True)
+        return execute(self, context)
+
+    def change(self: Any, *args: Any, **kwargs: Any) -> Any:
+        boto3.client("drs", "us-west-2").stop_replication(sourceServerID=FIRST)
+        return after_slot(self, *args, **kwargs)
+
+    monkeypatch.setattr(LaunchWork, "execute", take_a_slot)
+    monkeypatch.setattr(LaunchWork, "after_slot", change)
+    run = run_of(web())
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert launches(drs_simulator) == {FIRST: 1, SECOND: 1, THEIRS: 1}
+
+
+def test_a_launch_that_stood_still_after_its_last_checks_looks_again(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine is suspended; another try launches meanwhile, and the job of that ends."""
+    load(drs_simulator)
+    original = launch.recheck_wave
+    others: list[str] = []
+
+    def recheck_wave(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        key = LaunchKey("shop", "run0", "web")
+        now = datetime.now(timezone.utc)
+        jobs = launch_once(DrsHook(**AWS), key, [FIRST, SECOND], is_drill=True, since=now, quotas=DrsQuotas())
+        others.extend(job.job_id for job in jobs)
+        time.sleep(1200)
+        return result
+
+    monkeypatch.setattr(launch, "recheck_wave", recheck_wave)
+    run = run_of(web())
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert launches(drs_simulator) == {FIRST: 1, SECOND: 1}
+    assert [job["job_id"] for job in run.xcoms["web.launch"]["return_value"]["jobs"]] == others
+
+
+def test_others_that_were_faster_fail_no_wave_although_their_jobs_are_not_listed_yet(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator)
+    drs_simulator.add_fault("StartRecovery", error="ServiceQuotaExceededException", times=4)
+    run = run_of(web())
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert launches(drs_simulator) == {FIRST: 1, SECOND: 1}

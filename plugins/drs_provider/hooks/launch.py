@@ -153,6 +153,7 @@ def launch_once(
     quotas: DrsQuotas | None = None,
     ended: Collection[str] = (),
     listed: Sequence[Job] | None = None,
+    listed_at: float | None = None,
     patience: LaunchPatience | None = None,
     on_job: Callable[[LaunchedJob], None] | None = None,
     log: logging.Logger | None = None,
@@ -174,6 +175,7 @@ def launch_once(
         they are launched again too.
     :param listed: The jobs that the caller has read a moment ago, newest first, where it has: all since ``since``, and
         at least all of the last two days (:data:`BUSY_WINDOW`).
+    :param listed_at: When it began to read them, in epoch seconds; by default now.
     :param patience: How long to wait for what.
     :param on_job: Told of each job as soon as it is known.
     :returns: The jobs, adopted ones first.
@@ -191,9 +193,9 @@ def launch_once(
     )
     told = on_job or (lambda job: None)
     if listed is None:
-        listed = hook.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW))
+        listed, listed_at = hook.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW)), None
     # One listing serves twice: what to adopt, and how many slots are taken when the first job is started.
-    launch.listed, launch.looked = listed, time.time()
+    launch.listed, launch.looked = listed, time.time() if listed_at is None else listed_at
     done = launch.adopt(listed)
     for job in done:
         told(job)
@@ -266,7 +268,7 @@ class _Launch:
     def start(self, chunk: Sequence[ServerToLaunch], quotas: DrsQuotas) -> list[LaunchedJob]:
         """Start one job for the chunk; return it, or the jobs of an earlier try that turn out to hold servers of it."""
         deadline = time.time() + self.patience.starting.total_seconds()
-        pause, refused = 1.0, 0
+        pause, refused, first_refusal = 1.0, 0, 0.0
         adopted_from = self.listed
         while True:
             waited, jobs = self._wait_for_slots(len(chunk), quotas)
@@ -290,9 +292,12 @@ class _Launch:
                     if fault is Fault.CONFLICT:
                         raise self._explained(error, chunk) from error
                 if fault is Fault.QUOTA:
-                    # The slots were free a moment ago: someone else may have been faster, so count again.
+                    # The slots were free a moment ago: someone else may have been faster, so count again. Their job
+                    # need not be listed at once.
                     refused += 1
-                    if refused >= QUOTA_TRIES:
+                    first_refusal = first_refusal or time.time()
+                    listed_by_now = time.time() >= first_refusal + self.patience.listing.total_seconds()
+                    if refused >= QUOTA_TRIES and listed_by_now:
                         raise self._explained(error, chunk) from error
                 if fault is Fault.EXPIRED:
                     self.hook.renew_credentials()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -57,17 +58,21 @@ class LaunchWork(RecoveryWork, BaseOperator):
 
         :raises AirflowFailException: when the servers are not ready, or DRS refuses.
         """
-        return self._launch(context, utc_now(), NO_SLOT_PATIENCE)
+        return self._launch(context, utc_now(), NO_SLOT_PATIENCE, again=context["ti"].try_number > 1)
 
     def after_slot(self, context: Context, event: dict[str, Any] | None = None, *, started: str) -> dict[str, Any]:
         """Launch when there is a slot; where the triggerer could not tell, wait for it here."""
         told = event or {"message": "the triggerer told nothing"}
         if told.get("status") == "success":
-            return self._launch(context, started, NO_SLOT_PATIENCE)
+            return self._launch(context, started, NO_SLOT_PATIENCE, again=True)
         self.log.warning("%s; looking for a slot from here", told["message"])
-        return self._launch(context, started, LaunchPatience())
+        return self._launch(context, started, LaunchPatience(), again=True)
 
-    def _launch(self, context: Context, started: str, patience: LaunchPatience) -> dict[str, Any]:
+    def _launch(self, context: Context, started: str, patience: LaunchPatience, *, again: bool) -> dict[str, Any]:
+        """Launch.
+
+        :param again: whether jobs may have been started before: by an earlier try, or before the wait for a slot.
+        """
         run = self.begin(context)
         ti = context["ti"]
         hook = DrsHook(**self.aws)
@@ -103,11 +108,12 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 DrsJobLink.push(context, self, hook, [job.job_id])
 
         key = LaunchKey.of(context, wave=self.wave.name)
-        earlier = WaveJobs.find(hook, key, jobs_since(context)) if ti.try_number > 1 else WaveJobs((), key)
+        earlier = WaveJobs.find(hook, key, jobs_since(context)) if again else WaveJobs((), key)
         ended = earlier.ended_since(hook)
         alive = set(earlier.alive) - ended
+        looked = time.time()
         try:
-            ready = self._look_again(run, hook, jobs_since(context), alive)
+            ready = self._look_again(run, hook, jobs_since(context), alive, more="more " if earlier.jobs else "")
             servers = ready.resolved[self.wave.name]
             launch_once(
                 hook,
@@ -120,6 +126,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 quotas=account_quotas(context, hook),
                 ended=ended,
                 listed=ready.jobs,
+                listed_at=looked,
                 patience=patience,
                 on_job=on_job,
                 log=self.log,
@@ -151,7 +158,9 @@ class LaunchWork(RecoveryWork, BaseOperator):
             },
         }
 
-    def _look_again(self, run: RecoveryRun, hook: DrsHook, since: datetime, launching: set[str]) -> PreflightResult:
+    def _look_again(
+        self, run: RecoveryRun, hook: DrsHook, since: datetime, launching: set[str], *, more: str
+    ) -> PreflightResult:
         """Resolve the wave's servers once more and look at what may have changed since preflight.
 
         :raises _NotReady: when something blocks that nobody overrode.
@@ -170,7 +179,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
             self.log.info("Findings right before the launch:\n%s", result.findings.table())
         if [finding for finding in result.findings.blocking(run.overridden) if finding.server not in launching]:
             raise _NotReady(
-                f"The wave {self.wave.name} is not ready, and nothing of it was launched.\n"
+                f"The wave {self.wave.name} is not ready, and nothing {more}of it was launched.\n"
                 + result.findings.message(run.overridden)
             )
         return result
