@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from airflow.sdk.exceptions import TaskDeferred
 
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.work import launch
+from drs_provider.dag.work.base import PLAN_KEY
 from drs_provider.dag.work.launch import LaunchWork
 from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
 from drs_provider.hooks.drs import DrsHook, DrsQuotas
@@ -217,3 +222,91 @@ def test_others_that_were_faster_fail_no_wave_although_their_jobs_are_not_listed
     with quick_aws(monkeypatch):
         assert run.go() == "success"
     assert launches(drs_simulator) == {FIRST: 1, SECOND: 1}
+
+
+def test_a_second_job_that_is_not_listed_at_once_is_waited_for(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator, second=["failed", "launched"])
+    original = DrsHook.jobs_since
+
+    def late(hook: Any, moment: Any) -> list[dict[str, Any]]:
+        """Jobs are listed a minute after they were started; by their ids they are found at once."""
+        listed = datetime.fromtimestamp(time.time() - 60, timezone.utc).isoformat()
+        return [job for job in original(hook, moment) if str(job["creationDateTime"]) < listed]
+
+    monkeypatch.setattr(DrsHook, "jobs_since", late)
+    run = run_of(web())
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert not any(entry.get("error") for entry in drs_simulator.log if entry.get("operation") == "StartRecovery")
+    assert launches(drs_simulator) == {FIRST: 1, SECOND: 2}
+
+
+def wait_of(plan: LoadedPlan, **xcoms: Any) -> tuple[WaitForLaunchWork, dict[str, Any]]:
+    """The wait for the wave and its context, behind a launch in the account."""
+    now = datetime.now(timezone.utc)
+    key = LaunchKey("shop", "manual__1", "web")
+    jobs = launch_once(DrsHook(**AWS), key, [FIRST, SECOND], is_drill=True, since=now, quotas=DrsQuotas())
+    launched = {
+        "region": "us-west-2",
+        "mode": "drill",
+        "generation": 0,
+        "jobs": [job.as_dict() for job in jobs],
+        "servers": {one: {"hostname": one, "critical": True, "snapshot": None} for one in (FIRST, SECOND)},
+    }
+    values = {("web.launch", "return_value"): launched, **xcoms}
+    work = WaitForLaunchWork(task_id="web.wait_for_launch", loaded=plan, wave=plan.plan.waves[0])
+    ti = SimpleNamespace(
+        dag_id="shop",
+        run_id="manual__1",
+        task_id=work.task_id,
+        task=work,
+        map_index=-1,
+        try_number=1,
+        max_tries=0,
+        xcom_pull=lambda task_ids, key="return_value": values.get((task_ids, key)),
+        xcom_push=lambda key, value: values.update({(work.task_id, key): json.loads(json.dumps(value))}),
+    )
+    dag_run = SimpleNamespace(dag_id="shop", run_id="manual__1", run_after=now, start_date=now)
+    return work, {"ti": ti, "task": work, "dag_run": dag_run, "params": {"mode": "drill"}, "values": values}
+
+
+def test_a_second_chance_that_ended_while_the_triggerer_was_away_is_judged(drs_simulator: Simulation) -> None:
+    """All of it within one try: a deferral goes on with the try that it was made in."""
+    load(drs_simulator, second=["failed", "launched"])
+    drs_simulator.freeze()
+    work, context = wait_of(web())
+    with pytest.raises(TaskDeferred):
+        work.execute(context)
+    drs_simulator.advance(3600)
+    with pytest.raises(TaskDeferred):
+        work.execute_complete(context, {"status": "error", "message": "1 of 2 servers launched", "servers": {}})
+    drs_simulator.advance(3600)
+    timed_out = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}
+    assert work.resume_execution(TRIGGER_FAIL_REPR, timed_out, context)["launched"] == 2
+
+
+def test_a_wave_without_another_chance_fails_for_its_servers_and_not_for_a_changed_plan(
+    drs_simulator: Simulation,
+) -> None:
+    load(drs_simulator, second="failed")
+    drs_simulator.freeze()
+    work, context = wait_of(web(retries=0, description="as it is now"))
+    context["values"]["confirm", PLAN_KEY] = web(retries=0, description="as it was").record()
+    drs_simulator.advance(3600)
+    with pytest.raises(AirflowFailException, match=f"1 of 2 servers launched; required and not launched: {SECOND}"):
+        work.execute(context)
+    assert context["values"][work.task_id, "evidence"]["status"] == "failed"
+
+
+def test_a_triggerer_that_may_not_look_fails_no_wave(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator)
+    work, context = wait_of(web())
+    with pytest.raises(TaskDeferred):
+        work.execute(context)
+    refused = {"status": "error", "message": "drsjob-1: AccessDeniedException: no", "timed_out": False}
+    with quick_aws(monkeypatch):
+        assert work.execute_complete(context, refused)["launched"] == 2

@@ -60,13 +60,21 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         return self._wait_or_relaunch(context, launched)
 
     def go_on(self, context: Context) -> Any:
-        """Begin again, where the triggerer was away when the time was up: what there is in AWS is judged."""
-        return self.execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Judge what the triggerer saw; a success never comes here."""
+        """Look again, where the triggerer was away when the time was up: what there is in AWS is judged."""
         launched = self._launched(context)
         self._expect(launched)
+        # This try may have launched failed servers again, before it went to the triggerer.
+        self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+        return self._wait_or_relaunch(context, launched)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        """Judge what the triggerer saw; a success never comes here. Where it could not look, wait here."""
+        launched = self._launched(context)
+        self._expect(launched)
+        if "servers" not in (event or {}):
+            self.log.warning("%s; looking from here", (event or {}).get("message", "the triggerer told nothing"))
+            self.deferrable = False
+            return self.go_on(context)
         try:
             return super().execute_complete(context, event)
         except LaunchFailed as failure:
@@ -115,18 +123,18 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         :raises AirflowFailException: when the plan's retries are used up, or a job still holds them.
         :raises TaskDeferred: when there is no free slot for their job.
         """
-        self.refuse_changed_plan(context)
         jobs = self._wave_jobs(context)
         generation = jobs.key.generation
         attempt = jobs.attempts(generation) + 1
         servers = sorted(set(launched["servers"]) - set(jobs.alive))
         if attempt > self.wave.retries + 1 or not jobs.all_complete or not servers:
             self._give_up(context, failure, jobs)
+        self.refuse_changed_plan(context)
         self.log.warning(
             "%s\nLaunching again, attempt %d of %d: %s", failure, attempt, self.wave.retries + 1, ", ".join(servers)
         )
         try:
-            launch_once(
+            started = launch_once(
                 self.hook,
                 LaunchKey(jobs.key.dag_id, jobs.key.run_id, jobs.key.wave, generation, attempt),
                 [{"id": server, "snapshot": launched["servers"][server]["snapshot"]} for server in servers],
@@ -151,7 +159,9 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
                     kwargs={"since": since},
                 )
             self._give_up(context, LaunchFailed(f"{failure}\nLaunching again failed: {error}", failure.servers), jobs)
-        self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+        # By their ids: a job that has just been started need not be listed yet.
+        known = self._with_relaunched(launched, jobs)
+        self.job_ids = list(dict.fromkeys([*known, *(job.job_id for job in started)]))
 
     def _give_up(self, context: Context, failure: LaunchFailed, jobs: WaveJobs) -> None:
         self.leave_evidence(
@@ -188,7 +198,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     def _wave_jobs(self, context: Context) -> WaveJobs:
         ti = context["ti"]
         key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, generation=self._generation(context))
-        return WaveJobs.find(self.hook, key, jobs_since(context))
+        return WaveJobs.find(self.hook, key, jobs_since(context), known=self.job_ids)
 
     def _generation(self, context: Context) -> int:
         """Return the generation of the launch task, whose attempts these are; a clear of this task alone adds none."""

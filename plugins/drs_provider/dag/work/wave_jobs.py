@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,12 +32,18 @@ class WaveJobs:
     key: LaunchKey
 
     @classmethod
-    def find(cls, hook: DrsHook, key: LaunchKey, since: datetime) -> WaveJobs:
+    def find(cls, hook: DrsHook, key: LaunchKey, since: datetime, known: Collection[str] = ()) -> WaveJobs:
         """Ask DRS for the jobs.
 
         :param since: no job of the run is older.
+        :param known: ids of jobs that a task told of: asked for by these where the list lacks them, as it may at first.
         """
-        return cls(tuple(job for job in hook.jobs_since(since) if key.of_job(job)), key)
+        listed = hook.jobs_since(since)
+        missing = sorted(set(known).difference(str(job["jobID"]) for job in listed))
+        if missing:
+            listed = [*listed, *hook.jobs(missing)]
+            listed.sort(key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
+        return cls(tuple(job for job in listed if key.of_job(job)), key)
 
     @property
     def alive(self) -> dict[str, str]:
