@@ -173,3 +173,20 @@ def test_what_an_error_means(code: str, status: int, fault: Fault) -> None:
 
     response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     assert classify(ClientError(response, "Operation")) is fault  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        ("Signature expired: 20261125T030000Z is now earlier than 20261125T031500Z", Fault.EXPIRED),
+        ("Signature not yet current: 20261125T033000Z is still later than 20261125T032000Z", Fault.EXPIRED),
+        ("The request signature we calculated does not match the signature you provided.", Fault.DEFINITE),
+    ],
+)
+def test_a_signature_that_came_too_late_is_no_refusal(message: str, fault: Fault) -> None:
+    """A machine stood still between signing and sending, or its clock was put right."""
+    from botocore.exceptions import ClientError
+
+    error = {"Code": "InvalidSignatureException", "Message": message}
+    response = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    assert classify(ClientError(response, "Operation")) is fault  # type: ignore[arg-type]

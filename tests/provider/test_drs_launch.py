@@ -203,6 +203,14 @@ def test_the_sdk_does_not_repeat_the_start(drs_simulator_server: Any) -> None:
     assert len(calls(drs_simulator_server, "StartRecovery")) == 1
 
 
+def test_a_request_that_was_signed_too_long_ago_is_sent_again(drs_simulator_server: Any) -> None:
+    drs_simulator_server.load(scenario(1), speed=60)
+    late = "Signature expired: 20261125T030000Z is now earlier than 20261125T031500Z"
+    drs_simulator_server.add_fault("StartRecovery", error="InvalidSignatureException", message=late, times=1)
+    assert [job.adopted for job in launch(ids(1))] == [False]
+    assert jobs_by_server() == {ids(1)[0]: 1}
+
+
 def test_a_foreign_job_is_named_with_its_server(drs_simulator_server: Any) -> None:
     drs_simulator_server.load(scenario(3), speed=1)
     foreign = hook().conn.start_recovery(sourceServers=[{"sourceServerID": ids(3)[1]}], isDrill=True)["job"]["jobID"]

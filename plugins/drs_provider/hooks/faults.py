@@ -23,7 +23,7 @@ class Fault(str, Enum):
     QUOTA = "quota"
     """402: a service quota is reached."""
     EXPIRED = "expired"
-    """The credentials have expired or cannot be obtained at the moment: ask again with a new client."""
+    """Credentials or signature have expired, or cannot be obtained at the moment: ask again with a new client."""
     DEFINITE = "definite"
     """Will not get better by asking again: validation, access denied, not found."""
 
@@ -52,6 +52,8 @@ _EXPIRED = frozenset(
         "UnrecognizedClientException",
     }
 )
+# What signed requests are told whose time is over: a machine stood still, or its clock was put right meanwhile.
+_SIGNED_AT_ANOTHER_TIME = ("signature expired", "signature not yet current")
 _EXPIRED_BY_NAME = frozenset(
     {"CredentialRetrievalError", "NoCredentialsError", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
 )
@@ -112,6 +114,8 @@ def classify(error: BaseException) -> Fault:
     if code in _THROTTLING or status == 429:
         return Fault.THROTTLED
     if code in _EXPIRED or type(error).__name__ in _EXPIRED_BY_NAME:
+        return Fault.EXPIRED
+    if code == "InvalidSignatureException" and any(text in str(error).lower() for text in _SIGNED_AT_ANOTHER_TIME):
         return Fault.EXPIRED
     if code in _DEFINITE_CODES or type(error).__name__ in _DEFINITE_BY_NAME:
         return Fault.DEFINITE
