@@ -43,7 +43,7 @@ def recovery(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_pat
         server("other"),
         server("earlier", launched="drill"),
     ]
-    documents = {"Undo-Base": {"duration": 1}}
+    documents = {"Undo-Base": {"kind": "Automation", "duration": 1}}
     drs_simulator.load({"servers": servers, "documents": documents, "topics": [TOPIC]}, speed=60)
     undo = [{"name": "undo", "automation": "Undo-Base"}]
     plan = loaded_plan(

@@ -115,7 +115,7 @@ SCENARIO: dict[str, Any] = {
     ],
     "topics": [safety_plans.TOPIC],
     "documents": {
-        "Undo-Base": {"duration": 10, "outcome": "Success"},
+        "Undo-Base": {"kind": "Automation", "duration": 10, "outcome": "Success"},
         **safety_plans.DOCUMENTS,
     },
 }

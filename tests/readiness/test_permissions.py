@@ -107,6 +107,44 @@ def test_a_policy_that_names_its_documents_passes(room: Room) -> None:
     assert result.findings.findings == (), result.findings.table()
 
 
+def without(policy: str, *sids: str) -> dict[str, Any]:
+    """A published policy without some of its statements."""
+    document: dict[str, Any] = json.loads(json.dumps(POLICIES[policy]))
+    document["Statement"] = [one for one in document["Statement"] if one["Sid"] not in sids]
+    return document
+
+
+def test_documents_that_another_account_shares_are_asked_for_by_their_arns(room: Room) -> None:
+    shared = "arn:aws:ssm:us-west-2:210987654321:document"
+    room.wave("database")["pre_launch"] = [{"name": "promote", "automation": f"{shared}/Shared-Promote"}]
+    room.wave("app")["post_launch"] = [{"name": "warm", "run_command": f"{shared}/Shared-Warm"}]
+    policies = POLICIES["orchestration.json"], POLICIES["drs-on-behalf.json"]
+    clients = as_role(room, *policies)
+    assert denied(check(room, clients)) == set()
+    narrowed = without("orchestration.json", "RunAutomations")
+    assert denied(check(room, as_role(room, narrowed, policies[1], path="/b/"))) == {"ssm:StartAutomationExecution"}
+
+
+def test_documents_of_waves_that_are_left_out_are_not_asked_for(room: Room) -> None:
+    narrowed = json.loads(json.dumps(POLICIES["orchestration.json"]))
+    statement = next(one for one in narrowed["Statement"] if one["Sid"] == "RunCommands")
+    statement["Resource"] = ["arn:aws:ssm:*:*:document/Shop-Warm", "arn:aws:ec2:*:*:instance/*"]
+    room.scenario["documents"]["Shop-Other"] = {"kind": "Command", "duration": 1}
+    room.wave("web")["post_launch"] = [{"name": "other", "run_command": "Shop-Other"}]
+    clients = as_role(room, narrowed, POLICIES["drs-on-behalf.json"])
+    assert denied(check(room, clients)) == {"ssm:SendCommand"}
+    assert denied(run_preflight(room.plan, clients, mode="drill", waves=["database", "app"])) == set()
+
+
+def test_a_run_without_scripts_needs_no_rights_for_them(room: Room) -> None:
+    narrowed = without(
+        "orchestration.json", "RunCommands", "RunAutomations", "WatchCommands", "WatchAutomations", "ReadDocuments"
+    )
+    clients = as_role(room, narrowed, POLICIES["drs-on-behalf.json"])
+    assert "ssm:SendCommand" in denied(check(room, clients))
+    assert denied(run_preflight(room.plan, clients, mode="drill", skip_scripts=True)) == set()
+
+
 def test_the_role_behind_a_session_is_found_with_its_path(room: Room) -> None:
     principal = caller(as_role(room, POLICIES["orchestration.json"]))
     assert principal.arn == "arn:aws:iam::123456789012:role/drs-plan/target"
@@ -131,6 +169,11 @@ def test_a_plan_needs_only_what_it_uses(room: Room) -> None:
     assert "sns:Publish" not in everything
     assert "drs:TerminateRecoveryInstances" not in required_actions(room.plan, "recovery")
     assert "ssm:SendCommand" not in required_actions(room.plan, "drill", ["database"])
+    room.wave("web")["rollback"] = [{"name": "fence", "automation": "Shop-Fence"}]
+    assert "ssm:StartAutomationExecution" not in required_actions(room.plan, "drill", ["web"])
+    room.plan_data["recovery"] = {"on_failure": "rollback"}
+    assert "ssm:StartAutomationExecution" in required_actions(room.plan, "drill", ["web"])
+    del room.wave("web")["rollback"], room.plan_data["recovery"]
     for wave in room.plan_data["waves"]:
         for key in ("pre_launch", "post_launch"):
             wave.pop(key, None)

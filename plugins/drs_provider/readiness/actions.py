@@ -11,31 +11,46 @@ from drs_provider.readiness.grants import GRANTS, Grant
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script, Wave
 
-__all__ = ["needs_of", "required_actions", "required_grants", "scripts_of"]
+__all__ = ["needs_of", "required_actions", "required_grants", "scripts_of", "scripts_of_run"]
 
 
-def scripts_of(wave: Wave, mode: Mode) -> list[Script]:
+def scripts_of(wave: Wave, mode: Mode, *, unwinds: bool = False) -> list[Script]:
     """The scripts that a wave may run in a mode, in the order of the plan.
 
     :param wave: the wave.
     :param mode: ``drill`` or ``recovery``.
+    :param unwinds: whether the plan unwinds its waves, whatever they say themselves (``recovery.on_failure``).
     """
-    rollback = wave.rollback if wave.on_failure == "rollback" else ()
+    rollback = wave.rollback if unwinds or wave.on_failure == "rollback" else ()
     return [script for script in (*wave.pre_launch, *wave.post_launch, *rollback) if mode in script.modes]
 
 
-def needs_of(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None) -> set[str]:
-    """What a plan needs rights for: the values of :attr:`Grant.need`."""
-    chosen = [wave for wave in plan.waves if waves is None or wave.name in set(waves)]
+def scripts_of_run(
+    plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None, *, skip_scripts: bool = False
+) -> list[Script]:
+    """The scripts that a run of a plan may run, wave by wave; the parameters are those of :func:`required_grants`."""
+    wanted = None if waves is None else set(waves)
+    chosen = [] if skip_scripts else [wave for wave in plan.waves if wanted is None or wave.name in wanted]
+    unwinds = plan.recovery.on_failure == "rollback"
+    return [script for wave in chosen for script in scripts_of(wave, mode, unwinds=unwinds)]
+
+
+def needs_of(
+    plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None, *, skip_scripts: bool = False
+) -> set[str]:
+    """What a plan needs rights for: the values of :attr:`Grant.need`; the parameters are those of
+    :func:`required_grants`."""
+    wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
+    chosen = [wave for wave in plan.waves if wave.name in wanted]
     needs = {"launch"} if chosen else set()
     unwinds = plan.recovery.on_failure == "rollback" or any(wave.on_failure == "rollback" for wave in chosen)
     if unwinds or (mode == "drill" and plan.drill.terminate != "never"):
         needs.add("terminate")
+    for script in scripts_of_run(plan, mode, wanted, skip_scripts=skip_scripts):
+        needs |= {"scripts", "automation" if script.automation else "run_command"}
+        if script.parameters.get("AutomationAssumeRole"):
+            needs.add("automation_role")
     for wave in chosen:
-        for script in scripts_of(wave, mode):
-            needs |= {"scripts", "automation" if script.automation else "run_command"}
-            if script.parameters.get("AutomationAssumeRole"):
-                needs.add("automation_role")
         if any(getattr(check, "via", None) == "ssm" or check.type == "ssm_online" for check in wave.health_checks):
             needs.add("run_command")
     if any(getattr(target, "sns", None) for target in plan.notify):
@@ -43,14 +58,17 @@ def needs_of(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None)
     return needs
 
 
-def required_grants(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None) -> list[Grant]:
+def required_grants(
+    plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None, *, skip_scripts: bool = False
+) -> list[Grant]:
     """The grants that a run of this plan needs, without the optional ones.
 
     :param plan: the plan.
     :param mode: ``drill`` or ``recovery``.
     :param waves: names of the waves that run; None means all.
+    :param skip_scripts: whether the run leaves the scripts out.
     """
-    needs = needs_of(plan, mode, list(waves) if waves is not None else None)
+    needs = needs_of(plan, mode, waves, skip_scripts=skip_scripts)
     return [grant for grant in GRANTS if grant.need in needs and not grant.optional]
 
 

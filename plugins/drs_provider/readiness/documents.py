@@ -29,7 +29,7 @@ def documents_of(plan: RecoveryPlan, mode: Mode, waves: Iterable[str]) -> dict[s
     found: dict[str, list[tuple[str, Script]]] = {}
     for wave in plan.waves:
         if wave.name in wanted:
-            for script in scripts_of(wave, mode):
+            for script in scripts_of(wave, mode, unwinds=plan.recovery.on_failure == "rollback"):
                 found.setdefault(script.automation or script.run_command or "", []).append((wave.name, script))
     return found
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from drs_provider.readiness.actions import scripts_of
+from drs_provider.readiness.actions import scripts_of_run
 from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import Finding, Mode
 from drs_provider.readiness.grants import MANAGED, Grant
@@ -126,19 +126,30 @@ def caller(clients: Clients) -> Principal:
     return Principal(arn, arn.split(":")[1], account)
 
 
-def simulations(grants: Iterable[Grant], principal: Principal, plan: RecoveryPlan, mode: Mode) -> list[Simulation]:
+def simulations(
+    grants: Iterable[Grant],
+    principal: Principal,
+    plan: RecoveryPlan,
+    mode: Mode,
+    waves: Iterable[str] | None = None,
+    *,
+    skip_scripts: bool = False,
+) -> list[Simulation]:
     """The calls of the simulator that answer for these grants, as few as possible.
 
     :param grants: what is needed.
     :param principal: whose rights.
     :param plan: gives the region, and the names that stand for the patterns of a grant.
     :param mode: ``drill`` or ``recovery``.
+    :param waves: names of the waves that run, whose documents and roles are asked for; None means all.
+    :param skip_scripts: whether the run leaves the scripts out.
     """
+    scripts = scripts_of_run(plan, mode, waves, skip_scripts=skip_scripts)
     together: dict[tuple[tuple[str, ...], str], Simulation] = {}
     for grant in grants:
         context = _context(grant.condition)
         for action in grant.actions:
-            arns = _examples(grant, action, principal, plan, mode)
+            arns = _examples(grant, action, principal, plan, scripts)
             simulation = together.setdefault((arns, json.dumps(context)), Simulation(arns, context, {}))
             simulation.reasons.setdefault(action, grant.reason)
     return list(together.values())
@@ -218,11 +229,12 @@ def _context(condition: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _examples(grant: Grant, action: str, principal: Principal, plan: RecoveryPlan, mode: Mode) -> tuple[str, ...]:
+def _examples(
+    grant: Grant, action: str, principal: Principal, plan: RecoveryPlan, scripts: Sequence[Script]
+) -> tuple[str, ...]:
     """Concrete ARNs for a grant's patterns: the simulator compares ARNs as text, and a pattern matches no pattern."""
     if grant.resources == ("*",):
         return ()
-    scripts = [script for wave in plan.waves for script in scripts_of(wave, mode)]
     if grant.need == "automation_role":
         return tuple(sorted({arn for script in scripts for arn in script.parameters.get("AutomationAssumeRole", ())}))
     if grant.need == "notify":
@@ -245,9 +257,12 @@ def _documents(action: str, scripts: Iterable[Script], principal: Principal, reg
     for script in scripts:
         name = script.automation or script.run_command or ""
         automation = action == "ssm:StartAutomationExecution"
-        if name.startswith("arn:") or (automation and not script.automation):
+        if (automation and not script.automation) or (action == "ssm:SendCommand" and script.automation):
             continue
-        if action == "ssm:SendCommand" and script.automation:
+        if name.startswith("arn:"):
+            # Shared by another account, whose document it stays. On ``*`` instead, no policy on ARNs would allow it.
+            runbook = f"{name.replace(':document/', ':automation-definition/')}:$DEFAULT"
+            arns.add(runbook if automation else name)
             continue
         owner = "" if name.startswith(("AWS-", "AWSEC2-", "AWSSupport-", "Amazon")) else principal.account
         place = f"arn:{principal.partition}:ssm:{region}:{owner}"

@@ -146,7 +146,9 @@ def run_preflight(
             findings += check_secrets(uses, lookup)
     if paths := [channel.notifier for channel in plan.notify if channel.notifier]:
         checks.append(Check("notifiers", partial(check_notifiers, paths)))
-    checks.append(Check("permissions", partial(_check_permissions, plan, clients, mode, chosen)))
+    checks.append(
+        Check("permissions", partial(_check_permissions, plan, clients, mode, chosen, skip_scripts=skip_scripts))
+    )
     findings += _concurrently(checks)
 
     resolved = {name: [snapshots.get(server.id, server) for server in found] for name, found in resolved.items()}
@@ -282,13 +284,16 @@ def _check_jobs(
     return findings + assumed + check_quotas(depends_on, sizes, quotas, active)
 
 
-def _check_permissions(plan: RecoveryPlan, clients: Clients, mode: Mode, waves: Sequence[str]) -> list[Finding]:
+def _check_permissions(
+    plan: RecoveryPlan, clients: Clients, mode: Mode, waves: Sequence[str], *, skip_scripts: bool
+) -> list[Finding]:
     principal = caller(clients)
     if principal.arn.endswith(":root"):
         return []  # The root user may do everything and cannot be simulated.
     if ":federated-user/" in principal.arn:
         return [not_checked(f"{principal.arn} is a federated user")]
-    first, *others = simulations(required_grants(plan, mode, waves), principal, plan, mode)
+    grants = required_grants(plan, mode, waves, skip_scripts=skip_scripts)
+    first, *others = simulations(grants, principal, plan, mode, waves, skip_scripts=skip_scripts)
     one = partial(simulate, clients, principal)
     try:
         # The first one alone: where simulating is denied, one call is enough to know.
