@@ -13,6 +13,7 @@ from botocore.config import Config
 from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import CODES
 from drs_provider.readiness.preflight import PreflightResult, run_preflight
+from drs_provider.readiness.quotas import check_quotas, read_quotas
 
 if TYPE_CHECKING:
     from conftest import Room
@@ -238,6 +239,32 @@ def test_the_jobs_of_others_make_a_launch_wait_and_not_fail(room: Room) -> None:
 def test_quotas_not_read(room: Room) -> None:
     room.scenario["faults"] = [{"operation": "ListServiceQuotas", "error": "AccessDeniedException"}]
     assert found(room.check()) == {("quotas-not-read", "warning", None)}
+
+
+def test_only_the_quota_that_is_not_known_is_said_to_be_assumed(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {
+        "Quotas": [{"QuotaCode": "L-B827C881", "Value": 7.0}, {"QuotaCode": "L-05AFA8C6", "Value": 9.0}],
+        "ResponseMetadata": {},
+    }
+    monkeypatch.setattr(room.clients.service_quotas, "list_service_quotas", lambda **params: answer)
+    quotas, (finding,) = read_quotas(room.clients)
+    assert (quotas.servers_per_job, quotas.jobs, quotas.servers_in_jobs) == (7, 20, 9)
+    assert finding.message == "Service Quotas has no value for jobs; assumed: jobs 20."
+
+
+def test_a_job_takes_no_more_servers_than_one_call(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"Quotas": [{"QuotaCode": "L-B827C881", "Value": 500.0}], "ResponseMetadata": {}}
+    monkeypatch.setattr(room.clients.service_quotas, "list_service_quotas", lambda **params: answer)
+    quotas, _ = read_quotas(room.clients)
+    (finding,) = check_quotas({"db": ()}, {"db": 450}, quotas)
+    assert finding.message == "450 servers; one job takes 200, so the wave launches 3 jobs."
+
+
+def test_rollback_scripts_are_checked_where_the_whole_plan_is_unwound(room: Room) -> None:
+    room.wave("web")["rollback"] = [{"name": "fence", "automation": "Shop-Fence"}]
+    assert found(room.check()) == set(), "nothing unwinds the wave"
+    room.plan_data["recovery"] = {"on_failure": "rollback"}
+    assert found(room.check()) == {("document-missing", "error", None)}
 
 
 @pytest.mark.parametrize("part", ["subnet", "security_group"])

@@ -36,6 +36,9 @@ class Quotas:
 # Quota codes of the service code "drs".
 CODES = {"L-B827C881": "servers_per_job", "L-D88FAC3A": "jobs", "L-05AFA8C6": "servers_in_jobs"}
 
+API_SERVERS_PER_JOB = 200
+"""What one call of StartRecovery takes, however high the quota is (botocore's service model)."""
+
 
 def read_quotas(clients: Clients) -> tuple[Quotas, list[Finding]]:
     """The account's DRS quotas (ListServiceQuotas), or the published defaults with a warning that says so.
@@ -55,9 +58,14 @@ def read_quotas(clients: Clients) -> tuple[Quotas, list[Finding]]:
             params["NextToken"] = page["NextToken"]
     except (BotoCoreError, ClientError) as error:
         return Quotas(), [_assumed(f"Service Quotas could not be read ({error})")]
+    if "servers_per_job" in values:
+        values["servers_per_job"] = min(values["servers_per_job"], API_SERVERS_PER_JOB)
     quotas = Quotas(**values)
     missing = [field.name for field in fields(Quotas) if field.name not in values]
-    return quotas, [_assumed(f"Service Quotas has no value for {', '.join(missing)}")] if missing else []
+    if not missing:
+        return quotas, []
+    names = ", ".join(name.replace("_", " ") for name in missing)
+    return quotas, [_assumed(f"Service Quotas has no value for {names}", missing)]
 
 
 def check_quotas(
@@ -100,8 +108,10 @@ def check_quotas(
     return findings
 
 
-def _assumed(why: str) -> Finding:
-    numbers = ", ".join(f"{field.name.replace('_', ' ')} {field.default}" for field in fields(Quotas))
+def _assumed(why: str, names: Collection[str] | None = None) -> Finding:
+    """The warning that published numbers were taken: for these quotas, for all by default."""
+    assumed = [field for field in fields(Quotas) if names is None or field.name in names]
+    numbers = ", ".join(f"{field.name.replace('_', ' ')} {field.default}" for field in assumed)
     return Finding.of(
         "quotas-not-read", f"{why}; assumed: {numbers}.", "Allow servicequotas:ListServiceQuotas to the caller."
     )
