@@ -150,3 +150,6 @@ def test_only_a_run_that_was_started_on_purpose_can_be_a_recovery(run_type: str,
     else:
         with pytest.raises(AirflowFailException, match="a scheduled run is always a drill"):
             task.execute(context)
+        event = context["ti"].xcoms["evidence"]
+        assert (event["kind"], event["status"], event["triggered_by"]) == ("confirm", "failed", "bob")
+        assert "a scheduled run is always a drill" in event["reason"], "the report tells why"

@@ -96,6 +96,7 @@ def collect_record(
             state=state,
             trigger=text(facts.run_type) or "unknown",
             triggered_by=text(facts.triggered_by),
+            refused=_refused(facts),
             parameters={key: _json(value) for key, value in mapping(facts.parameters).items()},
             started=clock,
             ended=first(moment(facts.ended), max(filter(None, (task.finished for task in everything)), default=None))
@@ -141,6 +142,11 @@ def run_state(facts: RunFacts, waves: Sequence[Wave], preflight: Preflight, term
 def _mode(facts: RunFacts) -> str | None:
     confirm = facts.task("confirm")
     return text(first(mapping(facts.parameters).get("mode"), confirm.returned.get("mode"), confirm.event.get("mode")))
+
+
+def _refused(facts: RunFacts) -> str | None:
+    """Return why the run's parameters could not be used; the events of approvals have no reason."""
+    return first(*(text(facts.task(task).event.get("reason")) for task in ("confirm", "preflight")))  # type: ignore[no-any-return]
 
 
 def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:

@@ -58,6 +58,7 @@ class PreflightEvent(Times):
     overridden: list[str]
     override_reason: str | None
     override_by: str | None
+    reason: str | None
 
 
 class LaunchedJob(TypedDict):

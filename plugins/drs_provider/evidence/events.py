@@ -133,11 +133,13 @@ def preflight_event(
     overridden: Sequence[str] = (),
     override_reason: str | None = None,
     override_by: str | None = None,
+    reason: str | None = None,
 ) -> PreflightEvent:
     """Build the event of the readiness checks.
 
     :param findings: as ``readiness.Finding.as_dict`` gives them.
     :param overridden: the codes that a person decided to go on with, with that person's reason and user name.
+    :param reason: why no check was made.
     """
     return {
         "kind": "preflight",
@@ -146,6 +148,7 @@ def preflight_event(
         "overridden": sorted(overridden),
         "override_reason": override_reason,
         "override_by": override_by,
+        "reason": reason,
     }
 
 

@@ -32,10 +32,16 @@ def collect_approvals(tasks: Sequence[TaskFacts]) -> list[Approval]:
 
 
 def collect_overrides(facts: RunFacts) -> list[Override]:
-    """Return the findings that a person decided to go on with, as preflight told, or else as the run was asked."""
-    event = facts.task("preflight").event
+    """Return the findings that a person decided to go on with, as preflight told, or else as the run was asked.
+
+    A run that was refused, or that has not come to preflight, went on in spite of nothing.
+    """
+    preflight = facts.task("preflight")
+    event = preflight.event
     asked = mapping(mapping(facts.parameters).get("override"))
     codes = texts(event.get("overridden")) if event else texts(asked.get("findings"))
+    if preflight.step != "success" and not event:
+        codes = []
     reason = first(text(event.get("override_reason")), text(asked.get("reason"))) or "no reason was given"
     by = first(text(event.get("override_by")), text(facts.triggered_by))
     at = moment(event.get("ended"))

@@ -110,6 +110,7 @@ class Run(_Timed):
     state: RunState
     trigger: str = Field(description="Airflow's run type: manual, scheduled, …")
     triggered_by: str | None = None
+    refused: str | None = Field(None, description="why the run was refused before it looked at anything")
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 

@@ -11,9 +11,9 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from drs_provider.dag.messages import approval_wanted, started
 from drs_provider.dag.notifications import notify
-from drs_provider.dag.run import RunParameterError
+from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, utc_now
-from drs_provider.evidence.events import approval_event
+from drs_provider.evidence.events import approval_event, confirm_event
 from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
@@ -161,11 +161,20 @@ class ConfirmWork(_Approval):
 
         :raises AirflowFailException: when the run was started with parameters that do not fit.
         """
-        dag_run = context["dag_run"]
-        run = self.run(context)
+        dag_run, begun = context["dag_run"], utc_now()
         try:
+            run = RecoveryRun.from_context(context)
             run.check(self.loaded.plan, dag_run.conf or {}, scheduled=dag_run.run_type not in _BY_HAND)
         except RunParameterError as error:
+            event = confirm_event(
+                started=begun,
+                ended=utc_now(),
+                status="failed",
+                mode=str(context["params"].get("mode") or "drill"),
+                triggered_by=dag_run.triggering_user_name,
+                reason=str(error),
+            )
+            self.leave_evidence(context, event)
             raise AirflowFailException(str(error)) from None
         context["ti"].xcom_push(key=PLAN_KEY, value=self.loaded.record())
         self.log.info("%s of %s, plan hash %s", run.mode, self.loaded.plan.name, self.loaded.hash[:12])

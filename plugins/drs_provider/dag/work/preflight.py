@@ -45,7 +45,10 @@ class PreflightWork(RecoveryWork, BaseOperator):
         run = self.begin(context)
         started = utc_now()
         if problems := override_problems(run.overridden):
-            raise AirflowFailException("The parameter override cannot be used: " + "; ".join(problems))
+            reason = "The parameter override cannot be used: " + "; ".join(problems)
+            event = preflight_event(started=started, ended=utc_now(), status="failed", findings=(), reason=reason)
+            self.leave_evidence(context, event)
+            raise AirflowFailException(reason)
         result = run_preflight(
             self.loaded.plan,
             aws_clients(DrsHook(**self.aws)),
