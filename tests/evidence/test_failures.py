@@ -7,10 +7,12 @@ from typing import Any
 from drs_provider.evidence.events import (
     EVIDENCE_KEY,
     approval_event,
+    confirm_event,
     preflight_event,
     rollback_event,
     script_event,
 )
+from drs_provider.evidence.verdict import verdict
 from tests.evidence.reading import stamp, wave
 
 
@@ -91,6 +93,79 @@ class TestFailures:
         assert wave(record, "web").state == "not_started"
         assert record.run.state == "failed"
         assert record.rto.achieved_seconds is None
+
+    def test_a_run_that_a_person_ended_in_the_middle_of_a_wave_did_not_recover(self, drill: Any) -> None:
+        drill.facts["state"] = "failed"
+        for task_id in ("database.health.tcp", "web.post_launch.switch-dns"):
+            drill.tasks[task_id] = {"state": "skipped"}
+            drill.xcoms.pop(task_id)
+        record = drill.record()
+        for name, task in (("database", "health.tcp"), ("web", "post_launch.switch-dns")):
+            found = wave(record, name)
+            assert (found.state, found.reached_seconds) == ("failed", None)
+            assert found.reason == f"it was ended before these tasks were done: {task}"
+        assert (record.rto.achieved_seconds, record.rto.met, record.recovered) == (None, False, None)
+        assert verdict(record).title == "Not recovered"
+
+    def test_a_wave_that_was_only_marked_as_a_success_launched_nothing(self, drill: Any) -> None:
+        for task_id in ("cache.launch", "cache.wait_for_launch"):
+            drill.tasks[task_id] = {"state": "success"}
+            drill.xcoms.pop(task_id)
+        del drill.drs.items["drsjob-3a0000000000000b1"]
+        record = drill.record()
+        assert wave(record, "cache").state == "failed"
+        assert "no server was launched" in wave(record, "cache").reason
+        assert (record.run.state, record.rto.met) == ("failed", False)
+
+    def test_a_wait_that_was_only_marked_as_a_success_while_aws_is_out_of_reach(self, drill: Any) -> None:
+        drill.tasks["cache.wait_for_launch"] = {"state": "success"}
+        drill.xcoms.pop("cache.wait_for_launch")
+        drill.drs = None
+        record = drill.record()
+        assert (wave(record, "cache").state, record.run.state) == ("failed", "failed")
+        assert "did not launch: cache01" in wave(record, "cache").reason
+
+    def test_the_end_of_a_drill_that_a_person_marked_as_skipped_leaves_its_instances(self, drill: Any) -> None:
+        drill.tasks["terminate"] = {"state": "skipped"}
+        drill.xcoms.pop("terminate")
+        record = drill.record()
+        assert len(record.termination.left) == 6
+        assert (record.termination.state, record.run.state) == ("failed", "failed")
+
+    def refuse(self, drill: Any) -> None:
+        drill.xcoms.clear()
+        drill.drs.items.clear()
+        for task_id in drill.tasks:
+            drill.tasks[task_id] = {"state": "upstream_failed"}
+
+    def test_a_run_that_was_refused_says_why(self, drill: Any) -> None:
+        self.refuse(drill)
+        drill.facts["parameters"]["override"] = {"findings": ["replication-lag"], "reason": "in a hurry"}
+        why = "This run was refused, and nothing was started:\n- override is for real recoveries"
+        event = confirm_event(
+            started=stamp(1), ended=stamp(1), status="failed", mode="drill", triggered_by="bob", reason=why
+        )
+        drill.task("confirm", 1, 1, event, state="failed")
+        record = drill.record()
+        assert record.run.refused == why
+        assert "override is for real recoveries" in verdict(record).detail
+        assert record.overrides == [], "nobody went on in spite of anything"
+
+    def test_a_run_whose_override_names_no_finding_says_so(self, drill: Any) -> None:
+        self.refuse(drill)
+        event = preflight_event(
+            started=stamp(2), ended=stamp(2), status="failed", findings=[], reason="'lag' is not a finding code"
+        )
+        drill.task("confirm", 1, 1)
+        drill.task("preflight", 2, 2, event, state="failed")
+        assert verdict(drill.record()).detail == "'lag' is not a finding code."
+
+    def test_a_recovery_that_nobody_approved_says_so(self, drill: Any) -> None:
+        self.refuse(drill)
+        drill.facts["parameters"]["mode"] = "recovery"
+        event = approval_event(started=stamp(1), ended=stamp(9), where="recovery", approver=None, decision="timed out")
+        drill.task("confirm", 1, 9, event, state="failed")
+        assert verdict(drill.record()).detail == "The approval of the recovery: timed out."
 
     def test_an_instance_without_evidence_of_its_end_is_left_over(self, drill: Any) -> None:
         drill.xcoms["terminate"][EVIDENCE_KEY]["terminated"].remove("i-0dd0000000000001a")

@@ -241,7 +241,8 @@ def collect_termination(task: TaskFacts, mode: str, waves: Sequence[Wave]) -> Te
         why = "kept" if kept else "no evidence that it was terminated"
         left += [LeftInstance(instance_id=instance, reason=why) for instance in unproven]
     state = "kept" if kept else task.step
-    if state == "success" and left:
+    if state in ("success", "skipped") and left:
+        # A person can mark the task as either; that ends nothing.
         state = "failed"
     return Termination(
         state=state,

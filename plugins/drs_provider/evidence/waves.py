@@ -17,7 +17,7 @@ from drs_provider.evidence.timeline import clock_seconds, merge_phases
 if TYPE_CHECKING:
     from drs_provider.plan import Wave as PlanWave
 
-__all__ = ["collect_wave", "wave_phases", "wave_state"]
+__all__ = ["collect_wave", "wave_phases", "wave_state", "work_of"]
 
 
 def collect_wave(
@@ -40,9 +40,8 @@ def collect_wave(
     checks = collect_checks(wave.health_checks, wave.name, facts)
     servers = collect_servers(facts, wave.name, jobs, reading)
     work = wave_state(wave.name, facts, tasks)
-    missing = _missing(wave, servers) if work == "success" else []
-    if missing:
-        # A person can mark the wait as done, and the run goes on; that launches nothing.
+    wrong = _not_done(wave, facts, servers) if work == "success" else None
+    if wrong:
         work = "failed"
     state: WaveState = work
     if rollback and rollback.state in ("success", "failed"):
@@ -51,8 +50,10 @@ def collect_wave(
     began = min(filter(None, (task.began for task in took_part)), default=None)
     finished = max(filter(None, (task.finished for task in took_part)), default=None)
     began = began or min((job.started for job in jobs if job.started), default=None)
-    if finished is None or facts.task(f"{wave.name}.wait_for_launch").step == "success":
-        # A wait that ended in the triggerer may not have told when; it did not end before its jobs.
+    wait = facts.task(f"{wave.name}.wait_for_launch")
+    if finished is None or (wait.step == "success" and wait.finished is None):
+        # A wait that ended in the triggerer may not have told when; it did not end before its jobs. One that told did,
+        # where a server hangs that may fail.
         finished = max(filter(None, [finished, *(job.ended for job in jobs)]), default=None)
     ended = finished if work in ("success", "failed", "unknown") else None
     if began and ended and ended < began:
@@ -62,7 +63,7 @@ def collect_wave(
         description=wave.description or "",
         depends_on=list(wave.depends_on),
         state=state,
-        reason=_reason(took_part, servers, scripts, checks, missing) if work == "failed" else None,
+        reason=_reason(took_part, servers, scripts, checks, wrong) if work == "failed" else None,
         started=began if work != "skipped" else None,
         ended=ended,
         reached_seconds=clock_seconds(clock_started, ended) if state == "success" else None,
@@ -109,9 +110,46 @@ def wave_state(name: str, facts: RunFacts, tasks: Sequence[TaskFacts]) -> WaveSt
     return "running" if waiting and facts.state == "running" else "failed"
 
 
+def work_of(wave: PlanWave, mode: str, *, skip_scripts: bool) -> list[str]:
+    """Return the tasks of a wave that a run does not leave out, without the wave's name.
+
+    :param mode: ``drill`` or ``recovery``.
+    :param skip_scripts: whether the run leaves the scripts out.
+    """
+    work = ["launch", "wait_for_launch", *(f"health.{name}" for name in wave.checks_by_name())]
+    if wave.approval:
+        work.append("approve")
+    if wave.settle:
+        work.append("settle")
+    for section, scripts in (("pre_launch", wave.pre_launch), ("post_launch", wave.post_launch)):
+        work += [f"{section}.{script.name}" for script in scripts if mode in script.modes and not skip_scripts]
+    return work
+
+
+def _not_done(wave: PlanWave, facts: RunFacts, servers: Sequence[Server]) -> str | None:
+    """Say what a wave lacks that counts as done by its tasks; None where it lacks nothing.
+
+    A person can mark the wait as done, and the run goes on; that launches nothing. And a person can end a run in the
+    middle of a wave: Airflow then skips the tasks that are left.
+    """
+    if not servers:
+        return "the launch and the wait were marked as a success, and no server was launched"
+    if missing := _missing(wave, servers):
+        return f"the wait was marked as a success, and did not launch: {', '.join(missing)}"
+    parameters = mapping(facts.parameters)
+    work = work_of(wave, str(parameters.get("mode") or "drill"), skip_scripts=parameters.get("skip_scripts") is True)
+    left = [task for task in work if step_state(facts.task(f"{wave.name}.{task}").state) == "skipped"]
+    return f"it was ended before these tasks were done: {', '.join(left)}" if left else None
+
+
 def _missing(wave: PlanWave, servers: Sequence[Server]) -> list[str]:
-    """Return the servers that a wave which counts as done lacks by DRS's word; where DRS says nothing, none."""
-    down = [server for server in servers if server.launch_status not in (None, "LAUNCHED", "TERMINATED")]
+    """Return the servers that a wave which counts as done lacks. One of which nobody says anything was not launched."""
+    down = [
+        server
+        for server in servers
+        if server.launch_status not in ("LAUNCHED", "TERMINATED")
+        and not (server.launch_status is None and server.ec2_instance_id)
+    ]
     least = wave.required_launched(len(servers))
     enough = len(servers) - len(down) >= least if least is not None else not any(server.critical for server in down)
     return [] if enough else [server.hostname or server.source_server_id for server in down]
@@ -122,10 +160,10 @@ def _reason(
     servers: Iterable[Server],
     scripts: Iterable[Script],
     checks: Iterable[HealthCheck],
-    missing: Sequence[str],
+    wrong: str | None,
 ) -> str:
     """Say what made a wave fail, from the most telling to the least."""
-    reasons = [f"the wait was marked as a success, and did not launch: {', '.join(missing)}"] if missing else []
+    reasons = [wrong] if wrong else []
     failed = [task for task in tasks if task.step == "failed"]
     for task in failed:
         kind = task.event.get("kind")

@@ -16,6 +16,7 @@ from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, 
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
 from drs_provider.evidence.storage import reports_folder, write_report
+from drs_provider.evidence.waves import work_of
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from drs_provider.evidence.record import RunRecord
     from drs_provider.notifications.message import Message
-    from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.plan import LoadedPlan
 
 __all__ = ["ReportWork"]
 
@@ -96,7 +97,8 @@ class ReportWork(RecoveryWork, BaseOperator):
         needed = ["confirm", "preflight"]
         for wave in self.loaded.plan.waves:
             if run.selects(wave.name):
-                needed += [f"{wave.name}.{task}" for task in _work_of(wave, run)]
+                work = work_of(wave, run.mode, skip_scripts=run.skip_scripts)
+                needed += [f"{wave.name}.{task}" for task in work]
         missing = [task for task in needed if states.get(task) != "success"]
         return f"it was ended before these tasks were done: {', '.join(missing)}" if missing else None
 
@@ -136,15 +138,3 @@ def _notified(task_id: str, state: str | None) -> tuple[str, ...]:
     elif task_id.endswith(".approve"):
         events += ("approval_wanted",)
     return tuple(f"{NOTIFIED_KEY}_{event}" for event in events)
-
-
-def _work_of(wave: Wave, run: RecoveryRun) -> list[str]:
-    """Return the tasks of a wave that this run does not leave out, without the wave's name."""
-    work = ["launch", "wait_for_launch", *(f"health.{name}" for name in wave.checks_by_name())]
-    if wave.approval:
-        work.append("approve")
-    if wave.settle:
-        work.append("settle")
-    for section, scripts in (("pre_launch", wave.pre_launch), ("post_launch", wave.post_launch)):
-        work += [f"{section}.{script.name}" for script in scripts if run.runs(script)]
-    return work
