@@ -40,6 +40,31 @@ class TestFigures:
         drill.facts["started"] = stamp(900)
         assert drill.record().rto.achieved_seconds == 1399.5
 
+    def test_a_run_that_is_cleared_as_a_whole_counts_from_its_first_job(self, drill: Any) -> None:
+        # Every task forgot what it did before; the launches adopted the jobs that were there.
+        drill.facts["started"] = stamp(1410)
+        for task_id in drill.tasks:
+            drill.tasks[task_id].update(started=stamp(1410), ended=stamp(1500))
+            if event := drill.xcoms.get(task_id, {}).get(EVIDENCE_KEY):
+                event.update(started=stamp(1410), ended=stamp(1500))
+        record = drill.record()
+        assert record.clock_started.isoformat() == stamp(17)
+        assert record.rto.achieved_seconds == 1500 - 17
+
+    def test_jobs_are_looked_for_from_when_the_run_was_due(self, drill: Any, monkeypatch: Any) -> None:
+        asked: list[Any] = []
+        monkeypatch.setattr(drill.drs, "jobs_tagged", lambda tags, since: asked.append(since) or [])
+        drill.facts["due"] = "2026-11-21T09:00:00Z"
+        drill.record()
+        assert asked[0].isoformat() == "2026-11-21T08:50:00+00:00"
+
+    def test_a_job_that_a_server_keeps_which_may_fail_does_not_keep_its_wave(self, drill: Any) -> None:
+        drill.drs.logs["drsjob-3a0000000000000b1"][-1]["logDateTime"] = stamp(1450)
+        record = drill.record()
+        assert wave(record, "cache").jobs[0].ended.isoformat() == stamp(1450)
+        assert wave(record, "cache").reached_seconds == 300
+        assert record.rto.achieved_seconds == 1400
+
     def test_rpo_is_that_of_the_worst_launched_server(self, drill: Any) -> None:
         record = drill.record()
         assert record.rpo.achieved_seconds == 41
@@ -94,6 +119,23 @@ class TestFigures:
         rpo = drill.record().rpo
         assert rpo.met is None
         assert "1 of 6" in rpo.remark
+
+    def test_the_lag_at_the_launch_tells_nothing_of_a_second_launch_long_after_it(self, drill: Any) -> None:
+        server = "s-1a2b3c4d5e6f70011"
+        drill.drs.add_job("drsjob-retry", "cache", 700, 900, {server: []}, attempt=2)
+        drill.xcoms["cache.wait_for_launch"][EVIDENCE_KEY]["servers"][server]["job_id"] = "drsjob-retry"
+        record = drill.record()
+        found = wave(record, "cache").servers[0]
+        assert (found.job_id, found.rpo_seconds, found.data_time) == ("drsjob-retry", None, None)
+        assert record.rpo.met is None
+
+    def test_the_lag_at_a_launch_that_was_cleared_tells_nothing_of_the_job_that_it_adopted(self, drill: Any) -> None:
+        event = drill.xcoms["cache.launch"][EVIDENCE_KEY]
+        event.update(started=stamp(998), ended=stamp(1000))
+        event["servers"]["s-1a2b3c4d5e6f70011"]["lag_seconds"] = 3600
+        record = drill.record()
+        assert wave(record, "cache").servers[0].rpo_seconds is None
+        assert (record.rpo.achieved_seconds, record.rpo.met) == (41, None)
 
     def test_critical_path(self, drill: Any) -> None:
         path = drill.record().critical_path
@@ -169,6 +211,20 @@ class TestPartialRuns:
         # It was quick enough, but the objective is for the whole plan.
         assert (record.rto.achieved_seconds, record.rto.met) == (1400, None)
         assert "app" in record.rto.remark
+        assert (record.rpo.achieved_seconds, record.rpo.met) == (41, None)
+        assert record.rpo.remark == "the run left out cache, app; the objective is for the whole plan"
+
+    def test_a_run_without_the_scripts_cannot_meet_the_objective(self, drill: Any) -> None:
+        drill.facts["parameters"]["skip_scripts"] = True
+        for task_id in list(drill.tasks):
+            if "_launch." in task_id:
+                drill.tasks[task_id] = {"state": "skipped"}
+                drill.xcoms.pop(task_id)
+        record = drill.record()
+        assert record.run.state == "success"
+        assert (record.rto.achieved_seconds, record.rto.met) == (1380, None)
+        assert record.rto.remark == "the run left out the scripts; the objective is for the whole plan"
+        assert "RTO met" not in render_html(record)
 
 
 class TestMissing:

@@ -37,7 +37,7 @@ from drs_provider.evidence.timeline import critical_path, recovered_at, rpo_meas
 from drs_provider.evidence.waves import collect_wave
 
 if TYPE_CHECKING:
-    from drs_provider.plan import LoadedPlan
+    from drs_provider.plan import LoadedPlan, RecoveryPlan
 
 __all__ = ["RunFacts", "collect_record", "versions"]
 
@@ -68,9 +68,12 @@ def collect_record(
     plan = loaded.plan
     everything = [facts.task(task_id) for task_id in dict.fromkeys([*mapping(facts.tasks), *mapping(facts.xcoms)])]
     clock = min(filter(None, [moment(facts.started), *(task.began for task in everything)]), default=None)
+    since = min(filter(None, [clock, moment(facts.due)]), default=None)
     jobs = read_jobs(
-        reading, dag_id=facts.dag_id, run_id=facts.run_id, since=clock, announced=_announced(plan.waves, facts)
+        reading, dag_id=facts.dag_id, run_id=facts.run_id, since=since, announced=_announced(plan.waves, facts)
     )
+    # A run that is cleared as a whole forgets what its tasks did before; DRS does not.
+    clock = min(filter(None, [clock, *(job.started for job in jobs)]), default=None)
     waves = [
         collect_wave(wave, facts, [job for job in jobs if job.wave == wave.name], reading, clock) for wave in plan.waves
     ]
@@ -105,11 +108,18 @@ def collect_record(
         ),
         clock_started=clock,
         recovered=recovered_at(waves),
-        rto=rto_measured(plan.objectives.rto.total_seconds() if plan.objectives.rto else None, clock, waves, state),
+        rto=rto_measured(
+            plan.objectives.rto.total_seconds() if plan.objectives.rto else None,
+            clock,
+            waves,
+            state,
+            scripts=not _left_scripts_out(plan, facts, mode, waves),
+        ),
         rpo=rpo_measured(
             plan.objectives.rpo.total_seconds() if plan.objectives.rpo else None,
             [server for wave in waves for server in wave.servers],
             recovered=recovered_at(waves) is not None,
+            left_out=[wave.name for wave in waves if wave.state == "skipped"],
         ),
         critical_path=path,
         time_spent=time_spent(path, waves, clock, _before_the_waves(preflight, approvals)),
@@ -137,6 +147,17 @@ def run_state(facts: RunFacts, waves: Sequence[Wave], preflight: Preflight, term
     if all(state in ("success", "skipped") for state in parts) and termination.state not in ("running", "unknown"):
         return "success"
     return "running" if facts.state not in ("success", "failed") else "failed"
+
+
+def _left_scripts_out(plan: RecoveryPlan, facts: RunFacts, mode: str, waves: Sequence[Wave]) -> bool:
+    """Whether the run was told to leave out scripts that the plan has for it."""
+    part = {wave.name for wave in waves if wave.state != "skipped"}
+    return mapping(facts.parameters).get("skip_scripts") is True and any(
+        mode in script.modes
+        for wave in plan.waves
+        if wave.name in part
+        for script in (*wave.pre_launch, *wave.post_launch)
+    )
 
 
 def _mode(facts: RunFacts) -> str | None:

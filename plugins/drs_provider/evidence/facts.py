@@ -81,6 +81,7 @@ class RunFacts:
     :param state: Airflow's state of the run; the run that reports on itself is ``running``.
     :param run_type: ``manual``, ``scheduled``, …
     :param triggered_by: the user who triggered it, None for the schedule.
+    :param due: the moment from which on it might run; a clear of the run moves ``started``, but not this.
     :param parameters: the run parameters.
     :param tasks: by task id ``{"state", "started", "ended"}``, times where known. The report's own task left out.
     :param xcoms: by task id and key.
@@ -94,6 +95,7 @@ class RunFacts:
     triggered_by: str | None = None
     started: datetime | str | None = None
     ended: datetime | str | None = None
+    due: datetime | str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, Any] = field(default_factory=dict)
     xcoms: Mapping[str, Any] = field(default_factory=dict)

@@ -2,14 +2,14 @@
 
 How the figures are defined:
 
-- The clock starts with the run: at Airflow's start of the run, or at the first thing that a task of it did where that
-  is earlier (Airflow moves a run's start when the run is cleared and goes on; the clock does not).
+- The clock starts with the run: at Airflow's start of the run, or at the first thing that a task or a DRS job of it did
+  where that is earlier (Airflow moves a run's start when the run is cleared and goes on; the clock does not).
 - **RTO achieved** is the time from then until the last wave of the run has ended, its scripts and health checks
   included. Readiness checks and the time that people took to approve count; termination of a drill's instances and
-  rollback do not. A run that failed achieved no RTO.
+  rollback do not. A run that failed achieved no RTO; one that left out waves or scripts cannot meet the objective.
 - **RPO achieved** of a server is the time between the moment to which its data goes back and the start of the job that
   launched it: the job's start minus the snapshot's timestamp, or, where the newest data was asked for, the
-  replication lag at the launch. The run's is that of its worst launched server.
+  replication lag at the launch, if that was within five minutes of it. The run's is that of its worst launched server.
 - Times of jobs and of the phases snapshot, conversion and launch are those of the DRS job log.
 """
 

@@ -16,6 +16,10 @@ from drs_provider.evidence.timeline import clock_seconds
 __all__ = ["RecoveryPoint", "collect_servers", "recovery_point"]
 
 
+LAG_TELLS = timedelta(minutes=5)
+"""How far from a job's start a lag tells how old its data is. It may grow by as much as the time that passes."""
+
+
 class RecoveryPoint(NamedTuple):
     """The data that a server was launched with."""
 
@@ -36,6 +40,7 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
     launch = facts.task(f"{wave}.launch")
     wait = facts.task(f"{wave}.wait_for_launch")
     asked = mapping(launch.event.get("servers"))
+    looked = moment(launch.event.get("ended"))
     ended = {**mapping(wait.returned.get("servers")), **mapping(wait.event.get("servers"))}
     ids = [*asked, *ended, *(server for job in jobs for server in job.source_servers)]
     servers = []
@@ -47,7 +52,7 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
         status = text(first(result.get("launch_status"), by_aws.get("launchStatus")))
         instance = text(first(result.get("ec2_instance_id"), job.instances.get(server_id) if job else None))
         launched = status in ("LAUNCHED", "TERMINATED") or instance is not None
-        point = recovery_point(server_id, request, job, reading) if launched else RecoveryPoint()
+        point = recovery_point(server_id, request, job, reading, looked) if launched else RecoveryPoint()
         critical = first(result.get("critical"), request.get("critical"))
         reason = first(result.get("reason"), job.errors.get(server_id) if job and not launched else None)
         servers.append(
@@ -71,11 +76,15 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
     return servers
 
 
-def recovery_point(server_id: str, request: Mapping[str, Any], job: JobFacts | None, reading: Reading) -> RecoveryPoint:
+def recovery_point(
+    server_id: str, request: Mapping[str, Any], job: JobFacts | None, reading: Reading, looked: datetime | None = None
+) -> RecoveryPoint:
     """Find out to which moment a launched server's data goes back, and how long before the job's start that was.
 
     :param request: what the launch asked for, as ``events.ServerToLaunch``.
     :param job: the job that launched it.
+    :param looked: when the lag was read. Of a job that began long before (it was adopted when the launch was cleared)
+        or long after (the server failed, and was launched again), the lag says nothing.
     """
     started = job.started if job else None
     snapshot_id = text(request.get("snapshot_id"))
@@ -90,6 +99,8 @@ def recovery_point(server_id: str, request: Mapping[str, Any], job: JobFacts | N
     logged = job.data_times.get(server_id) if job else None
     age = _age(logged, started)
     lag = number(request.get("lag_seconds"))
+    if started and looked and abs(started - looked) > LAG_TELLS:
+        lag = None
     if lag is not None and lag >= 0 and (age is None or lag >= age):
         data_time = started - timedelta(seconds=lag) if started and lag < 1e9 else None
         return RecoveryPoint(None, data_time, round(lag, 3), "replication lag")

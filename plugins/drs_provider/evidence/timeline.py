@@ -181,14 +181,21 @@ def recovered_at(waves: Sequence[Wave]) -> datetime | None:
 
 
 def rto_measured(
-    objective: float | None, clock_started: datetime | None, waves: Sequence[Wave], state: RunState
+    objective: float | None,
+    clock_started: datetime | None,
+    waves: Sequence[Wave],
+    state: RunState,
+    *,
+    scripts: bool = True,
 ) -> Measured:
     """Compare the time of the run with the objective.
 
-    A run of some of the plan's waves can miss the objective, and cannot meet it.
+    A run of some of the plan's waves, or without the plan's scripts, can miss the objective, and cannot meet it.
+
+    :param scripts: whether the run ran all scripts that the plan has for it.
     """
     achieved = clock_seconds(clock_started, recovered_at(waves))
-    left_out = [wave.name for wave in waves if wave.state == "skipped"]
+    left_out = [wave.name for wave in waves if wave.state == "skipped"] + ([] if scripts else ["the scripts"])
     remark = None
     met: bool | None = None
     if achieved is None:
@@ -213,10 +220,13 @@ def rto_measured(
 _FINE = ("success", "skipped")
 
 
-def rpo_measured(objective: float | None, servers: Iterable[Server], *, recovered: bool) -> Measured:
+def rpo_measured(
+    objective: float | None, servers: Iterable[Server], *, recovered: bool, left_out: Sequence[str] = ()
+) -> Measured:
     """Compare the oldest data of the launched servers with the objective.
 
     :param recovered: whether all waves came up: a run that did not recover can miss the objective, and cannot meet it.
+    :param left_out: the waves that the run left out: nor can a run of some of the waves meet it.
     """
     launched = [server for server in servers if server.ec2_instance_id or server.launch_status == "LAUNCHED"]
     known = [server for server in launched if server.rpo_seconds is not None]
@@ -229,10 +239,12 @@ def rpo_measured(objective: float | None, servers: Iterable[Server], *, recovere
         remark = f"the age of the data is not known for {unknown} of {len(launched)} launched servers"
     elif not recovered:
         remark = "only the servers that were launched count, and the run did not recover"
+    elif left_out:
+        remark = f"the run left out {', '.join(left_out)}; the objective is for the whole plan"
     met: bool | None = None
     if objective is not None and worst is not None and worst.rpo_seconds is not None:
         met = worst.rpo_seconds <= objective
-        if met and (unknown or not recovered):
+        if met and (unknown or not recovered or left_out):
             met = None
     return Measured(
         objective_seconds=objective,

@@ -124,6 +124,7 @@ class ReportWork(RecoveryWork, BaseOperator):
             run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
             triggered_by=dag_run.triggering_user_name,
             started=dag_run.start_date,
+            due=dag_run.run_after,
             parameters=dict(context["params"]),
             tasks={task_id: {"state": state} for task_id, state in states.items()},
             xcoms=xcoms,
