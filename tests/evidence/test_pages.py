@@ -147,6 +147,22 @@ class TestMarkdown:
         assert "start → 16 s → **database** 8 m 24 s → 4 s → **app** 7 m 56 s → 3 s → **web** 6 m 37 s" in text
         assert "app: approved by alice" in text
 
+    @pytest.mark.parametrize(
+        ("trigger", "by", "said"),
+        [
+            ("scheduled", None, "the schedule"),
+            ("operator_triggered", None, "–"),
+            ("manual", "alice", "alice"),
+        ],
+    )
+    def test_both_pages_say_the_same_of_who_started_it(
+        self, drill: Any, trigger: str, by: str | None, said: str
+    ) -> None:
+        drill.facts.update(run_type=trigger, triggered_by=by)
+        record = drill.record()
+        assert f", started by {said}\n" in render_markdown(record)
+        assert f"<dd>{said} ({trigger})</dd>" in render_html(record)
+
     def test_hostile_texts_break_no_table_and_bring_no_markup(self, drill: Any) -> None:
         text = render_markdown(hostile(drill))
         outside_code = re.sub(r"`[^`]*`", "", text)

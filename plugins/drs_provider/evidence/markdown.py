@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
 from drs_provider.evidence.gantt import KINDS
-from drs_provider.evidence.record import RunRecord, Script
+from drs_provider.evidence.record import Run, RunRecord, Script
 from drs_provider.evidence.verdict import cards, verdict
 
 __all__ = ["render_markdown"]
@@ -29,7 +29,7 @@ def render_markdown(record: RunRecord) -> str:
         "\n".join(
             [
                 f"- {'Recovery drill' if run.mode == 'drill' else 'Recovery'} `{_code(run.run_id)}`, "
-                f"{_plain(run.trigger)}, started by {_plain(run.triggered_by or 'the schedule')}",
+                f"{_plain(run.trigger)}, started by {_plain(_by(run))}",
                 f"- {moment_text(run.started)} to {moment_text(record.recovered or run.ended)}",
                 f"- Plan hash `{_code(record.plan.hash)}`"
                 + (
@@ -56,6 +56,10 @@ def render_markdown(record: RunRecord) -> str:
     if record.unread:
         parts += ["## Not known", _list(f"{_plain(gap.what)}: {_plain(gap.why)}" for gap in record.unread)]
     return "\n\n".join(parts) + "\n"
+
+
+def _by(run: Run) -> str:
+    return run.triggered_by or ("the schedule" if run.trigger == "scheduled" else ABSENT)
 
 
 def _waves(record: RunRecord) -> str:
