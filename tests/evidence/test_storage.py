@@ -105,6 +105,20 @@ class TestReportCommand:
         assert (folder / "report.html").read_text() == before
         assert (folder / "summary.md").exists()
 
+    def test_leaves_the_evidence_as_it_is(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        folder = Path(str(write_report(drill.record(), str(tmp_path))).removeprefix("file://"))
+        evidence = folder / "report.json"
+        # As an earlier version wrote it, which did not know every key.
+        earlier = json.loads(evidence.read_text())
+        del earlier["unread"]
+        evidence.write_text(json.dumps(earlier))
+        before = evidence.read_bytes()
+        drill.facts["run_id"] = "another"
+        (folder / "copy.json").write_text(drill.record().to_json())
+        assert run("report", folder).exit_code == 0
+        assert run("report", folder / "copy.json").exit_code == 0
+        assert evidence.read_bytes() == before
+
     def test_finds_a_run_by_plan_and_id(self, drill: Any, tmp_path: Path, run: Any) -> None:
         write_report(drill.record(), str(tmp_path))
         run_id = drill.facts["run_id"]

@@ -42,7 +42,7 @@ def report(
             typer.echo(record.to_json(), nl=False)
         else:
             beside = folder.rpartition("/")[0] or "." if folder.endswith(".json") else folder
-            written = write_files(record, str(into) if into else beside)
+            written = write_files(record, str(into) if into else beside, evidence=into is not None)
             for path in (written.html, written.markdown):
                 typer.echo(path.removeprefix("file://"))
     except FileNotFoundError:

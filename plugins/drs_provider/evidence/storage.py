@@ -97,13 +97,18 @@ def write_report(record: RunRecord, folder: str | None = None) -> StoredReport:
     return write_files(record, report_folder(folder or reports_folder(), record.plan.name, record.run.run_id))
 
 
-def write_files(record: RunRecord, folder: str) -> StoredReport:
-    """Write the three files of a report into exactly this folder."""
+def write_files(record: RunRecord, folder: str, *, evidence: bool = True) -> StoredReport:
+    """Write the three files of a report into exactly this folder.
+
+    :param evidence: whether the JSON is written, too; a file that was read is not to be changed by that.
+    """
     root = _path(folder)
     if _is_local(root):
         # An object store has no folders, and would take this for the wish to create the bucket.
         root.mkdir(parents=True, exist_ok=True)
-    texts = {HTML_NAME: render_html(record), MARKDOWN_NAME: render_markdown(record), JSON_NAME: record.to_json()}
+    texts = {HTML_NAME: render_html(record), MARKDOWN_NAME: render_markdown(record)}
+    if evidence:
+        texts[JSON_NAME] = record.to_json()
     for name, text in texts.items():
         _write(root, name, text)
     return StoredReport(str(root), *(str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME)))
