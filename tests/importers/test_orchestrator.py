@@ -104,6 +104,24 @@ def with_references(*references: Any, ids: Any = None, kind: str = "early") -> d
     return {"PlanId": "x", "PlanName": "numbers", "Region": "us-west-2", "Waves": waves}
 
 
+def test_of_two_spellings_of_a_key_none_is_lost(bring) -> None:
+    plan = with_references([], [], kind="late")
+    first, second = plan["Waves"]
+    first |= {"WaveDescription": "Where the money is", "Description": "Not the money"}
+    second |= {"dependsOnWaves": [], "DependsOn": ["a"], "Description": ""}
+    result = bring("orchestrator", plan)
+    assert result.graph() == {"a": [], "b": ["a"]}, "an empty list says nothing"
+    assert result.plan.waves[0].description == "Where the money is"
+    assert '"Not the money": WaveDescription says something else, and counts' in result.said("left_out")
+
+
+def test_one_page_of_a_scan_is_said_to_be_one(bring) -> None:
+    answer = {"Items": [with_references([])], "LastEvaluatedKey": {"PlanId": {"S": "x"}}}
+    assert "LastEvaluatedKey: the answer is one page of several" in bring("orchestrator", answer).said("left_out")
+    whole = bring("orchestrator", {**answer, "LastEvaluatedKey": None}, options=("--force",))
+    assert "one page" not in whole.said("left_out")
+
+
 def test_the_early_shape(bring) -> None:
     result = bring("orchestrator", EARLY)
     plan = result.plan

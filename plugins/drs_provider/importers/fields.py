@@ -11,6 +11,7 @@ from drs_provider.importers.report import ImportReport
 
 __all__ = ["Fields", "joined", "shown"]
 
+_NOTHING: tuple[Any, ...] = ("", [], {})
 LONGEST = 200
 """Characters of what is left out: enough to write it again by hand."""
 
@@ -53,6 +54,7 @@ class Fields:
                 report.refuse(self.path(str(key)), f"is here twice, as {self._unread[name][0]} too; expected it once")
             self._unread[name] = (str(key), content)
         self._all = dict(self._unread)
+        self._instead: dict[str, str] = {}
 
     @classmethod
     def of(cls, value: Any, where: str, report: ImportReport, *, any_case: bool = False) -> Fields | None:
@@ -75,17 +77,21 @@ class Fields:
         return any(self._all.get(self._name(key), ("", None))[1] is not None for key in keys)
 
     def raw(self, *keys: str) -> tuple[str, Any]:
-        """Return path and value of the first key that has a value; the others of them count as read, too.
+        """Return path and value of the first key that says something.
 
-        :return: the path of the first key, and None, where none has.
+        The others of them count as read, too, unless they say something else: then they are reported with the rest.
+
+        :return: the path of the first key, and None, where none has a value.
         """
-        found: tuple[str, Any] | None = None
-        for key in keys:
-            self._unread.pop(self._name(key), None)
-            spelled, value = self._all.get(self._name(key), (key, None))
-            if value is not None and found is None:
-                found = self.path(spelled), value
-        return found or (self.path(keys[0]), None)
+        there = [(self._name(key), *self._all.get(self._name(key), (key, None))) for key in keys]
+        with_value = [each for each in there if each[2] is not None]
+        taken = next((each for each in with_value if each[2] not in _NOTHING), next(iter(with_value), None))
+        for name, _, value in there:
+            if taken is None or name == taken[0] or value is None or value in (taken[2], *_NOTHING):
+                self._unread.pop(name, None)
+            else:
+                self._instead[name] = taken[1]
+        return (self.path(taken[1]), taken[2]) if taken else (self.path(keys[0]), None)
 
     def text(self, *keys: str, required: str = "") -> str | None:
         """Return a text; a number is its digits, a blank text is none.
@@ -177,8 +183,10 @@ class Fields:
 
     def leave_out_rest(self) -> None:
         """Report every key that nobody read."""
-        for key, value in self._unread.values():
-            if value not in (None, "", [], {}):
-                text = f"{_written(value, LONGEST)}: has no counterpart in a plan file"
-                self.report.leave_out(self.path(key), text)
+        for name, (key, value) in self._unread.items():
+            if value not in (None, *_NOTHING):
+                why = "has no counterpart in a plan file"
+                if name in self._instead:
+                    why = f"{self._instead[name]} says something else, and counts"
+                self.report.leave_out(self.path(key), f"{_written(value, LONGEST)}: {why}")
         self._unread.clear()

@@ -88,6 +88,9 @@ def _items(value: Any, where: str, report: ImportReport) -> list[Item]:
         return []
     for key in ("Items", "items"):
         if isinstance(value.get(key), list):
+            for more in ("LastEvaluatedKey", "NextToken"):
+                if value.get(more):
+                    report.leave_out(joined(where, more), "the answer is one page of several: give the others, too")
             return _items(value[key], joined(where, key), report)
     if set(value) == {"Item"}:
         return _items(value["Item"], joined(where, "Item"), report)
