@@ -255,11 +255,13 @@ def test_what_is_lost_is_listed(drs: Any, tmp_path: Path) -> None:
         "drill": {"schedule": "@daily"},
         "recovery": {"approval": {}},
         "notify": [{"sns": "arn:aws:sns:us-west-2:123456789012:t"}],
+        "owner": "mill-team",
+        "tags": ["tier-1"],
     }
     lost = "\n".join(exported(tmp_path / "mill.yaml", plan)["lost"])
     for word in (
         "db.description", "db.snapshot", "db.min_launched", "db.on_failure", "db.settle: 1m30s", "db.approval",
         "db.pre_launch: no script runs (fence)", "db.health_checks", "objectives", "drill.schedule", "drill.terminate",
-        "recovery.approval", "notify", "max_replication_lag",
+        "recovery.approval", "notify", "owner: mill-team", "tags: tier-1", "max_replication_lag",
     ):  # fmt: skip
         assert word in lost

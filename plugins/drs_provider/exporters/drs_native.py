@@ -134,6 +134,8 @@ def _lost(plan: RecoveryPlan) -> list[str]:
         (plan.drill.schedule, f"drill.schedule: drills are started by hand, not at {plan.drill.schedule}"),
         (plan.drill.terminate != "never", "drill.terminate: what a drill launches runs until somebody ends it"),
         (plan.notify, "notify: nobody is told"),
+        (plan.owner != "airflow", f"owner: {plan.owner}"),
+        (plan.tags, f"tags: {', '.join(plan.tags)}"),
         (plan.target.aws_conn_id != "aws_default", "target.aws_conn_id: the plan stands in the account of this export"),
     ):
         found += [what] if value else []
