@@ -209,7 +209,7 @@ def report(phases: dict[str, tuple[float, float]], **parts: Any) -> RunRecord:
         rpo=Measured(),
         preflight=Preflight(state="success", started=at(1), ended=at(parts.get("begin", 12))),
         approvals=[
-            Approval(where="db", decision="Approve", started=at(0), ended=at(took))
+            Approval(where="db", decision=parts.get("decision", "approved"), started=at(0), ended=at(took))
             for took in parts.get("approvals", ())
         ],
         waves=[Wave(name="db", state="success", servers=[launched], **steps)],
@@ -246,6 +246,11 @@ def test_scripts_checks_and_answers_of_earlier_drills(predict) -> None:
     spent = found.wave("db").times.spent
     assert (spent["scripts"], spent["health"], spent["approval"]) == (140, 150, 90)
     assert not any("--approval" in remark for remark in found.remarks)
+
+
+def test_an_approval_that_was_not_given_teaches_nothing() -> None:
+    history = History.of([report({}, approvals=[3600], decision="timed out"), report({}, approvals=[90])], {})
+    assert history.approval("shop", "db") == Likely.exactly(90)
 
 
 def test_a_server_that_failed_at_first_teaches_nothing() -> None:

@@ -81,7 +81,7 @@ class History:
         if record.preflight.ended and record.clock_started and record.preflight.state == "success":
             self._begin.append((record.preflight.ended - record.clock_started).total_seconds())
         for approval in record.approvals:
-            if approval.seconds is not None:
+            if approval.seconds is not None and approval.decision == "approved":
                 self._approvals[plan, approval.where].append(approval.seconds)
         for wave in record.waves:
             self._learn_steps(plan, wave)
