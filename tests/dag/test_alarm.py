@@ -105,6 +105,11 @@ def test_it_tells_what_is_not_up_yet_and_leaves_word_for_the_report(alarm: Any) 
     assert left["value"][0]["status"] == "success"
 
 
+def test_waves_that_the_run_leaves_out_are_not_waited_for(alarm: Any) -> None:
+    _, (message,), _ = alarm({"database.launch": None, "web.launch": None}, conf={"waves": ["database"]})
+    assert "Not up yet: database\n" in message.text
+
+
 def test_at_the_objective_it_says_that_it_is_missed(alarm: Any) -> None:
     _, (message,), _ = alarm(GOING_ON, passed=2700)
     assert (message.event, message.subject) == ("rto_missed", "[drill] shop: RTO missed")

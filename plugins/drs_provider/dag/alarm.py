@@ -94,7 +94,8 @@ async def rto_alarm(
     if dag_run.get("state") not in ("running", "queued"):
         return f"not told: the run has ended as {dag_run.get('state')}"
     states = await _task_states(dag_id, run_id)
-    unfinished = [wave for wave in waves if _going_on(states, wave)]
+    chosen = (dag_run.get("conf") or {}).get("waves") or waves
+    unfinished = [wave for wave in waves if wave in chosen and _going_on(states, wave)]
     if states and not unfinished:
         return "not told: the work of every wave is over"
     message = messages.rto_alarm(
