@@ -88,6 +88,7 @@ class LaunchEvent(Times):
     wave: str
     jobs: list[LaunchedJob]
     servers: dict[str, ServerToLaunch]
+    overridden: list[str]
     reason: str | None
 
 

@@ -160,11 +160,13 @@ def launch_event(
     wave: str,
     jobs: Sequence[LaunchedJob] = (),
     servers: Mapping[str, ServerToLaunch] | None = None,
+    overridden: Sequence[str] = (),
     reason: str | None = None,
 ) -> LaunchEvent:
     """Build the event of a wave's launch.
 
     :param servers: what was asked of DRS for each source server id.
+    :param overridden: the codes of what stood in the way at that moment, and that a person decided to go on with.
     :param reason: why nothing was launched, such as a lag above the plan's limit.
     """
     return {
@@ -173,6 +175,7 @@ def launch_event(
         "wave": wave,
         "jobs": list(jobs),
         "servers": dict(servers or {}),
+        "overridden": sorted(overridden),
         "reason": reason,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from drs_provider.evidence.events import NOTIFIED_KEY
@@ -44,8 +45,12 @@ def collect_overrides(facts: RunFacts) -> list[Override]:
         codes = []
     reason = first(text(event.get("override_reason")), text(asked.get("reason"))) or "no reason was given"
     by = first(text(event.get("override_by")), text(facts.triggered_by))
-    at = moment(event.get("ended"))
-    return [Override(finding=code, reason=reason, by=by, at=at) for code in dict.fromkeys(codes)]
+    told: dict[str, datetime | None] = dict.fromkeys(codes, moment(event.get("ended")))
+    # What came up after preflight, such as a lag, is found by the launch.
+    for launch in (facts.task(task_id).event for task_id in mapping(facts.tasks) if task_id.endswith(".launch")):
+        for code in texts(launch.get("overridden")):
+            told.setdefault(code, moment(launch.get("ended")))
+    return [Override(finding=code, reason=reason, by=by, at=at) for code, at in told.items()]
 
 
 def collect_notifications(facts: RunFacts) -> list[Notification]:

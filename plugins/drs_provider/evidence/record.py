@@ -268,7 +268,7 @@ class Override(_Fact):
     finding: str
     reason: str
     by: str | None = None
-    at: AwareDatetime | None = Field(None, description="when preflight went on in spite of it")
+    at: AwareDatetime | None = Field(None, description="when preflight, or else a launch, went on in spite of it")
 
 
 class Notification(_Fact):

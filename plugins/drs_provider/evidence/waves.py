@@ -63,7 +63,9 @@ def collect_wave(
         description=wave.description or "",
         depends_on=list(wave.depends_on),
         state=state,
-        reason=_reason(took_part, servers, scripts, checks, wrong) if work == "failed" else None,
+        reason=_reason(took_part, servers, scripts, checks, wrong) or _cut_short(wave, facts)
+        if work == "failed"
+        else None,
         started=began if work != "skipped" else None,
         ended=ended,
         reached_seconds=clock_seconds(clock_started, ended) if state == "success" else None,
@@ -136,6 +138,11 @@ def _not_done(wave: PlanWave, facts: RunFacts, servers: Sequence[Server]) -> str
         return "the launch and the wait were marked as a success, and no server was launched"
     if missing := _missing(wave, servers):
         return f"the wait was marked as a success, and did not launch: {', '.join(missing)}"
+    return _cut_short(wave, facts)
+
+
+def _cut_short(wave: PlanWave, facts: RunFacts) -> str | None:
+    """Say which tasks of a wave were skipped that the run was not told to leave out; None where none was."""
     parameters = mapping(facts.parameters)
     work = work_of(wave, str(parameters.get("mode") or "drill"), skip_scripts=parameters.get("skip_scripts") is True)
     left = [task for task in work if step_state(facts.task(f"{wave.name}.{task}").state) == "skipped"]

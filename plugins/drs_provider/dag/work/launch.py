@@ -78,6 +78,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         hook = DrsHook(**self.aws)
         jobs: list[LaunchedJob] = []
         servers: list[ResolvedServer] = []
+        overridden: set[str] = set()
 
         def record(status: str, reason: str | None = None) -> None:
             self.leave_evidence(
@@ -98,6 +99,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
                         }
                         for server in servers
                     },
+                    overridden=sorted(overridden),
                     reason=reason,
                 ),
             )
@@ -115,6 +117,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         try:
             ready = self._look_again(run, hook, jobs_since(context), alive, more="more " if earlier.jobs else "")
             servers = ready.resolved[self.wave.name]
+            overridden.update(finding.code for finding in ready.findings.overridden(run.overridden))
             launch_once(
                 hook,
                 key,

@@ -1,0 +1,117 @@
+"""What the report says of runs that people had a hand in, from the tasks' own evidence to the pages."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drs_provider.dag.factory import build_dag
+from drs_provider.dag.work.launch import LaunchWork
+from drs_provider.simulator.simulation import Simulation
+from tests.chaos.in_process import InProcessRun, quick_aws
+from tests.dag.plans import loaded_plan
+
+DB, WEB = "s-00000000000000001", "s-00000000000000002"
+PLAN = loaded_plan(
+    {"name": "db", "servers": [{"id": DB}]},
+    {
+        "name": "web",
+        "depends_on": ["db"],
+        "servers": [{"id": WEB}],
+        "post_launch": [{"name": "dns", "automation": "Switch-Dns"}],
+    },
+    objectives={"rto": "8h", "rpo": "5m"},
+)
+
+
+def scenario(**web: Any) -> dict[str, Any]:
+    servers = [{"id": DB, "hostname": "db"}, {"id": WEB, "hostname": "web", **web}]
+    documents = {"Switch-Dns": {"kind": "Automation", "duration": 1}}
+    return {"region": "us-west-2", "servers": servers, "documents": documents}
+
+
+@pytest.fixture
+def report(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run the plan, and return the state of the run and the JSON of its report."""
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    drs_simulator.load(scenario(), speed=60)
+
+    class Run(InProcessRun):
+        """A run some of whose tasks do not run: they get a state by hand."""
+
+        by_hand: dict[str, str]
+
+        def _run(self, task: Any) -> None:
+            if task.task_id in self.by_hand:
+                self.states[task.task_id] = self.by_hand[task.task_id]
+            else:
+                super()._run(task)
+
+    def go(by_hand: dict[str, str] | None = None, **parameters: Any) -> tuple[str, dict[str, Any]]:
+        run = Run(build_dag(PLAN), {"mode": "drill", **parameters}, random.Random(1))
+        run.by_hand = by_hand or {}
+        with quick_aws(monkeypatch):
+            state = run.go()
+        folder = Path(str(run.xcoms["report"]["report_folder"]).removeprefix("file://"))
+        return state, json.loads((folder / "report.json").read_text())
+
+    return go
+
+
+def test_a_finding_that_only_a_launch_met_is_listed_among_what_a_person_went_on_with(
+    report: Any, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After so many seconds of AWS, which pass sixty times as fast.
+    stalls = [{"after": "30m", "replication": "STALLED", "lag": "1h"}]
+    drs_simulator.load(scenario(changes=stalls), speed=60)
+    look = LaunchWork._look_again
+
+    def later(self: Any, *args: Any) -> Any:
+        if self.wave.name == "web":
+            drs_simulator.advance(30)
+        return look(self, *args)
+
+    monkeypatch.setattr(LaunchWork, "_look_again", later)
+    override = {"findings": ["replication-state", "replication-lag"], "reason": "the source site is gone"}
+    state, found = report(mode="recovery", confirm="shop", override=override)
+    assert state == "success"
+    assert not any(finding["overridden"] for finding in found["preflight"]["findings"])
+    assert {each["finding"]: (each["reason"], each["by"]) for each in found["overrides"]} == dict.fromkeys(
+        ("replication-lag", "replication-state"), ("the source site is gone", "alice")
+    )
+    assert all(each["at"] > found["preflight"]["ended"] for each in found["overrides"])
+    assert (found["rpo"]["server"], found["rpo"]["met"]) == (WEB, False)
+
+
+def test_a_run_that_a_person_ended_before_its_last_script_did_not_recover(report: Any) -> None:
+    state, found = report({"web.post_launch.dns": "skipped"})
+    assert state == "failed"
+    assert (found["run"]["state"], found["recovered"], found["rto"]["met"]) == ("failed", None, False)
+    assert found["waves"][1]["reason"] == "it was ended before these tasks were done: post_launch.dns"
+
+
+def test_a_run_that_a_person_ended_between_two_tasks_says_where(report: Any) -> None:
+    left = ("db.wait_for_launch", "web.launch", "web.wait_for_launch", "web.post_launch.dns")
+    state, found = report(dict.fromkeys(left, "skipped"))
+    assert state == "failed"
+    assert [wave["state"] for wave in found["waves"]] == ["failed", "not_started"]
+    assert found["waves"][0]["reason"] == "it was ended before these tasks were done: wait_for_launch"
+
+
+def test_a_wave_whose_tasks_a_person_marked_as_a_success_did_not_recover(report: Any) -> None:
+    state, found = report({"db.launch": "success", "db.wait_for_launch": "success"})
+    assert state == "failed"
+    assert [wave["state"] for wave in found["waves"]] == ["failed", "success"]
+    assert (found["run"]["state"], found["rto"]["met"]) == ("failed", False)
+
+
+def test_a_run_that_was_refused_says_why(report: Any) -> None:
+    state, found = report(mode="recovery", confirm="shpo")
+    assert state == "failed"
+    assert "'shop'; it is 'shpo'" in found["run"]["refused"]
+    assert found["overrides"] == []
