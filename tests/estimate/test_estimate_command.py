@@ -84,6 +84,8 @@ def test_reports_of_earlier_drills(files: tuple[Path, Path], tmp_path: Path) -> 
     result = estimate(plan, "--scenario", scenario, "--history", tmp_path / "reports")
     assert "what 1 earlier run took" in result.stdout
     assert "run-2/report.json" in result.stdout
+    unknown = estimate(plan, "--scenario", scenario, "--history", "nosuchstore://x/y")
+    assert (unknown.exit_code, "cannot be read: ValueError" in unknown.output) == (2, True)
     nothing = estimate(plan, "--scenario", scenario, "--history", tmp_path / "nowhere")
     assert nothing.exit_code == 2
     assert "no report.json below" in nothing.stderr

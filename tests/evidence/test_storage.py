@@ -135,6 +135,12 @@ class TestReportCommand:
         drill.fails("web.post_launch.switch-dns")
         assert run("report", write_report(drill.record(), str(tmp_path))).exit_code == 1
 
+    @pytest.mark.parametrize("command", [("report",), ("history", "shop", "--reports-folder")])
+    def test_a_store_that_cannot_be_read_is_no_run_that_failed(self, run: Any, command: tuple[str, ...]) -> None:
+        result = run(*command, "nosuchstore://x/y")
+        assert result.exit_code == 2
+        assert "nosuchstore://x/y cannot be read: ValueError: Unsupported filesystem" in result.output
+
     def test_no_such_report(self, tmp_path: Path, run: Any) -> None:
         result = run("report", tmp_path)
         assert result.exit_code == 2

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from drs_provider.estimate.forecast import Forecast
+    from drs_provider.estimate.history import History
     from drs_provider.estimate.site import Site
     from drs_provider.plan import RecoveryPlan
 
@@ -43,7 +44,6 @@ def estimate(
     from drs_provider.estimate.advice import judge
     from drs_provider.estimate.durations import Durations
     from drs_provider.estimate.forecast import NothingToLaunch, forecast
-    from drs_provider.estimate.history import read_history
     from drs_provider.estimate.likely import Likely
     from drs_provider.plan import PlanError, load_plan, parse_duration
 
@@ -58,7 +58,7 @@ def estimate(
         loaded = load_plan(plan).plan
         site = _site(loaded, scenario, profile, loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id)
         systems = {server: facts.system for server, facts in site.facts.items()}
-        known = read_history(history, loaded.name, systems) if history else None
+        known = _history(history, loaded.name, systems) if history else None
         durations = Durations(site, known, Likely.exactly(answer))
         found = forecast(loaded, durations, mode=mode, speed=speed)
     except (PlanError, NothingToLaunch, OSError) as error:
@@ -71,6 +71,18 @@ def estimate(
         _print(found)
     judged = judge(found)
     raise typer.Exit(1 if judged is not None and judged[0] in ("missed", "impossible") else 0)
+
+
+def _history(folder: str, plan: str, systems: dict[str, str]) -> History:
+    from drs_provider.estimate.history import read_history
+
+    try:
+        return read_history(folder, plan, systems)
+    except OSError:
+        raise
+    except Exception as error:
+        # An object store raises errors of its own: no credentials, no way there, no such kind of store.
+        raise _cannot_run(f"{folder} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _site(plan: RecoveryPlan, scenario: Path | None, profile: str | None, aws_conn_id: str | None) -> Site:

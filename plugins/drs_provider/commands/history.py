@@ -42,7 +42,12 @@ def history(
             typer.echo(f"{name} is {value!r}; expected {', '.join(allowed)}", err=True)
             raise typer.Exit(2)
     folder = reports_folder or configured()
-    records, problems = reports_of(plan, folder)
+    try:
+        records, problems = reports_of(plan, folder)
+    except Exception as error:
+        # An object store raises errors of its own: no credentials, no way there, no such kind of store.
+        typer.echo(f"{folder} cannot be read: {type(error).__name__}: {error}", err=True)
+        raise typer.Exit(2) from error
     for problem in problems:
         typer.echo(problem, err=True)
     records = [record for record in records if mode in ("all", record.run.mode)][-last:]

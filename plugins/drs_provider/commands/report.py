@@ -49,6 +49,9 @@ def report(
         raise _cannot_run(f"no report at {folder}: expected a folder with {JSON_NAME}, or that file") from None
     except (UnreadableReport, UnicodeDecodeError, OSError) as error:
         raise _cannot_run(str(error)) from error
+    except Exception as error:
+        # An object store raises errors of its own: no credentials, no way there, no such kind of store.
+        raise _cannot_run(f"{folder} cannot be read: {type(error).__name__}: {error}") from error
     raise typer.Exit(0 if record.run.state == "success" else 1)
 
 
