@@ -11,6 +11,7 @@ import pytest
 
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.work.launch import LaunchWork
+from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import loaded_plan
@@ -52,8 +53,10 @@ def report(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path:
             else:
                 super()._run(task)
 
-    def go(by_hand: dict[str, str] | None = None, **parameters: Any) -> tuple[str, dict[str, Any]]:
-        run = Run(build_dag(PLAN), {"mode": "drill", **parameters}, random.Random(1))
+    def go(
+        by_hand: dict[str, str] | None = None, plan: LoadedPlan = PLAN, **parameters: Any
+    ) -> tuple[str, dict[str, Any]]:
+        run = Run(build_dag(plan), {"mode": "drill", **parameters}, random.Random(1))
         run.by_hand = by_hand or {}
         with quick_aws(monkeypatch):
             state = run.go()
@@ -115,3 +118,16 @@ def test_a_run_that_was_refused_says_why(report: Any) -> None:
     assert state == "failed"
     assert "'shop'; it is 'shpo'" in found["run"]["refused"]
     assert found["overrides"] == []
+
+
+def test_a_plan_whose_connection_does_not_exist_launches_nothing_as_somebody_else(
+    report: Any, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = {"region": "us-west-2", "aws_conn_id": "aws_recovery_account"}
+    plan = loaded_plan({"name": "db", "servers": [{"id": DB}]}, target=target)
+    state, found = report(plan=plan, mode="recovery", confirm="shop")
+    assert state == "failed"
+    assert [finding["code"] for finding in found["preflight"]["findings"]] == ["connection-missing"]
+    assert not [entry for entry in drs_simulator.log if entry.get("operation") == "StartRecovery"]
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_RECOVERY_ACCOUNT", "aws://")
+    assert report(plan=plan, mode="recovery", confirm="shop")[0] == "success"

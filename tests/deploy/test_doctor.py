@@ -208,12 +208,13 @@ def test_each_failure_has_its_remedy(plan: RecoveryPlan, error: Exception, remed
 
 
 def test_a_missing_connection_is_named(plan: RecoveryPlan) -> None:
-    from drs_provider.hooks.drs import DrsHook
+    from drs_provider.commands.doctor import _hook
 
     lost = plan.model_copy(update={"target": plan.target.model_copy(update={"aws_conn_id": "nowhere"})})
-    (found,) = check_aws([lost], lambda connection, region: DrsHook(aws_conn_id=connection, region_name=region))
+    (found,) = check_aws([lost], _hook)
     assert found.level == "error"
     assert "nowhere" in found.message
+    assert found.remedy == "make the connection: airflow connections add nowhere --conn-type aws"
 
 
 def test_parts_of_airflow_that_do_not_run() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 import yaml
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from drs_provider.commands.check import check
@@ -81,10 +82,25 @@ def test_snapshot_time(room: Room, plan_file: Path) -> None:
         ("--waves", "webb"),
         ("--snapshot-time", "noon"),
         ("--profile", "no-such-profile"),
+        ("--aws-conn-id", "no_such_connection"),
     ],
 )
 def test_cannot_run(room: Room, plan_file: Path, arguments: tuple[str, ...]) -> None:
     assert run(room, plan_file, *arguments)[0] == 2
+
+
+def test_a_role_that_may_not_be_assumed_is_no_plan_that_is_not_ready(
+    room: Room, plan_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorised"}}, "AssumeRole")
+
+    monkeypatch.setattr(AwsBaseHook, "get_session", refuse)
+    status, text = run(room, plan_file, "--aws-conn-id", "aws_default")
+    assert status == 2
+    assert "AccessDenied" in text
 
 
 def test_a_broken_plan_cannot_be_checked(room: Room, plan_file: Path) -> None:

@@ -20,7 +20,7 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
     :param aws_conn_id: an Airflow connection, which then wins over the environment.
     """
     import boto3
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     from drs_provider.readiness.clients import Clients
 
@@ -28,6 +28,10 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
         if aws_conn_id is not None:
             from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
+            from drs_provider.dag.work.base import has_connection
+
+            if not has_connection(aws_conn_id):
+                raise _no(f"Airflow has no connection {aws_conn_id}, as this machine sees it")
             hook = AwsBaseHook(aws_conn_id=aws_conn_id, client_type="drs", region_name=region)
             session = hook.get_session(region_name=region)
         else:
@@ -36,7 +40,7 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
             raise _no("no region: give --region or set AWS_DEFAULT_REGION")
         if session.get_credentials() is None:
             raise _no("no AWS credentials: set them in the environment, or give --profile or --aws-conn-id")
-    except BotoCoreError as error:
+    except (BotoCoreError, ClientError) as error:
         raise _no(str(error)) from error
     return Clients.from_session(session, session.region_name)
 

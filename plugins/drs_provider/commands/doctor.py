@@ -82,5 +82,9 @@ def _health(url: str) -> dict[str, Any]:
 
 def _hook(connection: str, region: str) -> Any:
     from drs_provider.hooks.drs import DrsHook
+    from drs_provider.readiness.connection import DEFAULT_CONNECTION
 
+    if connection != DEFAULT_CONNECTION:
+        # The hook would take a connection that is not there for an empty one, and another account would answer.
+        DrsHook.get_connection(connection)
     return DrsHook(aws_conn_id=connection, region_name=region)

@@ -38,7 +38,10 @@ class Code:
 
 # The order is that of the documentation; the names are stable, because override lists and runbooks use them.
 CODES: dict[str, Code] = {
-    # What to launch
+    # Where and what to launch
+    "connection-missing": Code(
+        "error", False, "Airflow does not have the connection that the plan names: it would be another account's."
+    ),
     "service-not-initialised": Code("error", False, "DRS has never been initialised in this account and region."),
     "server-not-found": Code("error", False, "A server named by id or hostname is not a source server here."),
     "selection-empty": Code("error", False, "No source server has the tags that a selection asks for."),

@@ -98,6 +98,7 @@ def run_preflight(
     run_tag: str | None = None,
     skip_scripts: bool = False,
     lookup: Lookup | None = None,
+    known: Iterable[Finding] = (),
 ) -> PreflightResult:
     """Make every check and return all findings. It changes nothing in AWS, and raises nothing that AWS answers.
 
@@ -109,6 +110,7 @@ def run_preflight(
     :param run_tag: the value of the tag ``drs-provider:run`` on this run's own jobs, which do not count as others'.
     :param skip_scripts: whether this run leaves the scripts out.
     :param lookup: looks up what scripts take from Airflow connections; None where there is no Airflow to ask.
+    :param known: what the caller has found already.
     """
     chosen = [wave.name for wave in plan.waves if not waves or wave.name in waves]
     described: list[dict[str, Any]] = []
@@ -152,7 +154,7 @@ def run_preflight(
     findings += _concurrently(checks)
 
     resolved = {name: [snapshots.get(server.id, server) for server in found] for name, found in resolved.items()}
-    report = FindingsReport(mode, _ordered(plan, findings))
+    report = FindingsReport(mode, _ordered(plan, [*known, *findings]))
     return PreflightResult(report, resolved, quotas=quotas[0] if quotas else None)
 
 
