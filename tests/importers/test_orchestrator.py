@@ -115,6 +115,16 @@ def test_of_two_spellings_of_a_key_none_is_lost(bring) -> None:
     assert '"Not the money": WaveDescription says something else, and counts' in result.said("left_out")
 
 
+def test_the_first_in_order_comes_first_whatever_its_number(bring) -> None:
+    plan = with_references([], [])
+    first, second = plan["Waves"]
+    plan["Waves"] = [
+        {**second, "ExecutionOrder": 1, "WaveNumber": 1},
+        {**first, "ExecutionOrder": 0, "WaveNumber": 2},
+    ]
+    assert bring("orchestrator", plan, options=("--in-order",)).graph() == {"a": [], "b": ["a"]}
+
+
 def test_one_page_of_a_scan_is_said_to_be_one(bring) -> None:
     answer = {"Items": [with_references([])], "LastEvaluatedKey": {"PlanId": {"S": "x"}}}
     assert "LastEvaluatedKey: the answer is one page of several" in bring("orchestrator", answer).said("left_out")

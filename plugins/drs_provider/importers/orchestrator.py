@@ -94,7 +94,10 @@ def _export_origin(fields: Fields) -> str:
 def _order(wave: Fields) -> float:
     """Where a wave stands in the order of its plan, for the places that numbers name."""
     number = str(wave.raw("waveNumber")[1])
-    return wave.number("executionOrder") or (float(number) if number.isdecimal() else 0.0)
+    order = wave.number("executionOrder")
+    if order is not None:
+        return order
+    return float(number) if number.isdecimal() else 0.0
 
 
 @dataclass
