@@ -29,7 +29,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "many values": (b"- a\n" * 250_000, "holds more than 32768 values"),
     "many keys": ("".join(f"a{n}: b\n" for n in range(30_000)).encode(), "holds more than 32768 values"),
     "many unknown keys": (PLAN.encode() + "".join(f"k{n}: b\n" for n in range(10_000)).encode(), "unknown key k0"),
-    "many wrong waves": (PLAN.encode() + b"waves:\n" + b"  - x\n" * 30_000, "expected a mapping, found"),
+    "many wrong waves": (
+        PLAN.encode() + b"waves:\n" + b"  - x\n" * 30_000,
+        "expected a mapping with name, description",
+    ),
     "many waves": (
         (
             PLAN + "waves:\n" + "".join(f"  - {{name: w{n}, servers: [{{hostname: h{n}}}]}}\n" for n in range(4000))

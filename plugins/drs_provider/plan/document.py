@@ -19,6 +19,7 @@ from drs_provider.plan.plain import FIRST, WORDS, read_plain
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "NO_TEXT",
     "Document",
     "EventParser",
     "Node",
@@ -33,20 +34,12 @@ MAX_DEPTH = 32
 MAX_WEIGHT = 32_768
 """Values after every alias is expanded; each 32 characters of text count as one more."""
 MAX_PROBLEMS = 100
+NO_TEXT = "<line "
+"""How a key is called in problems that is a list or a mapping."""
 FREE_FORM = "args"
 """Inside this key a null is a value: it goes to somebody else's code. Anywhere else a null is a forgotten value."""
 
 EventParser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-_HINTS = [
-    ("cannot start any token", "quote a text that starts with a special character, and indent with spaces, not tabs"),
-    ("mapping values are not allowed", "quote a text that contains a colon and a space, and check the indentation"),
-    ("did not find expected key", "check the indentation, and quotes inside quotes"),
-    ("could not find expected ':'", "a key needs a colon and a space after it"),
-    ("while scanning a quoted scalar", "the closing quote is missing"),
-    ("expected ',' or ']'", "a closing bracket or a comma is missing"),
-    ("expected ',' or '}'", "a closing brace or a comma is missing"),
-]
 
 
 class Node:
@@ -73,6 +66,8 @@ class Trouble:
     path: tuple[str | int, ...]
     message: str
     length: int = 1
+    advice: str = ""
+    """What to write, unless the value would not be right either."""
 
 
 class Unreadable(Exception):
@@ -125,22 +120,13 @@ def read_document(data: bytes) -> Document:
         text = decode(data)
         return Document(text, _Builder(text, troubles).run(), troubles)
     except yaml.YAMLError as error:
-        troubles.append(_syntax(error, text))
+        from drs_provider.plan.syntax import syntax_problem
+
+        line, column, message = syntax_problem(error, text)
+        troubles.append(Trouble(line, column, (), message))
     except Unreadable as error:
         troubles.append(Trouble(error.line, error.column, (), error.message))
     return Document(text, None, troubles)
-
-
-def _syntax(error: yaml.YAMLError, text: str) -> Trouble:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    what = " ".join(filter(None, (getattr(error, "context", None), getattr(error, "problem", None))))
-    if mark is None:
-        position = getattr(error, "position", 0)
-        before = text.encode()[: position if isinstance(position, int) else 0].decode(errors="ignore")
-        what = f"control character {getattr(error, 'character', '')!r}" if hasattr(error, "character") else str(error)
-        return Trouble(before.count("\n"), len(before) - before.rfind("\n") - 1, (), f"not valid YAML: {what}")
-    hint = next((f"; {advice}" for sign, advice in _HINTS if sign in what), "")
-    return Trouble(mark.line, mark.column, (), f"not valid YAML: {what}{hint}")
 
 
 class _Builder:
@@ -194,11 +180,9 @@ class _Builder:
             raise Unreadable(f"has {found} at the top: a plan is a mapping that starts with version: 1")
         return root
 
-    def trouble(self, mark: Any, message: str, length: int = 1, key: str | None = None) -> None:
-        path = self.path()
-        self.troubles.append(
-            Trouble(mark.line, mark.column, (*path, key) if key is not None else path, message, length)
-        )
+    def trouble(self, mark: Any, message: str, length: int = 1, key: str | None = None, advice: str = "") -> None:
+        path = self.path() if key is None else (*self.path(), key)
+        self.troubles.append(Trouble(mark.line, mark.column, path, message, length, advice))
         if len(self.troubles) >= MAX_PROBLEMS:
             raise Unreadable(f"has more than {MAX_PROBLEMS} problems", mark.line, mark.column)
 
@@ -222,7 +206,11 @@ class _Builder:
 
     def tag(self, event: Any) -> None:
         if event.tag is not None:
-            known = "quote a text instead" if event.tag.startswith("tag:yaml.org,2002:") else "a plan file has none"
+            known = (
+                "quote a text instead"
+                if event.tag.startswith("tag:yaml.org,2002:")
+                else "a plan file has none, and a text that begins with ! needs quotes"
+            )
             self.trouble(event.start_mark, f"has the tag {event.tag[:80]}: {known}", max(len(event.tag), 1))
 
     def scalar(self, event: Any) -> Node:
@@ -235,7 +223,8 @@ class _Builder:
         if not event.style and (text[:1] in FIRST or text in WORDS):
             value, complaint = read_plain(text)
             if complaint:
-                self.trouble(event.start_mark, complaint, len(text), text if self.expects_key() else None)
+                key = text if self.expects_key() else None
+                self.trouble(event.start_mark, complaint.message, len(text), key, complaint.advice)
         node = Node(value, event.start_mark, event.end_mark, weight)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
@@ -298,9 +287,12 @@ class _Builder:
         parent.weight += node.weight
 
     def null(self, parent: Node, key: str | None, node: Node) -> None:
-        if FREE_FORM not in self.path()[:-1]:
+        if FREE_FORM not in self.path()[:-1] and not (key or "").startswith(NO_TEXT):
             start, end = parent.key_marks.get(key, (node.start, node.end)) if key else (node.start, node.end)
-            self.trouble(start, "has no value: give it one, or remove it", max(end.column - start.column, 1))
+            # "#1" begins a comment as "# 1" does, but nobody means one.
+            comment = re.match(r":?[ \t]+#(?=[^\s#])", self.text[end.index : end.index + 100])
+            advice = "put a text that begins with # in quotes" if comment else "give it one, or remove it"
+            self.trouble(start, f"has no value: {advice}", max(end.column - start.column, 1))
 
     def key(self, node: Node, event: Any, parent: Node) -> str:
         # A container's last event is its end; an alias stands elsewhere than its node.
@@ -310,8 +302,11 @@ class _Builder:
         if isinstance(value, str):
             key = value
         elif isinstance(value, (dict, list)):
-            key = f"<line {start.line + 1}>"
-            self.trouble(start, "a key must be text, not a list or a mapping", 1, key)
+            key = f"{NO_TEXT}{start.line + 1}>"
+            # Of {{name}} only the whole is to blame, and not what is found inside.
+            before = [one for one in self.troubles if (one.line, one.column) < (start.line, start.column)]
+            self.troubles[:] = before
+            self.trouble(start, "a key must be text: put a text that begins with { or [ in quotes", 1, key)
         else:
             key = self.text[start.index : end.index] if start.line == end.line else str(value)
             self.trouble(start, f'the key {key or "(empty)"} is not text: write "{key}"', max(len(key), 1), key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from types import UnionType
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from drs_provider.plan import rules
-from drs_provider.plan.document import Document, Node
+from drs_provider.plan.document import NO_TEXT, Document, Node, Trouble
 from drs_provider.plan.models import RecoveryPlan
 from drs_provider.plan.nearest import nearest
 from drs_provider.plan.problems import Problem
@@ -63,19 +64,30 @@ def explain(document: Document, error: ValidationError | None, file: str) -> lis
     """
     lines = document.text.splitlines()
     blamed = {trouble.path for trouble in document.troubles if trouble.path}
-    found = [
-        _problem(file, lines, trouble.line, trouble.column, trouble.path, trouble.message, trouble.length)
-        for trouble in document.troubles
-    ]
+    # Where a text was meant, a key that is no text makes a mapping.
+    blamed |= {path[:-1] for path in blamed if len(path) > 1 and str(path[-1]).startswith(NO_TEXT)}
+    objections: list[Objection] = []
     if document.root is not None:
         data = document.root.value
-        objections = (*_of_schema(error, data), *_of_rules(data))
-        found += [located(document, lines, file, each) for each in objections if each.location not in blamed]
+        objections = [*_of_schema(error, data), *_of_rules(data)]
+    # Quotes do not help a text that is not what belongs there: then that is what is said, and no advice to quote it.
+    unfit = {each.location: each.message for each in objections if not each.at_key}
+    found = [
+        _problem(file, lines, each.line, each.column, each.path, _in_full(each, unfit.get(each.path)), each.length)
+        for each in document.troubles
+    ]
+    found += [located(document, lines, file, each) for each in objections if each.location not in blamed]
     if not found:
         # Whatever was passed over above as said already: a file that is refused is told why.
         found.append(_problem(file, lines, 0, 0, (), f"is not valid: {error}", 1))
     unique = {(problem.line, problem.column, problem.message): problem for problem in reversed(found)}
     return sorted(unique.values())
+
+
+def _in_full(trouble: Trouble, unfit: str | None) -> str:
+    if not trouble.advice:
+        return trouble.message
+    return f"{trouble.message}; {unfit}" if unfit else f"{trouble.message}: {trouble.advice}"
 
 
 def located(document: Document, lines: list[str], file: str, objection: Objection) -> Problem:
@@ -147,8 +159,8 @@ def _worded(detail: ErrorDetails, data: Any) -> Objection:
     name = str(location[-1]) if location else "the plan"
     if kind == "extra_forbidden":
         allowed = _keys_at(location[:-1], data)
-        near = nearest(name, allowed) or f"; known here: {', '.join(allowed)}"
-        return Objection(location, f"unknown key {name[:80]}{near}", at_key=True)
+        near = nearest(name, allowed) or _elsewhere(name) or f"; known here: {', '.join(allowed)}"
+        return Objection(location, f"unknown key {_visible(name[:80])}{near}", at_key=True)
     if kind == "missing":
         return Objection(location[:-1], f"needs the key {name}")
     if kind == "union_tag_not_found":
@@ -158,7 +170,7 @@ def _worded(detail: ErrorDetails, data: Any) -> Objection:
         message = f"expected {choices}, found {_shown(wrong)}{nearest(wrong, choices.split(', '))}"
         return Objection((*location, "type"), message)
     if kind in _KINDS:
-        message = f"expected {_KINDS[kind]}, found {_shown(found)}{_remedy(kind, found)}"
+        message = f"expected {_expected(kind, location, data)}, found {_shown(found)}{_remedy(kind, found, location)}"
     elif kind == "literal_error":
         choices = str(context["expected"]).replace("'", "")
         near = nearest(str(found), choices.replace(" or ", ", ").split(", "))
@@ -181,32 +193,90 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return f"the word {str(value).lower()}"
     if isinstance(value, str):
-        return f'"{value}"' if len(value) <= 60 else f'"{value[:60]}…"'
+        text = _visible(value[:60])
+        return f'"{text}"' if len(value) <= 60 else f'"{text}…"'
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
     return f"the number {value}" if isinstance(value, (int, float)) else str(value)[:60]
 
 
-def _remedy(kind: str, found: Any) -> str:
-    if kind == "string_type" and isinstance(found, (bool, int, float)):
+def _visible(text: str) -> str:
+    """A text with what cannot be seen in it: a message about it would otherwise contradict what one sees."""
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+
+
+_LISTS = ("tuple_type", "frozen_set_type")
+_MODELS = ("model_type", "model_attributes_type")
+_PARAMETERS = ("parameters", "script_parameters")
+_MOST_KEYS = 6
+
+
+def _expected(kind: str, location: Location, data: Any) -> str:
+    if kind in _LISTS and location[-2:-1] and location[-2] in _PARAMETERS:
+        return "text or a list of texts"
+    keys = list(dict.fromkeys(_keys_at(location, data))) if kind in _MODELS else []
+    if not keys:
+        return _KINDS[kind]
+    return f"a mapping with {', '.join(keys[:_MOST_KEYS])}{' and so on' if len(keys) > _MOST_KEYS else ''}"
+
+
+def _remedy(kind: str, found: Any, location: Location) -> str:
+    parameter = kind in _LISTS and location[-2:-1] and location[-2] in _PARAMETERS
+    if (kind == "string_type" or parameter) and isinstance(found, (bool, int, float)):
         return ": put it in quotes"
-    if kind in ("tuple_type", "frozen_set_type") and isinstance(found, (str, dict)):
-        return f": write [{found[:40]}]" if isinstance(found, str) else ": put - before each item"
-    quoted_word = kind == "bool_type" and found in ("true", "false")
-    quoted_number = kind == "int_type" and isinstance(found, str) and found[:9].isdigit()
-    return ": write it without quotes" if quoted_word or quoted_number else ""
+    if kind in _LISTS and isinstance(found, str):
+        return f": write [{_item(found, location) or found[:40]}]"
+    if kind in _LISTS and isinstance(found, dict) and not parameter:
+        return ": put - before each item"
+    if kind in _MODELS and isinstance(found, str):
+        if " " in found or found.endswith(":"):
+            return ": a key needs a colon and a space after it"
+        item = _item(found, location[:-1])
+        return f": write {item}" if item else ""
+    if kind == "string_type" and isinstance(found, dict):
+        return ": a text that contains a colon and a space, or begins with {, needs quotes"
+    if kind == "int_type" and isinstance(found, str) and re.fullmatch("[0-9]{1,9}", found):
+        return f": write {int(found)}" if found[0] == "0" else ": write it without quotes"
+    return ": write it without quotes" if kind == "bool_type" and found in ("true", "false") else ""
+
+
+def _item(found: str, location: Location) -> str:
+    """An item of a list of mappings that was written without its key; empty if it is none."""
+    keys = {"servers": "id" if found.startswith("s-") else "hostname", "notify": "sns", "health_checks": "type"}
+    of_texts = location[:1] == ("protection_groups",) or re.search("[ ,]", found)
+    return f"{{{keys[location[-1]]}: {found[:80]}}}" if location[-1:] and location[-1] in keys and not of_texts else ""
 
 
 def _keys_at(location: Location, data: Any) -> list[str]:
     """The keys that the part of a plan at a key path may have."""
     models: list[type[BaseModel]] = [RecoveryPlan]
+    own_name = False
     for step in location:
         data = data[step]
-        if isinstance(step, str) and models and step in models[0].model_fields:
-            models = list(_models_in(models[0].model_fields[step].annotation))
+        if own_name:  # Of a protection group, which may be called as one of its keys.
+            own_name = False
+        elif isinstance(step, str) and models and step in models[0].model_fields:
+            annotation = models[0].model_fields[step].annotation
+            models, own_name = list(_models_in(annotation)), get_origin(annotation) is dict
         if len(models) > 1 and isinstance(data, dict):
             models = [model for model in models if data.get("type") in get_args(model.model_fields["type"].annotation)]
     return [key for model in models for key in model.model_fields]
+
+
+MOST_PARTS = 3
+"""A key that more parts of a plan have, such as name, says nothing about where it was meant to stand."""
+
+
+def _elsewhere(name: str) -> str:
+    """``"; it is a key of X"``, where another part of a plan has the key: the indentation is wrong, then."""
+    parts: dict[str, None] = {}
+    models: list[tuple[str, type[BaseModel]]] = [("the plan", RecoveryPlan)]
+    for part, model in models:
+        if name in model.model_fields:
+            parts[part] = None
+        for key, field in model.model_fields.items():
+            models += [(key, inner) for inner in _models_in(field.annotation)]
+    return f"; it is a key of {' and of '.join(parts)}: check the indentation" if 0 < len(parts) <= MOST_PARTS else ""
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["FIRST", "WORDS", "read_plain", "reads_as_text"]
+__all__ = ["FIRST", "WORDS", "Complaint", "read_plain", "reads_as_text"]
 
 WORDS: dict[str, Any] = {
     form: value
@@ -30,31 +30,46 @@ _SURPRISES = [
 ]
 WORDS |= dict.fromkeys(_ON_OFF)
 
-FIRST = frozenset("0123456789-+.=")
+_CURLY = "“”„‟‘’‚‛"
+
+FIRST = frozenset(f"0123456789-+.={_CURLY}")
 """A scalar that is none of ``WORDS`` and does not begin with one of these is text."""
 
 
-def read_plain(text: str) -> tuple[Any, str | None]:
+class Complaint(NamedTuple):
+    """What is wrong with an unquoted scalar, and what to write if its text is what belongs there."""
+
+    message: str
+    advice: str
+
+
+def read_plain(text: str) -> tuple[Any, Complaint | None]:
     """Read an unquoted scalar.
 
     :param text: the scalar.
     :return: its value (text, a whole number, a decimal number, true, false or ``None``), and what to complain of:
-        readers of YAML 1.1 and 1.2 would not agree on it, and the value is then the text.
+        readers of YAML 1.1 and 1.2, or the reader and the writer, would not agree on it. The value is then the text.
     """
     if text in _ON_OFF:
         said = _ON_OFF[text]
-        advice = f'write {said}, or "{text}"'
-        return text, f"unquoted {text} is {said} to some readers of YAML and text to others: {advice}"
+        message = f"unquoted {text} is {said} to some readers of YAML and text to others"
+        return text, Complaint(message, f'write {said}, or "{text}"')
     if text in WORDS:
         return WORDS[text], None
     if _INTEGER.fullmatch(text):
         return int(text), None
     if _DECIMAL.fullmatch(text):
         return float(text), None
+    shown = text if len(text) <= 40 else f"{text[:40]}…"
+    if text[:1] in _CURLY:
+        # An editor of texts made them: a command or a tag would have them inside, and nobody would see why it fails.
+        inside = shown.strip(_CURLY)
+        advice = "put it in straight quotes" if set(inside) & set(_CURLY) else f'write "{inside}"'
+        message = f"{shown} begins with a curly quote, which is a part of the text to YAML: {advice}"
+        return text, Complaint(message, "")
     for pattern, what in _SURPRISES:
         if pattern.fullmatch(text):
-            shown = text if len(text) <= 40 else f"{text[:40]}…"
-            return text, f'unquoted {shown} is {what}: write "{shown}"'
+            return text, Complaint(f"unquoted {shown} is {what}", f'write "{shown}"')
     return text, None
 
 

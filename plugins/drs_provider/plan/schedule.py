@@ -44,8 +44,11 @@ def check_schedule(schedule: str) -> None:
     expression = PRESETS.get(schedule, schedule)
     fields = len(expression.split())
     if fields != 5:
+        from drs_provider.plan.nearest import nearest
+
         raise ValueError(
-            f"has {fields} cron fields, not 5: minute, hour, day of month, month, day of week (0 6 * * SAT)"
+            f"has {fields} cron field{'s' * (fields != 1)}, not 5: minute, hour, day of month, month, day of week "
+            f"(0 6 * * SAT){nearest(schedule, PRESETS)}"
         )
     if _RANDOM.search(expression):
         raise ValueError("has a random (R) or hashed (H) field: each parse of the DAG would give another time")
@@ -72,5 +75,7 @@ def check_timezone(name: str) -> None:
 
         from drs_provider.plan.nearest import nearest
 
-        near = nearest(name, available_timezones())
+        # The nearest name to UTC+2 would be UTC, two hours off.
+        offset = re.search("[+-][0-9]", name)
+        near = "; an offset is not one: name a place" if offset else nearest(name, available_timezones())
         raise ValueError(f"is not a time zone name such as Europe/Vienna{near}") from error
