@@ -110,6 +110,32 @@ def test_a_broken_plan_is_not_bundled(plans: Path, tmp_path: Path) -> None:
     assert "wavess" in str(error.value)
 
 
+def test_a_dags_folder_that_is_of_no_bundle_stays(plans: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "project" / "dags" / "mine.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("import airflow")
+    done = CliRunner().invoke(
+        app, ["mwaa-bundle", "--airflow", "3.3.1", "--plans", str(plans), "--out", str(tmp_path / "project")]
+    )
+    assert done.exit_code == 2
+    assert "is no bundle: name a new folder" in done.stderr
+    assert [path.name for path in (tmp_path / "project").iterdir()] == ["dags"]
+    assert mine.read_text() == "import airflow"
+
+
+def test_plans_inside_the_bundle_are_not_lost(bundle: Path) -> None:
+    inside = bundle / "dags" / "plans"
+    with pytest.raises(BundleError, match="keep plans elsewhere"):
+        write_bundle(inside, bundle, "3.3.1")
+    assert (inside / "three-tier-web.yaml").is_file()
+
+
+def test_a_bundle_without_a_plan_is_refused(plans: Path, tmp_path: Path) -> None:
+    (plans / "three-tier-web.yaml").rename(plans / "three-tier-web.yaml.old")
+    with pytest.raises(BundleError, match="holds no plan file"):
+        write_bundle(plans, tmp_path / "bundle", "3.3.1")
+
+
 def test_an_unknown_version_is_refused_with_the_known_ones(plans: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"2\.10\.1 is not .*3\.2\.1, 3\.3\.1"):
         write_bundle(plans, tmp_path / "bundle", "2.10.1")

@@ -28,8 +28,8 @@ def mwaa_bundle(
 
     try:
         bundle = write_bundle(plans.resolve(), out, airflow, wheel or [])
-    except BundleError as error:
-        typer.echo(str(error), err=True)
+    except (BundleError, OSError) as error:
+        typer.echo(f"drs-plan mwaa-bundle: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"{out}: {len(bundle.plans)} plans for Airflow {bundle.airflow}: {', '.join(bundle.plans)}")
     typer.echo(f"New environment: deploy {out / 'cloudformation.yaml'} with CreateEnvironment=false for the bucket.")

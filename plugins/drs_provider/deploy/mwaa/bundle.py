@@ -20,6 +20,8 @@ from drs_provider.plan import read_plans
 
 __all__ = ["Bundle", "BundleError", "mwaa_versions", "write_bundle"]
 
+_OPTIONS = "airflow-options.json"
+"""Every bundle has it."""
 _PLUGINS = "/usr/local/airflow/plugins"
 
 
@@ -51,19 +53,27 @@ def write_bundle(plans_folder: Path, out: Path, airflow: str, wheels: Sequence[P
     """Write a bundle.
 
     :param plans_folder: the plan files; every one must be valid.
-    :param out: the bundle's folder; files of an earlier bundle in it are replaced.
+    :param out: the bundle's folder; it is made where it is missing, and files of an earlier bundle in it are replaced.
     :param airflow: the environment's version of Airflow, one of :func:`mwaa_versions`.
     :param wheels: further wheels to carry along, such as that of s3fs where the environment reaches no package index.
     :returns: what was written.
-    :raises BundleError: for an unknown version, or plans that are not valid.
+    :raises BundleError: for an unknown version, plans that are not valid, no plan at all, or a folder that has a
+        ``dags/`` which is not of a bundle.
     """
     if airflow not in (versions := mwaa_versions()):
         raise BundleError(f"Airflow {airflow} is not a version that MWAA bundles are made for: {', '.join(versions)}")
     plans = read_plans(plans_folder)
     if plans.problems:
         raise BundleError("Broken plans are not bundled:\n" + "\n".join(f"  {problem}" for problem in plans.problems))
+    if not plans.plans:
+        raise BundleError(f"{plans_folder} holds no plan file (*.yaml, *.yml)")
     dags = out / "dags"
     if dags.exists():
+        # Nothing that is not of a bundle may go, and not what the new one is made of.
+        if not (out / _OPTIONS).is_file():
+            raise BundleError(f"{dags} is there already, and {out} is no bundle: name a new folder for the bundle")
+        if plans_folder.resolve().is_relative_to(dags.resolve()):
+            raise BundleError(f"{plans_folder} is inside the bundle, whose dags/ is written anew: keep plans elsewhere")
         shutil.rmtree(dags)
     (dags / "plans").mkdir(parents=True)
     for file in sorted(shipped_folder("dags").glob("recovery_plan*.py")):
@@ -74,7 +84,7 @@ def write_bundle(plans_folder: Path, out: Path, airflow: str, wheels: Sequence[P
         shutil.copyfile(loaded.path, target)
     carried = _write_plugins(out, airflow, wheels)
     _write_requirements(out, airflow, carried)
-    (out / "airflow-options.json").write_text(json.dumps(airflow_options(), indent=2) + "\n", encoding="utf-8")
+    (out / _OPTIONS).write_text(json.dumps(airflow_options(), indent=2) + "\n", encoding="utf-8")
     write_stack(out, airflow)
     return Bundle(out, tuple(sorted(plans.plans)), airflow)
 
