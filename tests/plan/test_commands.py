@@ -35,6 +35,15 @@ def test_valid_files_exit_0_and_are_named(folder: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "valid shop.yaml: shop, 1 wave\n")
 
 
+def test_the_path_of_a_valid_file_is_shown_as_it_is(folder: Path) -> None:
+    """Brackets and colons are markup to rich: the one was left out, the other ended the command."""
+    (folder / "a[").mkdir()
+    for path in ("[old] shop.yaml", ":warning:.yaml", "a[/b].yaml"):
+        (folder / path).write_text(PLAN)
+        result = run("validate", path)
+        assert (result.exit_code, result.stdout) == (0, f"valid {path}: shop, 1 wave\n")
+
+
 def test_problems_exit_1_and_show_the_line_with_a_caret(folder: Path) -> None:
     (folder / "shop.yaml").write_text(BROKEN)
     result = run("validate", "shop.yaml")

@@ -97,14 +97,17 @@ def _escaped(text: str) -> str:
 
 def _print_human(result: PlanFolder, files: int) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from drs_provider.commands.problem_view import print_problems
 
     console = Console(highlight=False, soft_wrap=True)
+    # Text, not markup: a path may have brackets.
     print_problems(result.problems, console)
     for loaded in result.plans.values():
         waves = len(loaded.plan.waves)
-        console.print(f"[green]valid[/green] {loaded.path}: {loaded.plan.name}, {waves} wave{'s' * (waves != 1)}")
+        named = f" {loaded.path}: {loaded.plan.name}, {waves} wave{'s' * (waves != 1)}"
+        console.print(Text.assemble(("valid", "green"), named))
     broken = len({problem.file for problem in result.problems})
     if broken:
         count = len(result.problems)
