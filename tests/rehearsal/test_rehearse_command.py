@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from drs_provider.cli import app
 from drs_provider.commands.rehearse import _parameters, _print_result, _watch
-from drs_provider.plan import load_plan
+from drs_provider.plan import load_plan, read_plans
 from drs_provider.rehearsal.progress import RunProgress
 from drs_provider.rehearsal.rehearsal import FailedTask, Rehearsal, RehearsalResult
 
@@ -79,6 +79,17 @@ def test_a_recovery_confirms_itself_unless_told_otherwise() -> None:
         "waves": ["web"],
     }
     assert _parameters('{"confirm": ""}', "recovery", "shop")["confirm"] == ""
+
+
+@pytest.mark.parametrize("name", ["shop.yaml.new", ".shop.yaml", "shop-2.yml"])
+def test_a_plan_file_of_any_name_is_what_airflow_reads(tmp_path: Path, name: str) -> None:
+    """Also where an earlier rehearsal in the same folder left a plan of that name."""
+    (tmp_path / name).write_text(PLAN.replace("web01", "web02"))
+    (tmp_path / "home" / "plans").mkdir(parents=True)
+    (tmp_path / "home" / "plans" / "a.yaml").write_text(PLAN)
+    Rehearsal(load_plan(tmp_path / name), tmp_path / "home", {"servers": []})
+    found = read_plans(tmp_path / "home" / "plans").plans["shop"].plan
+    assert found.waves[0].servers[0].hostname == "web02"
 
 
 # Airflow's answers, one after the other, as the rehearsal asks for them.

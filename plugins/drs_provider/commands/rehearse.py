@@ -40,6 +40,7 @@ def rehearse(
     port: Annotated[int, typer.Option(help="The port of Airflow's UI; 0 takes a free one.")] = 0,
 ) -> None:
     """Run a plan on a real Airflow against a simulated AWS. Exit 0: it succeeded, 1: it failed, 2: cannot run."""
+    from httpx import HTTPError
     from rich.console import Console
 
     from drs_provider.plan import PlanError, load_plan
@@ -89,7 +90,7 @@ def rehearse(
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             console.print("Stopped.")
             raise typer.Exit(130) from None
-        except (SimulatorMissing, PortTaken, ProcessDied, TimeoutError) as error:
+        except (SimulatorMissing, PortTaken, ProcessDied, TimeoutError, HTTPError, OSError) as error:
             typer.echo(f"The rehearsal could not be run: {error}", err=True)
             raise typer.Exit(2) from None
     raise typer.Exit(0 if result.succeeded else 1)
@@ -150,7 +151,7 @@ def _print_result(console: Console, result: RehearsalResult) -> None:
         from rich.markdown import Markdown
 
         console.print(Markdown(summary.read_text(encoding="utf-8")))
-        console.print(f"Report: {result.report / 'report.html'}", soft_wrap=True)
+        console.print(f"Report: {result.report / 'report.html'}", soft_wrap=True, markup=False, emoji=False)
     for task in result.failed:
         console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")
         for line in task.log:

@@ -87,7 +87,9 @@ class Rehearsal:
         self.folder = folder
         plans = folder / "plans"
         plans.mkdir(parents=True, exist_ok=True)
-        self.plan_file = plans / loaded.path.name
+        # Airflow reads *.yaml and *.yml only; and of two files of one name the one that is called so is the plan, where
+        # an earlier rehearsal in this folder left another.
+        self.plan_file = plans / f"{loaded.plan.name}.yaml"
         shutil.copy(loaded.path, self.plan_file)
         self._scenario_to_write: Path | None = None
         if scenario is None:
