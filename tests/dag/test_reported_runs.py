@@ -74,10 +74,10 @@ def test_a_finding_that_only_a_launch_met_is_listed_among_what_a_person_went_on_
     drs_simulator.load(scenario(changes=stalls), speed=60)
     look = LaunchWork._look_again
 
-    def later(self: Any, *args: Any) -> Any:
+    def later(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.wave.name == "web":
             drs_simulator.advance(30)
-        return look(self, *args)
+        return look(self, *args, **kwargs)
 
     monkeypatch.setattr(LaunchWork, "_look_again", later)
     override = {"findings": ["replication-state", "replication-lag"], "reason": "the source site is gone"}
@@ -129,5 +129,11 @@ def test_a_plan_whose_connection_does_not_exist_launches_nothing_as_somebody_els
     assert state == "failed"
     assert [finding["code"] for finding in found["preflight"]["findings"]] == ["connection-missing"]
     assert not [entry for entry in drs_simulator.log if entry.get("operation") == "StartRecovery"]
+    override = {"findings": ["connection-missing"], "reason": "the connections were in the lost site"}
+    state, found = report(plan=plan, mode="recovery", confirm="shop", override=override)
+    assert state == "success"
+    assert [(one["finding"], one["reason"]) for one in found["overrides"]] == [
+        ("connection-missing", "the connections were in the lost site")
+    ]
     monkeypatch.setenv("AIRFLOW_CONN_AWS_RECOVERY_ACCOUNT", "aws://")
     assert report(plan=plan, mode="recovery", confirm="shop")[0] == "success"

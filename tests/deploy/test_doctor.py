@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import drs_provider
 from drs_provider.cli import app
+from drs_provider.commands.doctor import _hook
 from drs_provider.deploy.doctor import Advice
 from drs_provider.deploy.doctor.airflow_settings import check_settings
 from drs_provider.deploy.doctor.helm_values import check_helm_values
@@ -207,14 +208,15 @@ def test_each_failure_has_its_remedy(plan: RecoveryPlan, error: Exception, remed
     assert remedy in found.remedy
 
 
-def test_a_missing_connection_is_named(plan: RecoveryPlan) -> None:
-    from drs_provider.commands.doctor import _hook
-
+def test_a_missing_connection_is_named(plan: RecoveryPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the machine has credentials of its own, which the hook would take in its place."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     lost = plan.model_copy(update={"target": plan.target.model_copy(update={"aws_conn_id": "nowhere"})})
     (found,) = check_aws([lost], _hook)
     assert found.level == "error"
-    assert "nowhere" in found.message
-    assert found.remedy == "make the connection: airflow connections add nowhere --conn-type aws"
+    assert "Airflow has no connection nowhere" in found.message
+    assert "airflow connections add nowhere" in found.remedy
 
 
 def test_parts_of_airflow_that_do_not_run() -> None:

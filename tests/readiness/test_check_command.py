@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +75,28 @@ def test_snapshot_time(room: Room, plan_file: Path) -> None:
     status, text = run(room, plan_file, "--snapshot-time", "2020-01-01T00:00:00Z")
     assert status == 1
     assert text.count("no-snapshot-before") == 6
+
+
+def test_a_connection_that_airflow_lacks_is_not_exchanged_for_the_environment(room: Room, plan_file: Path) -> None:
+    status, text = run(room, plan_file, "--aws-conn-id", "no_such_account")
+    assert status == 2
+    assert "no connection no_such_account: set AIRFLOW_CONN_NO_SUCH_ACCOUNT" in text
+
+
+def test_airflows_log_is_not_on_standard_output(tmp_path: Path) -> None:
+    """Where the answer stands, which may be JSON. Airflow logs there of the connection and its credentials."""
+    code = "from drs_provider.cli import main; main()"
+    command = [sys.executable, "-c", code, "orphans", "--region", "us-west-2", "--aws-conn-id", "recovery_account"]
+    env = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW_CONN_RECOVERY_ACCOUNT": "aws://testing:testing@",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "AWS Connection (conn_id='recovery_account'" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import typer
@@ -26,14 +28,16 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
 
     try:
         if aws_conn_id is not None:
-            from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+            # Airflow's loggers keep what was standard output at their first line: the command's answer goes there.
+            with redirect_stdout(sys.stderr):
+                from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-            from drs_provider.dag.work.base import has_connection
+                from drs_provider.hooks.connection import is_missing
 
-            if not has_connection(aws_conn_id):
-                raise _no(f"Airflow has no connection {aws_conn_id}, as this machine sees it")
-            hook = AwsBaseHook(aws_conn_id=aws_conn_id, client_type="drs", region_name=region)
-            session = hook.get_session(region_name=region)
+                if is_missing(aws_conn_id):
+                    raise _no(f"Airflow here has no connection {aws_conn_id}: set AIRFLOW_CONN_{aws_conn_id.upper()}")
+                hook = AwsBaseHook(aws_conn_id=aws_conn_id, client_type="drs", region_name=region)
+                session = hook.get_session(region_name=region)
         else:
             session = boto3.session.Session(profile_name=profile, region_name=region)
         if session.region_name is None:

@@ -19,7 +19,9 @@ def doctor(
     offline: Annotated[bool, typer.Option(help="Ask neither AWS nor Airflow's API server.")] = False,
     helm_values: Annotated[
         Path | None,
-        typer.Option(help="Check these values of the official Airflow chart, and nothing else.", exists=True),
+        typer.Option(
+            help="Check these values of the official Airflow chart, and nothing else.", exists=True, dir_okay=False
+        ),
     ] = None,
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     strict: Annotated[bool, typer.Option(help="Warnings count as errors.")] = False,
@@ -81,10 +83,11 @@ def _health(url: str) -> dict[str, Any]:
 
 
 def _hook(connection: str, region: str) -> Any:
-    from drs_provider.hooks.drs import DrsHook
-    from drs_provider.readiness.connection import DEFAULT_CONNECTION
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-    if connection != DEFAULT_CONNECTION:
-        # The hook would take a connection that is not there for an empty one, and another account would answer.
-        DrsHook.get_connection(connection)
+    from drs_provider.hooks.connection import is_missing
+    from drs_provider.hooks.drs import DrsHook
+
+    if is_missing(connection):
+        raise AirflowNotFoundException(f"Airflow has no connection {connection}")
     return DrsHook(aws_conn_id=connection, region_name=region)

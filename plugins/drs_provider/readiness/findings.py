@@ -40,7 +40,7 @@ class Code:
 CODES: dict[str, Code] = {
     # Where and what to launch
     "connection-missing": Code(
-        "error", False, "Airflow does not have the connection that the plan names: it would be another account's."
+        "error", True, "Airflow lacks the connection that the plan names: the worker's own role would be used."
     ),
     "service-not-initialised": Code("error", False, "DRS has never been initialised in this account and region."),
     "server-not-found": Code("error", False, "A server named by id or hostname is not a source server here."),

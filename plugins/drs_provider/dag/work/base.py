@@ -8,18 +8,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowNotFoundException,
-    AirflowSkipException,
-    BaseHook,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
 from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.readiness import Clients
-from drs_provider.readiness.connection import DEFAULT_CONNECTION
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from drs_provider.triggers.waiting import deferral_timeout
 
@@ -35,7 +29,6 @@ __all__ = [
     "account_quotas",
     "aws_clients",
     "failed_tasks",
-    "has_connection",
     "jobs_since",
     "pulled",
     "task_states",
@@ -57,20 +50,6 @@ _CLOCK_MARGIN = timedelta(minutes=15)
 def aws_clients(hook: DrsHook) -> Clients:
     """Return clients for the checks, made by a hook: of one session, so that an assumed role is assumed once."""
     return Clients(hook.client)
-
-
-def has_connection(name: str) -> bool:
-    """Return whether Airflow has the connection that a plan names; the default one is taken for empty where it is not.
-
-    :param name: ``target.aws_conn_id``.
-    """
-    if name == DEFAULT_CONNECTION:
-        return True
-    try:
-        BaseHook.get_connection(name)
-    except AirflowNotFoundException:
-        return False
-    return True
 
 
 def jobs_since(context: Mapping[str, Any]) -> datetime:

@@ -74,7 +74,6 @@ class LaunchWork(RecoveryWork, BaseOperator):
         :param again: whether jobs may have been started before: by an earlier try, or before the wait for a slot.
         """
         run = self.begin(context)
-        ti = context["ti"]
         hook = DrsHook(**self.aws)
         jobs: list[LaunchedJob] = []
         servers: list[ResolvedServer] = []

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, DownstreamTasksSkipped
 
-from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, has_connection, utc_now
+from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
 from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.evidence.events import preflight_event
+from drs_provider.hooks.connection import is_missing
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch_key import run_tag_value
 from drs_provider.readiness import override_problems, run_preflight
@@ -60,7 +61,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
             run_tag=run_tag_value(run.dag_id, run.run_id),
             skip_scripts=run.skip_scripts,
             lookup=secret_value,
-            known=[] if has_connection(connection) else [missing_connection(connection)],
+            known=[missing_connection(connection)] if is_missing(connection) else [],
         )
         findings = result.findings
         blocking = findings.blocking(run.overridden)
