@@ -7,6 +7,7 @@ boto3. Exit codes: 0 done, 1 the answer is no, 2 the command could not run.
 from __future__ import annotations
 
 import sys
+import traceback
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -80,4 +81,12 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # A terminal that cannot show a character of a plan shows a ? for it, and the rest.
             stream.reconfigure(errors="replace")
-    app()
+    try:
+        app()
+    except OSError as error:
+        typer.echo(f"drs-plan: {error}", err=True)
+        sys.exit(2)
+    except Exception:
+        # Exit code 1 is an answer, such as "not ready". This is none.
+        traceback.print_exc()
+        sys.exit(2)

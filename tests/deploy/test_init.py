@@ -31,6 +31,13 @@ def test_the_settings_file_sets_what_the_project_recommends_and_says_why(tmp_pat
         assert lines[lines.index(f"{setting.variable}={setting.value}") - 1] == f"# {setting.reason}"
 
 
+def test_a_folder_that_cannot_be_made_exits_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "file" / "dr")])
+    assert done.exit_code == 2
+    assert "Not a directory" in done.stderr
+
+
 def test_files_that_are_there_stay(tmp_path: Path) -> None:
     (tmp_path / "plans").mkdir()
     (tmp_path / "plans" / "first-drill.yaml").write_text("mine")

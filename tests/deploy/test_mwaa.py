@@ -136,6 +136,12 @@ def test_a_bundle_without_a_plan_is_refused(plans: Path, tmp_path: Path) -> None
         write_bundle(plans, tmp_path / "bundle", "3.3.1")
 
 
+def test_what_is_no_bundle_is_not_sent(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["mwaa-sync", str(tmp_path), "--bucket", BUCKET, "--delete"])
+    assert done.exit_code == 2
+    assert "is no bundle" in done.stderr
+
+
 def test_an_unknown_version_is_refused_with_the_known_ones(plans: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"2\.10\.1 is not .*3\.2\.1, 3\.3\.1"):
         write_bundle(plans, tmp_path / "bundle", "2.10.1")

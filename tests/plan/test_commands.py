@@ -202,6 +202,18 @@ def test_a_terminal_that_knows_no_umlauts_shows_the_rest(folder: Path) -> None:
     assert b"tag ? is here twice" in done.stdout
 
 
+def test_what_was_not_expected_exits_2_and_not_1_which_is_an_answer(folder: Path) -> None:
+    command = [sys.executable, "-c", "from drs_provider.cli import main; main()", "schema"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "drs-plan: [Errno 28] No space left on device" in done.stderr
+    code = "from drs_provider import cli; cli.app = lambda: 1 / 0; cli.main()"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_importing_the_command_line_imports_no_models() -> None:
     code = "import sys, drs_provider.cli; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

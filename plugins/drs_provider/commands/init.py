@@ -16,7 +16,11 @@ def init(
     """Write the two DAG files, a first plan and the settings to add. Files that are there already stay."""
     from drs_provider.deploy.starter import write_starter
 
-    done = write_starter(folder)
+    try:
+        done = write_starter(folder)
+    except OSError as error:
+        typer.echo(f"drs-plan init: {error}", err=True)
+        raise typer.Exit(2) from None
     for path in done.written:
         typer.echo(f"written: {path}")
     for path in done.kept:

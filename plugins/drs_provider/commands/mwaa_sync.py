@@ -31,6 +31,11 @@ def mwaa_sync(
 
     from drs_provider.deploy.mwaa.sync import EnvironmentUpdate, bundle_version, read_environment, synchronise
 
+    # Every bundle has it, and what is no bundle must not reach the bucket.
+    if not (bundle / "airflow-options.json").is_file():
+        typer.echo(f"{bundle} is no bundle: make one with drs-plan mwaa-bundle", err=True)
+        raise typer.Exit(2)
+
     try:
         present = None
         if environment:

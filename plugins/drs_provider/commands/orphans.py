@@ -42,6 +42,10 @@ def orphans(
         raise typer.Exit(2)
     try:
         age = parse_duration(older_than)
+    except ValueError as error:
+        typer.echo(f"--older-than {older_than} {error}", err=True)
+        raise typer.Exit(2) from error
+    try:
         clients = connect(region, profile=profile, aws_conn_id=aws_conn_id)
         found = find_drill_instances(
             clients,
