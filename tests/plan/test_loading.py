@@ -41,6 +41,12 @@ def test_what_is_not_a_file_is_a_plan_error(tmp_path: Path, make: Any) -> None:
     assert pickle.loads(pickle.dumps(refused.value)).problems == refused.value.problems
 
 
+def test_a_link_to_nothing_is_told_from_a_file_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").symlink_to("gone.yaml")
+    with pytest.raises(PlanError, match="is a symbolic link to nothing"):
+        load_plan(tmp_path / "plan.yaml")
+
+
 def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     import os
 

@@ -121,7 +121,8 @@ def _load(path: Path, data: bytes) -> LoadedPlan:
 def _read(path: Path) -> bytes:
     try:
         if not path.is_file():
-            reason = "is not a regular file" if path.exists() else "does not exist"
+            missing = "is a symbolic link to nothing" if path.is_symlink() else "does not exist"
+            reason = "is not a regular file" if path.exists() else missing
             raise PlanError([Problem(str(path), 1, 1, "", reason)])
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
