@@ -158,3 +158,11 @@ def test_the_image_is_built_from_constraints_that_are_there() -> None:
     for target in re.findall(r"target: (\w+)", COMPOSE.read_text()):
         assert f" AS {target}\n" in text
     assert yaml.safe_load(COMPOSE.read_text())["services"].keys() >= AIRFLOW
+
+
+def test_every_plan_that_is_shipped_has_its_connection_where_aws_is_simulated(variables: dict[str, str]) -> None:
+    """A plan whose connection is missing is refused."""
+    environment = services(variables, "simulator")["worker-simulator"]["environment"]
+    for file in (ROOT / "plans").glob("*.yaml"):
+        connection = yaml.safe_load(file.read_text())["target"].get("aws_conn_id", "aws_default")
+        assert f"AIRFLOW_CONN_{connection.upper()}" in environment, file.name
