@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import httpx
@@ -56,3 +57,20 @@ def test_a_change_is_asked_for_once(ask: Any) -> None:
     with pytest.raises(httpx.ReadTimeout):
         api.trigger("shop")
     assert server.asked == [("POST", "/api/v2/dags/shop/dagRuns")]
+
+
+@pytest.mark.parametrize(
+    ("dag", "there"),
+    [
+        ({"is_stale": False, "last_parsed_time": "2026-01-01T12:00:01.5Z"}, True),
+        ({"is_stale": False, "last_parsed_time": "2026-01-01T11:59:59Z"}, False),
+        ({"is_stale": False, "last_parsed_time": None}, False),
+        ({"is_stale": True, "last_parsed_time": "2026-01-01T12:00:01Z"}, False),
+    ],
+)
+def test_a_dag_of_an_earlier_time_is_not_yet_there(ask: Any, dag: dict[str, Any], there: bool) -> None:
+    """A home that is kept has it in its database, and may start a run of it before the new plan is read."""
+    api, _ = ask(0)
+    api.call = lambda method, path: dag
+    assert api.has_dag("shop", datetime(2026, 1, 1, 12, tzinfo=timezone.utc)) is there
+    assert api.has_dag("shop") is not dag["is_stale"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from drs_provider.readiness.timestamps import parse_timestamp
 
 __all__ = ["FINISHED_STATES", "AirflowApi"]
 
@@ -74,12 +77,20 @@ class AirflowApi:
         except httpx.HTTPError:
             return False
 
-    def has_dag(self, dag_id: str) -> bool:
-        """Whether a DAG exists and is not stale."""
+    def has_dag(self, dag_id: str, parsed_after: datetime | None = None) -> bool:
+        """Whether a DAG exists and is not stale.
+
+        :param dag_id: the DAG.
+        :param parsed_after: a DAG that was last read before this moment does not count; absent: any does.
+        """
         try:
-            return not self.call("GET", f"/dags/{dag_id}").get("is_stale")
+            dag = self.call("GET", f"/dags/{dag_id}")
         except httpx.HTTPError:
             return False
+        if dag.get("is_stale"):
+            return False
+        parsed = dag.get("last_parsed_time")
+        return parsed_after is None or (parsed is not None and parse_timestamp(parsed) > parsed_after)
 
     def import_errors(self) -> list[dict[str, Any]]:
         """Return Airflow's list of import errors."""

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class PrivateAirflow:
         self.env = self._environment(settings or {})
         self.components = {name: self._component(name, arguments) for name, arguments in COMPONENTS.items()}
         self.api = AirflowApi(self.url)
+        self._launched: datetime | None = None
 
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         return {
@@ -128,6 +130,7 @@ class PrivateAirflow:
         :raises PortTaken: when somebody else listens on the API server's port.
         """
         require_free_port(self.port)
+        self._launched = datetime.now(timezone.utc)
         self.dags_folder.mkdir(parents=True, exist_ok=True)
         if self.has_own_database:
             from drs_provider.rehearsal.one_writer import install
@@ -197,7 +200,8 @@ class PrivateAirflow:
         """
         try:
             wait_until(
-                lambda: self.api.has_dag(dag_id),
+                # A home that is kept has the DAG of its last time, and the plan may be another since.
+                lambda: self.api.has_dag(dag_id, self._launched),
                 f"DAG {dag_id}",
                 timeout=timeout,
                 children=self.components.values(),
