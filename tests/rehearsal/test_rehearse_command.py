@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -69,6 +71,23 @@ def test_a_port_where_somebody_else_listens_is_refused_before_anything_starts(pl
         result = rehearse(plan_file, "--port", str(other.getsockname()[1]))
     assert result.exit_code == 2
     assert "cannot be used: Address already in use; choose another" in result.stderr
+
+
+def test_a_run_that_airflow_refuses_exits_2_with_airflows_words(
+    plan_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as for a run parameter of the wrong type. Exit code 1 would say that the plan had failed."""
+
+    def refuse(*_: object) -> str:
+        request = httpx.Request("POST", "http://127.0.0.1")
+        response = httpx.Response(400, request=request)
+        raise httpx.HTTPStatusError("'web' is not of type 'array'", request=request, response=response)
+
+    monkeypatch.setattr(Rehearsal, "running", nullcontext)
+    monkeypatch.setattr(Rehearsal, "start_run", refuse)
+    result = rehearse(plan_file, "--conf", '{"waves": "web"}')
+    assert result.exit_code == 2
+    assert "could not be run: 'web' is not of type 'array'" in result.stderr
 
 
 def test_a_recovery_confirms_itself_unless_told_otherwise() -> None:
