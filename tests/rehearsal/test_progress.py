@@ -88,3 +88,8 @@ def test_the_live_table_shows_the_waves_and_the_end_of_the_run() -> None:
     assert "1/2" in shown
     assert "█" * 10 + "░" * 10 in shown
     assert "terminating the drill's instances" in shown
+
+
+def test_what_comes_behind_the_waves_is_a_line_too() -> None:
+    assert lines({"terminate": "deferred"})[2:] == ["terminating the drill's instances"]
+    assert lines({"terminate": "success", "report": "running"})[2:] == ["writing the report"]

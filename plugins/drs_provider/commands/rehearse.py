@@ -82,7 +82,7 @@ def rehearse(
                 console.print(f"Airflow: {rehearsal.airflow.url} ({rehearsal.login})")
                 run_id = rehearsal.start_run(parameters)
                 result = _watch(console, rehearsal, run_id, approve=approve)
-                _print_result(console, result)
+                _print_result(console, result, speed)
                 if keep:
                     _wait_for_ctrl_c(console, rehearsal)
         except KeyboardInterrupt:
@@ -137,7 +137,7 @@ def _watch(console: Console, rehearsal: Rehearsal, run_id: str, *, approve: bool
     shown: dict[str, str] = {}
 
     def print_changes(progress: RunProgress) -> None:
-        for wave, line in zip(progress.waves, progress.lines(), strict=True):
+        for wave, line in zip((*progress.waves, ""), progress.lines(), strict=False):
             if shown.get(wave) != line:
                 shown[wave] = line
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -145,12 +145,16 @@ def _watch(console: Console, rehearsal: Rehearsal, run_id: str, *, approve: bool
     return rehearsal.watch(run_id, print_changes, approve=approve)
 
 
-def _print_result(console: Console, result: RehearsalResult) -> None:
+def _print_result(console: Console, result: RehearsalResult, speed: float = 1) -> None:
     console.print()
     if result.report and (summary := result.report / "summary.md").exists():
         from rich.markdown import Markdown
 
         console.print(Markdown(summary.read_text(encoding="utf-8")))
+        # The report measures against the plan's objectives, as every report does.
+        console.print(
+            f"AWS was simulated, {speed:g} times as fast: whether the objectives are met, only a drill tells."
+        )
         console.print(f"Report: {result.report / 'report.html'}", soft_wrap=True, markup=False, emoji=False)
     for task in result.failed:
         console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")

@@ -96,9 +96,14 @@ class RunProgress:
             "",
         )
 
+    @property
+    def ending_text(self) -> str:
+        """What the run does behind its waves; empty before."""
+        return {"terminate": "terminating the drill's instances", "report": "writing the report"}.get(self.ending, "")
+
     def lines(self) -> list[str]:
-        """Return one plain line a wave."""
-        return [str(progress) for progress in self.waves.values()]
+        """Return one plain line a wave, and one for the end of the run when it has come to that."""
+        return [*(str(progress) for progress in self.waves.values()), *filter(None, [self.ending_text])]
 
     def render(self) -> RenderableType:
         """Return the waves as a table for a live terminal."""
@@ -116,8 +121,7 @@ class RunProgress:
                 Text(progress.phase if progress.state == "launching" else "", style="dim"),
             )
         if self.ending:
-            words = {"terminate": "terminating the drill's instances", "report": "writing the report"}
-            table.add_row("", Text(words[self.ending], style="dim"), "", "", "")
+            table.add_row("", Text(self.ending_text, style="dim"), "", "", "")
         return table
 
 
