@@ -142,9 +142,11 @@ class TestReportCommand:
         assert "nosuchstore://x/y cannot be read: ValueError: Unsupported filesystem" in result.output
 
     def test_no_such_report(self, tmp_path: Path, run: Any) -> None:
-        result = run("report", tmp_path)
-        assert result.exit_code == 2
-        assert "no report at" in result.output
+        (tmp_path / "report.html").touch()
+        for path in (tmp_path, tmp_path / "report.html"):
+            result = run("report", path)
+            assert result.exit_code == 2
+            assert "no report at" in result.output
 
 
 class TestHistoryCommand:
@@ -157,6 +159,18 @@ class TestHistoryCommand:
         assert "█▁" in result.output
         assert "−1 m" in result.output
         assert "24 m 20 s" in result.output
+
+    @pytest.mark.parametrize("columns", ["40", "80", "200"])
+    def test_no_terminal_is_too_narrow_for_the_verdict(
+        self, drill: Any, tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch, columns: str
+    ) -> None:
+        """Where there is none, as behind a pipe, it counts as one of 80 columns."""
+        monkeypatch.setenv("COLUMNS", columns)
+        write_report(drill.record(), str(tmp_path))
+        lines = run("history", "three-tier-web", "--reports-folder", tmp_path).output.splitlines()
+        assert lines[1].split() == ["Started", "Mode", "State", "Plan", "RTO", "Objective", "Change", "RPO", "Verdict"]
+        assert lines[2].split()[-1] == "met"
+        assert "…" not in lines[2]
 
     def test_json(self, drill: Any, tmp_path: Path, run: Any) -> None:
         write_report(drill.record(), str(tmp_path))

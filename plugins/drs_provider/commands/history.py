@@ -93,6 +93,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
 
 def _print(plan: str, records: Sequence[RunRecord]) -> None:
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -122,5 +123,7 @@ def _print(plan: str, records: Sequence[RunRecord]) -> None:
             Text(*met),
         )
         before = achieved if achieved is not None else before
+    # A row that is too long goes on in the next line. Rich would cut its cells, and leave out the verdict.
+    console.width = max(console.width, Measurement.get(console, console.options.update(max_width=1000), table).maximum)
     console.print(Text(plan, style="bold"), Text(sparkline([record.rto.achieved_seconds for record in records])))
     console.print(table)

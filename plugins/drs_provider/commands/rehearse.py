@@ -159,7 +159,7 @@ def _print_result(console: Console, result: RehearsalResult, speed: float = 1) -
     for task in result.failed:
         console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")
         for line in task.log:
-            console.print(f"  {line}", markup=False, highlight=False)
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     verdict = "[bold green]The run succeeded.[/]" if result.succeeded else "[bold red]The run failed.[/]"
     console.print(f"\n{verdict}")
 

@@ -18,7 +18,9 @@ def report(
     reports_folder: Annotated[
         str | None, typer.Option(help="Where reports lie: a folder or URL. Default: Airflow's configuration.")
     ] = None,
-    into: Annotated[Path | None, typer.Option(help="Write into this folder. Default: beside the JSON.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Write into this folder. Default: beside the JSON.", file_okay=False)
+    ] = None,
     output: Annotated[
         str, typer.Option("--format", help="files: write them; markdown or json: print it and write nothing.")
     ] = "files",
@@ -45,7 +47,7 @@ def report(
             written = write_files(record, str(into) if into else beside, evidence=into is not None)
             for path in (written.html, written.markdown):
                 typer.echo(path.removeprefix("file://"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise _cannot_run(f"no report at {folder}: expected a folder with {JSON_NAME}, or that file") from None
     except (UnreadableReport, UnicodeDecodeError, OSError) as error:
         raise _cannot_run(str(error)) from error
