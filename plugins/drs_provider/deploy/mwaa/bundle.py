@@ -75,6 +75,9 @@ def write_bundle(plans_folder: Path, out: Path, airflow: str, wheels: Sequence[P
         if plans_folder.resolve().is_relative_to(dags.resolve()):
             raise BundleError(f"{plans_folder} is inside the bundle, whose dags/ is written anew: keep plans elsewhere")
         shutil.rmtree(dags)
+    # First, so that a bundle that was broken off is known as one.
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _OPTIONS).write_text(json.dumps(airflow_options(), indent=2) + "\n", encoding="utf-8")
     (dags / "plans").mkdir(parents=True)
     for file in sorted(shipped_folder("dags").glob("recovery_plan*.py")):
         shutil.copyfile(file, dags / file.name)
@@ -84,7 +87,6 @@ def write_bundle(plans_folder: Path, out: Path, airflow: str, wheels: Sequence[P
         shutil.copyfile(loaded.path, target)
     carried = _write_plugins(out, airflow, wheels)
     _write_requirements(out, airflow, carried)
-    (out / _OPTIONS).write_text(json.dumps(airflow_options(), indent=2) + "\n", encoding="utf-8")
     write_stack(out, airflow)
     return Bundle(out, tuple(sorted(plans.plans)), airflow)
 
