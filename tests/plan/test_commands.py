@@ -57,6 +57,12 @@ def test_problems_exit_1_and_show_the_line_with_a_caret(folder: Path) -> None:
     assert lines[-1] == "1 problem in 1 of 1 file"
 
 
+def test_the_caret_stands_under_the_mistake_behind_wide_characters(folder: Path) -> None:
+    (folder / "shop.yaml").write_text(PLAN + "tags: [東京, 東京]\n", encoding="utf-8")
+    lines = run("validate", "shop.yaml").stdout.splitlines()
+    assert lines[1:3] == ["    5 | tags: [東京, 東京]", "      |              ^^^^"]
+
+
 def test_without_a_path_the_folder_plans_is_checked_across_files(folder: Path) -> None:
     (folder / "plans").mkdir()
     for file in ("shop.yaml", "copy.yml"):

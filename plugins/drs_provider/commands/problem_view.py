@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ def print_problems(problems: Iterable[Problem], console: Console) -> None:
         if problem.source.strip():
             line, column = _cut(problem.source, problem.column - 1)
             number = f"{problem.line:>5} | "
-            length = max(1, min(problem.length, len(line) - column))
-            under = "".join("\t" if character == "\t" else " " for character in line[:column])
-            console.print(Text.assemble((number, "dim"), _printable(line)))
-            console.print(Text.assemble((" " * 5 + " | ", "dim"), under, ("^" * length, "bold red")))
+            shown = _printable(line)
+            # Some characters take two columns of a terminal, and some none.
+            carets = "^" * max(1, cell_len(shown[column : column + problem.length]))
+            under = "".join("\t" if character == "\t" else " " * cell_len(character) for character in shown[:column])
+            console.print(Text.assemble((number, "dim"), shown))
+            console.print(Text.assemble((" " * 5 + " | ", "dim"), under, (carets, "bold red")))
 
 
 def _cut(line: str, column: int) -> tuple[str, int]:
