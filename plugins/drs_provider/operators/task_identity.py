@@ -17,8 +17,8 @@ __all__ = ["TaskIdentity"]
 _NAMESPACE = uuid.UUID("5f0d5f1e-6f3c-5d0a-9b5e-0c1a5d8f7e21")
 #: What AWS keeps of commands, and the longest that a look goes back.
 _HISTORY_SECONDS = 30 * 86400
-#: How far the clocks of Airflow and AWS may be apart.
-_SKEW_SECONDS = 300
+#: How far the clocks of Airflow's scheduler and AWS may be apart; as for the jobs of a launch.
+_SKEW_SECONDS = 900
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
@@ -201,6 +202,16 @@ def test_a_retry_after_a_crash_adopts_the_command(region, run_task, task_context
     third = script(instances=ids, retries=2)
     assert run_task(third, task_context(third, try_number=3)).value["command_id"] == outcome.value["command_id"]
     assert len(region.events("COMMAND_START")) == 1
+
+
+def test_a_retry_finds_the_command_although_the_scheduler_s_clock_is_ahead(region, run_task, task_context):
+    ids = region.load(1, documents={"Shop-Promote": {"duration": 2}})
+    for try_number in (1, 2):
+        operator = script(instances=ids, retries=1)
+        context = task_context(operator, try_number=try_number)
+        context["dag_run"].start_date = datetime.now(timezone.utc) + timedelta(minutes=10)
+        run_task(operator, context)
+    assert len(region.calls("SendCommand")) == 1
 
 
 def test_a_retry_after_a_failure_sends_again_where_it_did_not_succeed(region, run_task, task_context, capfd):
