@@ -54,12 +54,17 @@ def report(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path:
                 super()._run(task)
 
     def go(
-        by_hand: dict[str, str] | None = None, plan: LoadedPlan = PLAN, **parameters: Any
+        by_hand: dict[str, str] | None = None, plan: LoadedPlan = PLAN, cleared: tuple[str, ...] = (), **parameters: Any
     ) -> tuple[str, dict[str, Any]]:
         run = Run(build_dag(plan), {"mode": "drill", **parameters}, random.Random(1))
         run.by_hand = by_hand or {}
         with quick_aws(monkeypatch):
             state = run.go()
+            if cleared:
+                # Afterwards: a person clears these, and they run.
+                run.by_hand = {}
+                run.states |= dict.fromkeys(cleared)
+                state = run.go()
         folder = Path(str(run.xcoms["report"]["report_folder"]).removeprefix("file://"))
         return state, json.loads((folder / "report.json").read_text())
 
@@ -137,3 +142,26 @@ def test_a_plan_whose_connection_does_not_exist_launches_nothing_as_somebody_els
     ]
     monkeypatch.setenv("AIRFLOW_CONN_AWS_RECOVERY_ACCOUNT", "aws://")
     assert report(plan=plan, mode="recovery", confirm="shop")[0] == "success"
+
+
+def test_a_script_that_is_cleared_after_the_end_of_the_drill_recovers_nothing(report: Any) -> None:
+    failed = {"web.post_launch.dns": "failed"}
+    state, found = report(failed, cleared=("web.post_launch.dns", "terminate", "report"))
+    assert (state, found["run"]["state"], found["rto"]["met"]) == ("failed", "failed", False)
+    assert all("its instances were ended at" in wave["reason"] for wave in found["waves"])
+    assert all(wave["reason"].endswith("before every wave was up") for wave in found["waves"])
+
+
+def test_the_end_of_a_drill_that_is_cleared_changes_nothing(report: Any) -> None:
+    state, found = report(cleared=("terminate", "report"))
+    assert (state, found["run"]["state"], found["rto"]["met"]) == ("success", "success", True)
+
+
+def test_a_script_that_is_cleared_after_the_recovery_was_unwound_recovers_nothing(report: Any) -> None:
+    plan = loaded_plan(*(each.model_dump(mode="json") for each in PLAN.plan.waves), recovery={"on_failure": "rollback"})
+    cleared = ("web.post_launch.dns", "web.rollback", "db.rollback", "terminate", "report")
+    state, found = report(
+        {"web.post_launch.dns": "failed"}, plan=plan, cleared=cleared, mode="recovery", confirm="shop"
+    )
+    assert (state, found["run"]["state"], found["recovered"]) == ("failed", "failed", None)
+    assert all("its instances were ended at" in wave["reason"] for wave in found["waves"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drs_provider.evidence.collect import RunFacts, collect_record
 from drs_provider.evidence.events import (
     EVIDENCE_KEY,
     approval_event,
@@ -11,6 +12,7 @@ from drs_provider.evidence.events import (
     preflight_event,
     rollback_event,
     script_event,
+    terminate_event,
 )
 from drs_provider.evidence.verdict import verdict
 from tests.evidence.reading import stamp, wave
@@ -206,6 +208,36 @@ class TestFailures:
         drill.tasks["database.health.tcp"]["state"] = "failed"
         drill.xcoms["database.health.tcp"][EVIDENCE_KEY]["status"] = "success"
         assert wave(drill.record(), "database").health_checks[1].state == "failed"
+
+    def test_a_rejection_is_kept_when_its_task_is_cleared_and_asks_again(self, drill: Any) -> None:
+        rejected = approval_event(
+            started=stamp(500), ended=stamp(510), where="app", approver="bob", decision="rejected"
+        )
+        approved = drill.xcoms["app.approve"][EVIDENCE_KEY]
+        drill.xcoms["app.approve"][EVIDENCE_KEY] = rejected
+        first = drill.record()
+        drill.xcoms["app.approve"][EVIDENCE_KEY] = approved
+        facts = RunFacts(**drill.facts, tasks=drill.tasks, xcoms=drill.xcoms)
+        record = collect_record(drill.loaded, facts, drill.drs, earlier=first)
+        again = collect_record(drill.loaded, facts, drill.drs, earlier=record)
+        for each in (record, again):
+            assert [(a.approver, a.decision) for a in each.approvals] == [("bob", "rejected"), ("alice", "approved")]
+
+    def test_instances_that_were_ended_before_the_last_wave_was_up_did_not_recover(self, drill: Any) -> None:
+        # The last script was cleared when the drill was over, and with it the end and the report.
+        first = drill.record()
+        drill.task("web.post_launch.switch-dns", 2000, 2010)
+        terminated = drill.xcoms["terminate"][EVIDENCE_KEY]["terminated"]
+        event = terminate_event(started=stamp(2020), ended=stamp(2030), status="success", terminated=terminated)
+        drill.task("terminate", 2020, 2030, event)
+        facts = RunFacts(**drill.facts, tasks=drill.tasks, xcoms=drill.xcoms)
+        record = collect_record(drill.loaded, facts, drill.drs, earlier=first)
+        # The report alone was cleared after that.
+        again = collect_record(drill.loaded, facts, drill.drs, earlier=record)
+        for each in (record, again):
+            assert {wave.state for wave in each.waves} == {"failed"}
+            assert (each.run.state, each.rto.achieved_seconds, each.rto.met) == ("failed", None, False)
+            assert each.termination.ended_before[terminated[0]].isoformat() == stamp(1402)
 
     def test_a_plan_that_changed_during_the_run(self, drill: Any) -> None:
         drill.xcoms["confirm"] = {"plan": {"hash": "a" * 64}}

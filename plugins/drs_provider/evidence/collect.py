@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.facts import RunFacts, TaskFacts
 from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading, read_jobs
-from drs_provider.evidence.people import collect_approvals, collect_notifications, collect_overrides
+from drs_provider.evidence.people import all_approvals, collect_approvals, collect_notifications, collect_overrides
 from drs_provider.evidence.reading import first, items, mapping, moment, number, text, texts
 from drs_provider.evidence.record import (
     Approval,
@@ -55,7 +56,12 @@ def versions() -> dict[str, str]:
 
 
 def collect_record(
-    loaded: LoadedPlan, facts: RunFacts, drs: DrsReader | None, *, generated: datetime | None = None
+    loaded: LoadedPlan,
+    facts: RunFacts,
+    drs: DrsReader | None,
+    *,
+    generated: datetime | None = None,
+    earlier: RunRecord | None = None,
 ) -> RunRecord:
     """Put the evidence of a run together.
 
@@ -63,6 +69,7 @@ def collect_record(
     :param facts: the run and its tasks as Airflow knows them.
     :param drs: asked for the run's jobs, their logs, and snapshots; None when there is no connection.
     :param generated: the moment of the report; now by default.
+    :param earlier: what was reported of this run before tasks of it were cleared.
     """
     reading = Reading(drs)
     plan = loaded.plan
@@ -80,9 +87,11 @@ def collect_record(
     _note_strays(reading, jobs, waves)
     _note_silence(reading, everything)
     mode = "recovery" if _mode(facts) == "recovery" else "drill"
-    termination = collect_termination(facts.task("terminate"), mode, waves)
+    ended_before = _ended_before(facts.task("terminate"), earlier)
+    waves = _still_there(waves, ended_before)
+    termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
     preflight = collect_preflight(facts.task("preflight"))
-    approvals = collect_approvals(everything)
+    approvals = all_approvals(collect_approvals(everything), earlier.approvals if earlier else (), since)
     state = run_state(facts, waves, preflight, termination)
     path = critical_path(waves, clock)
     return RunRecord(
@@ -244,10 +253,48 @@ def collect_preflight(task: TaskFacts) -> Preflight:
     return Preflight(state=task.step, findings=findings, started=task.began, ended=task.finished)
 
 
-def collect_termination(task: TaskFacts, mode: str, waves: Sequence[Wave]) -> Termination:
-    """Put the end of the drill's instances together. Without evidence that an instance is gone, it is left over."""
+def _ended_before(task: TaskFacts, earlier: RunRecord | None) -> dict[str, datetime]:
+    """Return when instances were ended by rollbacks, and by the end of the drill, before these were cleared."""
+    if earlier is None:
+        return {}
+    before: dict[str, datetime] = {}
+    began = earlier.termination.started
+    if began is not None and task.began is not None and began < task.began:
+        before = dict.fromkeys(earlier.termination.terminated, began)
+    for rollback in (wave.rollback for wave in earlier.waves):
+        if rollback is not None and rollback.started is not None:
+            before |= dict.fromkeys(rollback.terminated, rollback.started)
+    return {**before, **earlier.termination.ended_before}
+
+
+def _still_there(waves: Sequence[Wave], ended_before: Mapping[str, datetime]) -> list[Wave]:
+    """Let waves fail whose instances were ended before all waves were up: a person cleared a task after the end.
+
+    That of the rollbacks and of the drill's end went with it, and what they had ended counts as up by their tasks.
+    """
+    up = max((wave.ended for wave in waves if wave.ended), default=None)
+    found = []
+    for wave in waves:
+        gone = [ended_before.get(server.ec2_instance_id or "") for server in wave.servers]
+        first = min(filter(None, gone), default=None)
+        if wave.state == "success" and first is not None and up is not None and first < up:
+            reason = f"its instances were ended at {moment_text(first)}, before every wave was up"
+            wave = wave.model_copy(update={"state": "failed", "reason": reason, "reached_seconds": None})
+        found.append(wave)
+    return found
+
+
+def collect_termination(
+    task: TaskFacts, mode: str, waves: Sequence[Wave], ended_before: Mapping[str, datetime] | None = None
+) -> Termination:
+    """Put the end of the drill's instances together. Without evidence that an instance is gone, it is left over.
+
+    :param ended_before: when instances were ended, where this was done before.
+    """
     if mode == "recovery":
-        return Termination(state="not_applicable", reason="the instances of a recovery stay")
+        return Termination(
+            state="not_applicable", reason="the instances of a recovery stay", ended_before=dict(ended_before or {})
+        )
     event = task.event
     gone = [
         *texts(event.get("terminated")),
@@ -269,6 +316,7 @@ def collect_termination(task: TaskFacts, mode: str, waves: Sequence[Wave]) -> Te
         state=state,
         terminated=list(dict.fromkeys(gone)),
         left=left,
+        ended_before=dict(ended_before or {}),
         reason=text(event.get("reason")),
         started=task.began,
         ended=task.finished,

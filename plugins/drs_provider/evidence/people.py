@@ -11,7 +11,7 @@ from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.reading import first, items, mapping, moment, text, texts
 from drs_provider.evidence.record import Approval, Notification, Override
 
-__all__ = ["collect_approvals", "collect_notifications", "collect_overrides", "notifications_of"]
+__all__ = ["all_approvals", "collect_approvals", "collect_notifications", "collect_overrides", "notifications_of"]
 
 
 def collect_approvals(tasks: Sequence[TaskFacts]) -> list[Approval]:
@@ -30,6 +30,16 @@ def collect_approvals(tasks: Sequence[TaskFacts]) -> list[Approval]:
         if event.get("kind") == "approval"
     ]
     return sorted(found, key=lambda approval: approval.ended.timestamp() if approval.ended else 0.0)
+
+
+def all_approvals(approvals: Sequence[Approval], earlier: Sequence[Approval], since: datetime | None) -> list[Approval]:
+    """Add the decisions that stand in an earlier report of the run: a task that is cleared forgets what was decided.
+
+    :param since: no decision of this run is older.
+    """
+    kept = [each for each in earlier if since is None or each.ended is None or each.ended >= since]
+    together = {(each.where, each.started, each.ended, each.decision): each for each in (*kept, *approvals)}
+    return sorted(together.values(), key=lambda approval: approval.ended.timestamp() if approval.ended else 0.0)
 
 
 def collect_overrides(facts: RunFacts) -> list[Override]:

@@ -307,6 +307,10 @@ class Termination(_Timed):
     state: Literal["success", "failed", "skipped", "not_started", "running", "unknown", "kept", "not_applicable"]
     terminated: list[str] = Field(default_factory=list)
     left: list[LeftInstance] = Field(default_factory=list)
+    ended_before: dict[str, AwareDatetime] = Field(
+        default_factory=dict,
+        description="by id: instances that this or a rollback had ended before it was cleared, and when that began",
+    )
     reason: str | None = None
 
 

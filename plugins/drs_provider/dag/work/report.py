@@ -15,7 +15,7 @@ from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
-from drs_provider.evidence.storage import reports_folder, write_report
+from drs_provider.evidence.storage import read_report, report_folder, reports_folder, write_report
 from drs_provider.evidence.waves import work_of
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
@@ -56,7 +56,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         states = task_states(context)
         failure = self.failure(context, states)
         facts = self._facts(context, states, "failed" if failure else "running")
-        record = collect_record(self.loaded, facts, DrsHook(**self.aws))
+        record = collect_record(self.loaded, facts, DrsHook(**self.aws), earlier=self._earlier(facts))
         state = "failed" if failure or record.run.state != "success" else "success"
         ti = context["ti"]
         try:
@@ -73,6 +73,16 @@ class ReportWork(RecoveryWork, BaseOperator):
         if state == "failed":
             raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
         return {"folder": stored.folder, "state": state}
+
+    def _earlier(self, facts: RunFacts) -> RunRecord | None:
+        """Return what was reported of this run before tasks of it were cleared, None where nothing was."""
+        try:
+            return read_report(report_folder(reports_folder(), self.loaded.plan.name, facts.run_id))
+        except FileNotFoundError:
+            return None
+        except Exception:
+            self.log.exception("An earlier report of this run cannot be read; what only it tells is lost")
+            return None
 
     def _notify(self, context: Context, record: RunRecord, message: Message) -> None:
         """Tell of the end once the evidence is safe, and put what became of that into the report too."""
