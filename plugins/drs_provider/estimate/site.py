@@ -11,6 +11,7 @@ import yaml
 
 from drs_provider.estimate.typical import SCRIPT, STEP
 from drs_provider.plan.durations import parse_duration
+from drs_provider.plan.syntax import syntax_problem
 from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.quotas import Quotas, read_quotas
 from drs_provider.readiness.resolution import describe_servers
@@ -92,10 +93,15 @@ def scenario_site(path: Path, plan: RecoveryPlan) -> Site:
     :param plan: the plan, whose region says which servers of the scenario it meets.
     :raises ScenarioUnreadable: the file cannot be read, or holds something else.
     """
+    text = ""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ScenarioUnreadable(f"{path}: {error}") from error
+        text = path.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioUnreadable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except yaml.YAMLError as error:
+        line, column, message = syntax_problem(error, text)
+        raise ScenarioUnreadable(f"{path}:{line + 1}:{column + 1}: {message}") from error
     if not isinstance(data, dict):
         raise ScenarioUnreadable(f"{path}: expected a mapping with keys such as servers")
     return _Scenario(str(path), data, plan.target.region).site()
