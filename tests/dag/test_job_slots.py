@@ -85,6 +85,26 @@ def test_a_wave_waits_for_a_slot_without_a_worker(
     assert run.xcoms["web.launch"]["return_value"]["servers"].keys() == {OURS}
 
 
+def test_the_lag_at_the_launch_stays_while_other_servers_of_the_wave_wait_for_a_slot(
+    drs_simulator: Simulation, site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalls = [{"after": "20m", "lag": "4m"}]
+    second = "s-00000000000000003"
+    servers = [{"id": one, "hostname": one, "changes": stalls} for one in (OURS, second)]
+    servers.append({"id": THEIRS, "hostname": THEIRS})
+    quotas = {"concurrent_jobs": 2, "servers_per_job": 1}
+    drs_simulator.load({"region": "us-west-2", "servers": servers, "quotas": quotas}, speed=10)
+    plan = loaded_plan({"name": "web", "servers": [{"id": OURS}, {"id": second}]}, objectives={"rpo": "5m"})
+    take_the_slot_before(LaunchWork, "execute", monkeypatch, times=1)
+    run = InProcessRun(build_dag(plan), {"mode": "drill"}, random.Random(1))
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert len(waits) == 1
+    asked = run.xcoms["web.launch"]["evidence"]["servers"]
+    assert {one: asked[one]["lag_seconds"] for one in asked} == {OURS: 0.0, second: 240.0}
+    assert asked[OURS]["lag_read"] < asked[second]["lag_read"]
+
+
 def test_the_second_chance_of_a_server_waits_for_a_slot_without_a_worker(
     site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,13 +72,14 @@ class LaunchedJob(TypedDict):
 
 
 class ServerToLaunch(TypedDict):
-    """What a launch asked of DRS for one server. ``lag_seconds`` is the replication lag read right before."""
+    """What a launch asked of DRS for one server. ``lag_seconds`` is its replication lag at ``lag_read``, before it."""
 
     hostname: str | None
     critical: bool
     snapshot_id: str | None
     snapshot_time: str | None
     lag_seconds: float | None
+    lag_read: str
 
 
 class LaunchEvent(Times):

@@ -52,7 +52,8 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
         status = text(first(result.get("launch_status"), by_aws.get("launchStatus")))
         instance = text(first(result.get("ec2_instance_id"), job.instances.get(server_id) if job else None))
         launched = status in ("LAUNCHED", "TERMINATED") or instance is not None
-        point = recovery_point(server_id, request, job, reading, looked) if launched else RecoveryPoint()
+        read = first(moment(request.get("lag_read")), looked)
+        point = recovery_point(server_id, request, job, reading, read) if launched else RecoveryPoint()
         critical = first(result.get("critical"), request.get("critical"))
         reason = first(result.get("reason"), job.errors.get(server_id) if job and not launched else None)
         servers.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LaunchWork"]
 
+_LAGS_KEY = "lags"
+"""XCom key for the lag, and when it was read, of servers that are launched while others wait for a slot."""
+
 
 class LaunchWork(RecoveryWork, BaseOperator):
     """Resolves the wave's servers, checks their lag, and launches each exactly once.
@@ -52,6 +56,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         super().__init__(**kwargs)
         self.loaded = loaded
         self.wave = wave
+        self._lags: Mapping[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Launch, and return ``{"region", "mode", "jobs", "servers"}``.
@@ -63,6 +68,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
     def after_slot(self, context: Context, event: dict[str, Any] | None = None, *, started: str) -> dict[str, Any]:
         """Launch when there is a slot; where the triggerer could not tell, wait for it here."""
         told = event or {"message": "the triggerer told nothing"}
+        ti = context["ti"]
+        self._lags = dict(ti.xcom_pull(task_ids=ti.task_id, key=_LAGS_KEY) or {})
         if told.get("status") == "success":
             return self._launch(context, started, NO_SLOT_PATIENCE, again=True)
         self.log.warning("%s; looking for a slot from here", told["message"])
@@ -78,6 +85,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         jobs: list[LaunchedJob] = []
         servers: list[ResolvedServer] = []
         overridden: set[str] = set()
+        lags: dict[str, Any] = {}
 
         def record(status: str, reason: str | None = None) -> None:
             self.leave_evidence(
@@ -94,7 +102,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
                             "critical": server.critical,
                             "snapshot_id": server.snapshot,
                             "snapshot_time": server.snapshot_time,
-                            "lag_seconds": server.lag_seconds,
+                            "lag_seconds": lags[server.id][0],
+                            "lag_read": lags[server.id][1],
                         }
                         for server in servers
                     },
@@ -116,6 +125,9 @@ class LaunchWork(RecoveryWork, BaseOperator):
         try:
             ready = self._look_again(run, hook, jobs_since(context), alive, more="more " if earlier.jobs else "")
             servers = ready.resolved[self.wave.name]
+            read = utc_now()
+            lags.update({server.id: (server.lag_seconds, read) for server in servers})
+            lags.update({server: lag for server, lag in self._lags.items() if server in lags})
             overridden.update(finding.code for finding in ready.findings.overridden(run.overridden))
             launch_once(
                 hook,
@@ -136,6 +148,10 @@ class LaunchWork(RecoveryWork, BaseOperator):
         except (LaunchError, _NotReady) as error:
             if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
                 self.log.info("%s", error)
+                # What is launched by now is looked at again with the others, when its lag is another.
+                context["ti"].xcom_push(
+                    key=_LAGS_KEY, value={one: lags[one] for job in jobs for one in job.source_servers}
+                )
                 self.wait_for_slot(
                     error.servers,
                     error.quotas,
