@@ -175,8 +175,18 @@ class TestHistoryCommand:
     def test_json(self, drill: Any, tmp_path: Path, run: Any) -> None:
         write_report(drill.record(), str(tmp_path))
         result = run("history", "three-tier-web", "--reports-folder", tmp_path, "--format", "json")
-        runs = json.loads(result.output)["runs"]
+        found = json.loads(result.output)
+        runs = found["runs"]
+        assert found["unreadable"] == []
         assert [(row["rto"]["achieved_seconds"], row["rto"]["met"]) for row in runs] == [(1400, True)]
+
+    def test_json_names_the_reports_that_could_not_be_read(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        write_report(drill.record(), str(tmp_path))
+        (tmp_path / "three-tier-web" / "cut").mkdir()
+        (tmp_path / "three-tier-web" / "cut" / "report.json").write_text('{"schema_version": 1, "gen')
+        result = run("history", "three-tier-web", "--reports-folder", tmp_path, "--format", "json")
+        (problem,) = json.loads(result.stdout)["unreadable"]
+        assert "cut/report.json is not a report" in problem
 
     def test_recoveries_are_apart(self, drill: Any, tmp_path: Path, run: Any) -> None:
         write_report(drill.record(), str(tmp_path))

@@ -55,7 +55,8 @@ def history(
         typer.echo(f"no report of a {'run' if mode == 'all' else mode} of {plan} in {folder}", err=True)
         raise typer.Exit(2)
     if output == "json":
-        typer.echo(json.dumps({"plan": plan, "runs": [_row(record) for record in records]}, indent=2))
+        found = {"plan": plan, "runs": [_row(record) for record in records], "unreadable": problems}
+        typer.echo(json.dumps(found, indent=2))
     else:
         _print(plan, records)
     newest = records[-1]
