@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from rich.console import Console
 
 from drs_provider.plan import RecoveryPlan
 from drs_provider.rehearsal.progress import RunProgress
+from drs_provider.rehearsal.simulator_process import SimulatorProcess
 
 PLAN = RecoveryPlan.model_validate(
     {
@@ -92,4 +95,15 @@ def test_the_live_table_shows_the_waves_and_the_end_of_the_run() -> None:
 
 def test_what_comes_behind_the_waves_is_a_line_too() -> None:
     assert lines({"terminate": "deferred"})[2:] == ["terminating the drill's instances"]
-    assert lines({"terminate": "success", "report": "running"})[2:] == ["writing the report"]
+    for state in ("running", "success", "failed"):
+        assert lines({"terminate": "success", "report": state})[2:] == ["writing the report"]
+
+
+def test_what_an_earlier_rehearsal_logged_does_not_count(tmp_path: Path) -> None:
+    """In a folder that is kept, the simulator appends to its log: a wave that waits had its servers launched."""
+    (tmp_path / "simulator.jsonl").write_text(json.dumps(launch("db", "s-1")) + "\n")
+    simulator = SimulatorProcess(tmp_path, {"servers": []})
+    assert lines({}, *simulator.log.read()) == ["db: waiting", "web: waiting"]
+    with (tmp_path / "simulator.jsonl").open("a") as log:
+        log.write(json.dumps(launch("db", "s-1", "s-2")) + "\n")
+    assert lines({"db.launch": "running"}, *simulator.log.read())[0] == "db: launching, 0/2 servers launched"

@@ -157,7 +157,7 @@ def rehearsal(plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_failed_run_names_its_failed_tasks_with_the_end_of_their_logs(rehearsal: Rehearsal) -> None:
     seen: list[list[str]] = []
     result = rehearsal.watch("run", lambda progress: seen.append(progress.lines()))
-    assert seen == [["web: waiting"], ["web: launching"], ["web: failed"]]
+    assert seen == [["web: waiting"], ["web: launching"], ["web: failed", "writing the report"]]
     assert not result.succeeded
     assert result.report == Path("/reports/shop/run")
     assert [task.task_id for task in result.failed] == ["web.launch", "report"]
@@ -167,7 +167,8 @@ def test_a_failed_run_names_its_failed_tasks_with_the_end_of_their_logs(rehearsa
 def test_where_there_is_no_terminal_each_change_is_a_line_of_its_own(rehearsal: Rehearsal) -> None:
     console = Console(file=io.StringIO(), width=60)
     _watch(console, rehearsal, "run", approve=True)
-    assert console.file.getvalue().splitlines() == ["web: waiting", "web: launching", "web: failed"]  # type: ignore[attr-defined]
+    shown = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert shown == ["web: waiting", "web: launching", "web: failed", "writing the report"]
 
 
 def test_the_end_shows_the_timeline_the_report_the_failures_and_the_verdict(tmp_path: Path) -> None:

@@ -152,9 +152,8 @@ def _print_result(console: Console, result: RehearsalResult, speed: float = 1) -
 
         console.print(Markdown(summary.read_text(encoding="utf-8")))
         # The report measures against the plan's objectives, as every report does.
-        console.print(
-            f"AWS was simulated, {speed:g} times as fast: whether the objectives are met, only a drill tells."
-        )
+        told = f"AWS was simulated, {speed:g} times as fast: whether the objectives are met, only a drill tells."
+        console.print(told, soft_wrap=True)
         console.print(f"Report: {result.report / 'report.html'}", soft_wrap=True, markup=False, emoji=False)
     for task in result.failed:
         console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")

@@ -25,6 +25,7 @@ _PHASES = {
     "LAUNCH_FAILED": "launch failed",
     "JOB_END": "launched",
 }
+_BEGUN = ("running", "deferred", "success", "failed")
 _STYLES = {"done": "green", "failed": "bold red", "skipped": "dim", "waiting": "dim", "not reached": "dim"}
 _BAR_WIDTH = 20
 
@@ -92,7 +93,8 @@ class RunProgress:
             progress.servers, progress.launched = len(servers[name]), len(launched[name])
             progress.state = _wave_state(name, task_states)
         self.ending = next(
-            (task for task in ("report", "terminate") if task_states.get(task) in ("running", "deferred", "success")),
+            # The report fails with its run.
+            (task for task in ("report", "terminate") if task_states.get(task) in _BEGUN),
             "",
         )
 

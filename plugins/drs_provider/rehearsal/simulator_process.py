@@ -22,12 +22,13 @@ class EventLog:
     """Reads the simulator's log as it grows.
 
     :param path: the file of JSON lines.
+    :param earlier: whether what the file holds already counts; the simulator appends to it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, earlier: bool = True) -> None:
         self.path = path
         self.entries: list[dict[str, Any]] = []
-        self._position = 0
+        self._position = path.stat().st_size if not earlier and path.exists() else 0
 
     def read(self) -> list[dict[str, Any]]:
         """Return every entry so far; only what is new is read from the file."""
@@ -71,7 +72,7 @@ class SimulatorProcess:
             scenario_path.write_text(json.dumps(scenario, indent=2))
         self.port = free_port()
         self.endpoint_url = f"http://127.0.0.1:{self.port}"
-        self.log = EventLog(log_path or folder / "simulator.jsonl")
+        self.log = EventLog(log_path or folder / "simulator.jsonl", earlier=False)
         command = [sys.executable, "-m", "drs_provider.simulator.cli", "--scenario", str(scenario_path)]
         command += ["--port", str(self.port), "--speed", str(speed), "--log", str(self.log.path)]
         self.process = ChildProcess("the DRS simulator", command, clean_environment(), folder / "simulator.log")
