@@ -86,7 +86,10 @@ def main() -> None:
     except OSError as error:
         typer.echo(f"drs-plan: {error}", err=True)
         sys.exit(2)
-    except Exception:
+    except Exception as error:
         # Exit code 1 is an answer, such as "not ready". This is none.
-        traceback.print_exc()
+        if type(error).__module__ == "botocore.exceptions":  # Not imported here: most commands do without.
+            typer.echo(f"drs-plan: {error}", err=True)
+        else:
+            traceback.print_exc()
         sys.exit(2)

@@ -83,10 +83,23 @@ def test_a_connection_that_airflow_lacks_is_not_exchanged_for_the_environment(ro
     assert "no connection no_such_account: set AIRFLOW_CONN_NO_SUCH_ACCOUNT" in text
 
 
-def test_airflows_log_is_not_on_standard_output(tmp_path: Path) -> None:
-    """Where the answer stands, which may be JSON. Airflow logs there of the connection and its credentials."""
-    code = "from drs_provider.cli import main; main()"
-    command = [sys.executable, "-c", code, "orphans", "--region", "us-west-2", "--aws-conn-id", "recovery_account"]
+REPORTS = ("--reports-folder", "s3://recovery_account@reports", "--format", "json")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("orphans", "--region", "us-west-2", "--aws-conn-id", "recovery_account", "--format", "json"),
+        ("history", "shop", *REPORTS),
+        ("report", "shop", "run", *REPORTS),
+    ],
+)
+def test_airflows_log_is_not_on_standard_output(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Where the answer stands, which may be JSON. Airflow logs there of the connection and its credentials.
+
+    And an AWS that does not answer is no answer: the exit code is not 1, and the message is one line.
+    """
+    command = [sys.executable, "-c", "from drs_provider.cli import main; main()", *arguments]
     env = {
         **os.environ,
         "AIRFLOW_HOME": str(tmp_path),
@@ -97,6 +110,8 @@ def test_airflows_log_is_not_on_standard_output(tmp_path: Path) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "AWS Connection (conn_id='recovery_account'" in done.stderr
+    assert "Could not connect to the endpoint URL" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

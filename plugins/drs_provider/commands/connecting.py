@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
 if TYPE_CHECKING:
     from drs_provider.readiness.clients import Clients
 
-__all__ = ["connect"]
+__all__ = ["airflow_apart", "connect"]
+
+
+def airflow_apart() -> redirect_stdout[TextIO]:
+    """Have Airflow's log on standard error: a command's answer stands on standard output, and may be JSON.
+
+    Airflow's loggers keep for good what was standard output when they were made, at their first line.
+    """
+    return redirect_stdout(sys.stderr)
 
 
 def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str | None = None) -> Clients:
@@ -28,8 +36,7 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
 
     try:
         if aws_conn_id is not None:
-            # Airflow's loggers keep what was standard output at their first line: the command's answer goes there.
-            with redirect_stdout(sys.stderr):
+            with airflow_apart():
                 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
                 from drs_provider.hooks.connection import is_missing

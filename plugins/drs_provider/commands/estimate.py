@@ -41,6 +41,7 @@ def estimate(
     Looks the servers up in the account, with the environment's credentials, unless there is a scenario. Exit status: 0
     the plan's RTO will be met or it has none, 1 it will be missed, 2 the command could not be run.
     """
+    from drs_provider.commands.connecting import airflow_apart
     from drs_provider.estimate.advice import judge
     from drs_provider.estimate.durations import Durations
     from drs_provider.estimate.forecast import NothingToLaunch, forecast
@@ -58,7 +59,8 @@ def estimate(
         loaded = load_plan(plan).plan
         site = _site(loaded, scenario, profile, loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id)
         systems = {server: facts.system for server, facts in site.facts.items()}
-        known = _history(history, loaded.name, systems) if history else None
+        with airflow_apart():
+            known = _history(history, loaded.name, systems) if history else None
         durations = Durations(site, known, Likely.exactly(answer))
         found = forecast(loaded, durations, mode=mode, speed=speed)
     except (PlanError, NothingToLaunch, OSError) as error:

@@ -31,6 +31,7 @@ def history(
     """
     import json
 
+    from drs_provider.commands.connecting import airflow_apart
     from drs_provider.evidence.storage import reports_folder as configured
     from drs_provider.evidence.storage import reports_of
 
@@ -41,13 +42,14 @@ def history(
         if value not in allowed:
             typer.echo(f"{name} is {value!r}; expected {', '.join(allowed)}", err=True)
             raise typer.Exit(2)
-    folder = reports_folder or configured()
-    try:
-        records, problems = reports_of(plan, folder)
-    except Exception as error:
-        # An object store raises errors of its own: no credentials, no way there, no such kind of store.
-        typer.echo(f"{folder} cannot be read: {type(error).__name__}: {error}", err=True)
-        raise typer.Exit(2) from error
+    with airflow_apart():
+        folder = reports_folder or configured()
+        try:
+            records, problems = reports_of(plan, folder)
+        except Exception as error:
+            # An object store raises errors of its own: no credentials, no way there, no such kind of store.
+            typer.echo(f"{folder} cannot be read: {type(error).__name__}: {error}", err=True)
+            raise typer.Exit(2) from error
     for problem in problems:
         typer.echo(problem, err=True)
     records = [record for record in records if mode in ("all", record.run.mode)][-last:]

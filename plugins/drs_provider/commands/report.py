@@ -29,15 +29,18 @@ def report(
 
     Exit status: 0 the run recovered, 1 it did not, 2 there is no such report.
     """
+    from drs_provider.commands.connecting import airflow_apart
     from drs_provider.evidence.markdown import render_markdown
     from drs_provider.evidence.storage import JSON_NAME, UnreadableReport, read_report, report_folder, write_files
     from drs_provider.evidence.storage import reports_folder as configured
 
     if output not in ("files", "markdown", "json"):
         raise _cannot_run(f"--format is {output!r}; expected files, markdown or json")
-    folder = report_folder(reports_folder or configured(), run, run_id) if run_id else run
+    with airflow_apart():
+        folder = report_folder(reports_folder or configured(), run, run_id) if run_id else run
     try:
-        record = read_report(folder)
+        with airflow_apart():
+            record = read_report(folder)
         if output == "markdown":
             typer.echo(render_markdown(record), nl=False)
         elif output == "json":
