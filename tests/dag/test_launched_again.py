@@ -165,6 +165,20 @@ class TestCleared:
         assert running() == {FIRST, SECOND}
 
 
+def test_a_run_of_the_same_id_as_one_that_was_deleted_launches_for_itself(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator)
+    with quick_aws(monkeypatch):
+        assert run_of(web()).go() == "success"
+        time.sleep(3600)
+        again = run_of(web())
+        moment = datetime.fromtimestamp(time.time(), timezone.utc)
+        again._dag_run.run_after = again._dag_run.queued_at = again._dag_run.start_date = moment
+        assert again.go() == "success"
+    assert launches(drs_simulator) == {FIRST: 2, SECOND: 2}
+
+
 def test_a_wave_that_waited_for_a_slot_is_not_failed_by_a_server_that_is_up(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

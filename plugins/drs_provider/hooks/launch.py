@@ -25,6 +25,7 @@ from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.faults import Fault, classify, error_text
 from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
+from drs_provider.readiness.timestamps import parse_timestamp
 
 __all__ = [
     "NO_SLOT_PATIENCE",
@@ -189,7 +190,15 @@ def launch_once(
         if wanted.setdefault(one.id, one) != one:
             raise ValueError(f"{one.id} is given with two snapshots: {wanted[one.id].snapshot} and {one.snapshot}")
     launch = _Launch(
-        hook, key, is_drill, dict(tags or {}), relaunch, frozenset(ended), patience or LaunchPatience(), log or _log
+        hook,
+        key,
+        since,
+        is_drill,
+        dict(tags or {}),
+        relaunch,
+        frozenset(ended),
+        patience or LaunchPatience(),
+        log or _log,
     )
     told = on_job or (lambda job: None)
     if listed is None:
@@ -232,6 +241,7 @@ def _servers_of(job: Job, states: frozenset[str] | None = None) -> list[str]:
 class _Launch:
     hook: DrsHook
     key: LaunchKey
+    since: datetime
     is_drill: bool
     tags: dict[str, str]
     relaunch: Relaunch
@@ -247,7 +257,7 @@ class _Launch:
         taken: set[str] = set()
         for job in jobs:
             theirs = self.key.of_job(job)
-            if theirs is None or theirs.attempt != self.key.attempt:
+            if theirs is None or theirs.attempt != self.key.attempt or self._of_a_deleted_run(job):
                 continue
             servers = [server for server in self._counting(job, theirs) if server not in taken]
             if not servers:
@@ -256,6 +266,10 @@ class _Launch:
             adopted.append(LaunchedJob(job["jobID"], job["tags"][LAUNCH_TAG], theirs.attempt, True, tuple(servers)))
             self.log.info("Adopting job %s, which launches %s", job["jobID"], ", ".join(servers))
         return adopted
+
+    def _of_a_deleted_run(self, job: Job) -> bool:
+        """Whether a job is over that was started before this run began: a run that was deleted had the same id."""
+        return is_complete(job) and parse_timestamp(str(job["creationDateTime"])) < self.since
 
     def _counting(self, job: Job, theirs: LaunchKey) -> list[str]:
         if self.relaunch == "none" or theirs.generation >= self.key.generation:
