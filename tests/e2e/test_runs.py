@@ -78,6 +78,12 @@ def test_waves_that_are_left_out_count_as_done(stack: Stack) -> None:
     assert stack.states("sequential", run)["database.launch"] == "skipped"
     tries = {task: instance["try_number"] for task, instance in stack.api.task_instances("sequential", run).items()}
     assert {tries[task] for task in tries if task.startswith(("database.", "app."))} == {0}, "no worker was started"
+    # The drill is over. A person clears its whole run: it is made again, for what it had launched has been ended.
+    body = {"dry_run": False, "dag_run_id": run, "only_failed": False}
+    stack.api.call("POST", "/dags/sequential/clearTaskInstances", json=body)
+    assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
+    assert len(stack.seen("sequential", run).calls) == 2
+    assert len(stack.report("sequential", run)["termination"]["terminated"]) == 4
 
 
 def test_a_wave_left_out_between_two_passes_on_the_wait(stack: Stack) -> None:
