@@ -38,6 +38,7 @@ def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack:
     assert len(launched) == len(set(launched)) == 6, "each server exactly once"
     report = stack.report("sequential", run)
     assert report["run"]["state"] == "success"
+    assert report["run"]["simulated_by"].startswith("http://127.0.0.1:")
     assert [wave["state"] for wave in report["waves"]] == ["success"] * 3
     assert len(report["termination"]["terminated"]) == 6
     assert report["termination"]["left"] == []

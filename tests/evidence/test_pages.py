@@ -163,6 +163,24 @@ class TestMarkdown:
         assert f", started by {said}\n" in render_markdown(record)
         assert f"<dd>{said} ({trigger})</dd>" in render_html(record)
 
+    @pytest.mark.parametrize(
+        ("endpoint", "simulated"),
+        [
+            ("http://127.0.0.1:4566", True),
+            ("https://drs.eu-west-1.amazonaws.com.example.net", True),
+            ("https://drs.eu-west-1.amazonaws.com", False),
+            ("https://vpce-0a1b2c3d.drs.eu-west-1.vpce.amazonaws.com", False),
+            ("https://drs.eu-west-1.api.aws", False),
+            (None, False),
+        ],
+    )
+    def test_both_pages_say_when_aws_was_simulated(self, drill: Any, endpoint: str | None, simulated: bool) -> None:
+        drill.facts.update(endpoint=endpoint)
+        record = drill.record()
+        assert record.run.simulated_by == (endpoint if simulated else None)
+        for page in (render_markdown(record), render_html(record)):
+            assert ("AWS was simulated" in page) is simulated
+
     def test_hostile_texts_break_no_table_and_bring_no_markup(self, drill: Any) -> None:
         text = render_markdown(hostile(drill))
         outside_code = re.sub(r"`[^`]*`", "", text)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, RecoveryPlan
 
 __all__ = ["RunFacts", "collect_record", "versions"]
+
+_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 def versions() -> dict[str, str]:
@@ -109,6 +112,7 @@ def collect_record(
             trigger=text(facts.run_type) or "unknown",
             triggered_by=text(facts.triggered_by),
             refused=_refused(facts),
+            simulated_by=_simulated_by(facts.endpoint),
             parameters={key: _json(value) for key, value in mapping(facts.parameters).items()},
             started=clock,
             ended=first(moment(facts.ended), max(filter(None, (task.finished for task in everything)), default=None))
@@ -177,6 +181,12 @@ def _mode(facts: RunFacts) -> str | None:
 def _refused(facts: RunFacts) -> str | None:
     """Return why the run's parameters could not be used; the events of approvals have no reason."""
     return first(*(text(facts.task(task).event.get("reason")) for task in ("confirm", "preflight")))  # type: ignore[no-any-return]
+
+
+def _simulated_by(endpoint: str | None) -> str | None:
+    """Return an address of DRS that is none of AWS's own: what it says happened to no real server."""
+    host = urlsplit(endpoint or "").hostname or ""
+    return endpoint if host and not host.endswith(_OF_AWS) else None
 
 
 def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:

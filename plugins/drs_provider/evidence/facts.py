@@ -86,6 +86,7 @@ class RunFacts:
     :param tasks: by task id ``{"state", "started", "ended"}``, times where known. The report's own task left out.
     :param xcoms: by task id and key.
     :param versions: of what ran it, by name.
+    :param endpoint: the address of DRS that the run used.
     """
 
     dag_id: str
@@ -100,6 +101,7 @@ class RunFacts:
     tasks: Mapping[str, Any] = field(default_factory=dict)
     xcoms: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str | None = None
 
     def task(self, task_id: str) -> TaskFacts:
         """Return what is known of a task."""

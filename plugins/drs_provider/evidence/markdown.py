@@ -25,6 +25,11 @@ def render_markdown(record: RunRecord) -> str:
     parts = [
         f"# {_plain(record.plan.name)}: {found.title.lower()}",
         f"**{found.badge}.** {_plain(found.detail)}",
+        *(
+            [f"**AWS was simulated** by {_plain(run.simulated_by)}: no real server was launched."]
+            if run.simulated_by
+            else []
+        ),
         _table(["", "", ""], [[card.label, f"**{card.value}**", card.note] for card in cards(record)]),
         "\n".join(
             [

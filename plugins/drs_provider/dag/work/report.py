@@ -74,6 +74,15 @@ class ReportWork(RecoveryWork, BaseOperator):
             raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
         return {"folder": stored.folder, "state": state}
 
+    def _endpoint(self) -> str | None:
+        """Return the address of DRS; None where not even a client can be made, which is no reason to have no report."""
+        try:
+            client: Any = DrsHook(**self.aws).conn
+            return str(client.meta.endpoint_url)
+        except Exception:
+            self.log.exception("The address of DRS is not known")
+            return None
+
     def _earlier(self, facts: RunFacts) -> RunRecord | None:
         """Return what was reported of this run before tasks of it were cleared, None where nothing was."""
         try:
@@ -138,6 +147,7 @@ class ReportWork(RecoveryWork, BaseOperator):
             parameters=dict(context["params"]),
             tasks={task_id: {"state": state} for task_id, state in states.items()},
             xcoms=xcoms,
+            endpoint=self._endpoint(),
         )
 
 
