@@ -1,4 +1,4 @@
-"""Scripts that AWS does not even start: their failure is the script's own, as the plan's ``on_failure`` says."""
+"""Scripts and checks that AWS does not even start: a failure of their own, as the plan's ``on_failure`` says."""
 
 from __future__ import annotations
 
@@ -55,3 +55,13 @@ def test_after_a_rollback_script_that_aws_refuses_the_next_still_runs(
         assert run.go() == "failed"
     scripts = run.xcoms["web.rollback"]["evidence"]["scripts"]
     assert [(script["name"], script["status"]) for script in scripts] == [("refused", "Failed"), ("undo", "Success")]
+
+
+def test_a_check_that_aws_refuses_to_make_has_failed(site: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add_fault("SendCommand", error="AccessDeniedException")
+    run = run_of(health_checks=[{"type": "tcp", "port": 80, "via": "ssm"}])
+    with quick_aws(monkeypatch):
+        assert run.go() == "failed"
+    evidence = run.xcoms["web.health.tcp"]["evidence"]
+    assert evidence["status"] == "failed"
+    assert "AccessDeniedException" in evidence["reason"]

@@ -60,11 +60,14 @@ def test_a_broken_file_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("version: [")
     (tmp_path / "c.yml").write_bytes(b"\xff\xfe")
     write(tmp_path, "d.yml", "two")
+    write(tmp_path, "E.YAML", "three")
     (tmp_path / "ignored.txt").write_text("no plan")
     (tmp_path / ".hidden.yaml").write_text("no plan")
     (tmp_path / "sub").mkdir()
     result = read_plans(tmp_path)
-    assert list(result.plans) == ["one", "two"]
+    assert sorted(result.plans) == ["one", "three", "two"]
+    found = find_plan(tmp_path, "three")
+    assert found is not None and found.path.name == "E.YAML"
     assert {Path(problem.file).name for problem in result.problems} == {"b.yaml", "c.yml"}
 
 

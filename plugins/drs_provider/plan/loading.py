@@ -132,12 +132,16 @@ def _read(path: Path) -> bytes:
 
 
 def plan_files(folder: str | Path) -> list[Path]:
-    """The plan files of a folder: ``*.yaml`` and ``*.yml`` directly in it, hidden files excepted, by name.
+    """The plan files of a folder: ``*.yaml`` and ``*.yml`` directly in it, in whatever case, hidden files excepted.
+
+    :return: by name.
 
     :raises OSError: the folder cannot be listed.
     """
     return sorted(
-        path for path in Path(folder).iterdir() if path.suffix in (".yaml", ".yml") and not path.name.startswith(".")
+        path
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith(".")
     )
 
 

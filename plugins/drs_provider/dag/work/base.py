@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
 from drs_provider.hooks.drs import DrsQuotas
+from drs_provider.hooks.faults import Fault, classify, error_text
 from drs_provider.readiness import Clients
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from drs_provider.triggers.waiting import deferral_timeout
@@ -29,8 +30,10 @@ __all__ = [
     "account_quotas",
     "aws_clients",
     "failed_tasks",
+    "is_final",
     "jobs_since",
     "pulled",
+    "reason_of",
     "task_states",
     "utc_now",
 ]
@@ -90,6 +93,18 @@ def task_states(context: Mapping[str, Any]) -> dict[str, str | None]:
 def failed_tasks(context: Mapping[str, Any]) -> list[str]:
     """Return the ids of the run's tasks that failed."""
     return sorted(task for task, state in task_states(context).items() if state == "failed")
+
+
+def is_final(error: Exception, context: Mapping[str, Any]) -> bool:
+    """Whether an error is the work's own failure, a refusal of AWS, or one for which Airflow has no other try."""
+    ti = context["ti"]
+    refused = isinstance(error, AirflowException) or classify(error) is Fault.DEFINITE
+    return refused or ti.try_number > ti.max_tries
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says to a person."""
+    return str(error) if isinstance(error, AirflowException) else error_text(error)
 
 
 def utc_now() -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.work.base import RecoveryWork, pulled
+from drs_provider.dag.work.base import RecoveryWork, is_final, pulled, reason_of
 from drs_provider.evidence.events import health_event
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.sensors.health import (
@@ -105,7 +105,10 @@ class _HealthWork(RecoveryWork):
             return work()
         except AirflowSkipException:
             raise
-        except AirflowException as error:
+        except Exception as error:
+            if not is_final(error, context):
+                raise
+            reason = reason_of(error)
             ti = context["ti"]
             self.leave_evidence(
                 context,
@@ -115,10 +118,10 @@ class _HealthWork(RecoveryWork):
                     wave=self.wave.name,
                     name=ti.task_id.rpartition(".")[2],
                     check=_words(self.check),
-                    reason=str(error),
+                    reason=reason,
                 ),
             )
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(reason) from error
 
 
 class InstanceStatusWork(_HealthWork, Ec2InstanceStatusSensor):

@@ -15,8 +15,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from drs_provider.dag.delegation import in_place_of_the_task
-from drs_provider.dag.work.base import RecoveryWork, jobs_since, task_states, utc_now
-from drs_provider.dag.work.scripts import is_final, reason_of, script_work
+from drs_provider.dag.work.base import RecoveryWork, is_final, jobs_since, reason_of, task_states, utc_now
+from drs_provider.dag.work.scripts import script_work
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import ScriptEvent, rollback_event, script_event
 from drs_provider.hooks.drs import DrsHook

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.work.base import RecoveryWork, pulled
+from drs_provider.dag.work.base import RecoveryWork, is_final, pulled, reason_of
 from drs_provider.dag.work.script_secrets import with_secrets
 from drs_provider.evidence.events import script_event
-from drs_provider.hooks.faults import Fault, classify, error_text
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
 from drs_provider.plan import Targets
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from drs_provider.plan import LoadedPlan, Script, Wave
 
-__all__ = ["AutomationWork", "CommandWork", "is_final", "reason_of", "script_work"]
+__all__ = ["AutomationWork", "CommandWork", "script_work"]
 
 
 def script_work(script: Script, **kwargs: Any) -> CommandWork | AutomationWork:
@@ -31,18 +30,6 @@ def script_work(script: Script, **kwargs: Any) -> CommandWork | AutomationWork:
     :param kwargs: the task's ``task_id``, ``section``, ``loaded``, ``wave`` and so on.
     """
     return AutomationWork(script=script, **kwargs) if script.automation else CommandWork(script=script, **kwargs)
-
-
-def is_final(error: Exception, context: Mapping[str, Any]) -> bool:
-    """Whether an error is the script's own failure, a refusal of AWS, or one for which Airflow has no other try."""
-    ti = context["ti"]
-    refused = isinstance(error, AirflowException) or classify(error) is Fault.DEFINITE
-    return refused or ti.try_number > ti.max_tries
-
-
-def reason_of(error: Exception) -> str:
-    """Return what an error says to a person."""
-    return str(error) if isinstance(error, AirflowException) else error_text(error)
 
 
 class _ScriptWork(RecoveryWork):

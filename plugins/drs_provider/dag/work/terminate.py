@@ -19,6 +19,7 @@ from drs_provider.hooks.instance_end import instance_states
 from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.hooks.termination import Termination, instances_to_end
+from drs_provider.readiness.timestamps import parse_timestamp
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
 
 if TYPE_CHECKING:
@@ -219,4 +220,4 @@ class TerminateWork(RecoveryWork, BaseOperator):
 def _last_end(jobs: Iterable[Mapping[str, Any]]) -> datetime:
     """Return when the last job ended, or began where it has not ended: keeping counts from there."""
     moments = [str(job.get("endDateTime") or job["creationDateTime"]) for job in jobs]
-    return max(datetime.fromisoformat(moment.replace("Z", "+00:00")) for moment in moments)
+    return max(parse_timestamp(moment) for moment in moments)
