@@ -26,6 +26,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.sdk import DAG, TriggerRule
 from airflow.sdk.exceptions import TaskDeferred
+from botocore.exceptions import ClientError
 
 from tests.chaos.faults import STARTING
 
@@ -247,7 +248,7 @@ class InProcessRun:
                     continue
                 self.states[task.task_id] = "failed"
             except Exception as error:
-                if not isinstance(error, (AirflowException, OSError)):
+                if not isinstance(error, (AirflowException, OSError, ClientError)):
                     raise  # A mistake of ours, which no retry mends.
                 if try_number <= max_tries:
                     continue

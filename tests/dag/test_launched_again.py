@@ -13,12 +13,12 @@ from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import TaskDeferred
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import launch
+from drs_provider.dag.work import base, launch, preflight
 from drs_provider.dag.work.base import PLAN_KEY
 from drs_provider.dag.work.launch import LaunchWork
 from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
@@ -163,6 +163,81 @@ class TestCleared:
             assert run.go() == "success"
         assert launches(drs_simulator) == {FIRST: 2, SECOND: 2}
         assert running() == {FIRST, SECOND}
+
+    def test_what_failed_again_after_it_had_been_ended_is_launched_by_the_launch(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load(drs_simulator, second=["launched", "failed", "launched"])
+        run = run_of(web(retries=0))
+        with quick_aws(monkeypatch):
+            for state in ("success", "failed", "success"):
+                assert run.go() == state
+                jobs = run.xcoms["web.launch"]["return_value"]["jobs"]
+                started = {one for job in jobs if not job["adopted"] for one in job["source_servers"]}
+                assert started == {FIRST, SECOND}
+                run.clear("web.launch")
+        assert launches(drs_simulator) == {FIRST: 3, SECOND: 3}
+
+
+def test_a_server_that_left_the_wave_while_others_waited_for_a_slot_fails_no_launch(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tags are resolved at each look; the job that was started before holds the server all the same."""
+    third = "s-00000000000000004"
+    servers = [{"id": one, "hostname": one, "tags": {"Tier": "web"}} for one in (FIRST, SECOND, third)]
+    theirs = [THEIRS, "s-00000000000000005"]
+    servers += [{"id": one, "hostname": one} for one in theirs]
+    quotas = {"concurrent_jobs": 2, "servers_per_job": 2}
+    drs_simulator.load({"region": "us-west-2", "servers": servers, "quotas": quotas}, speed=60)
+    drs: Any = boto3.client("drs", "us-west-2")
+    execute, after_slot = LaunchWork.execute, LaunchWork.after_slot
+    waits: list[Any] = []
+
+    def take_slots(*servers: str) -> None:
+        for one in servers:
+            drs.start_recovery(sourceServers=[{"sourceServerID": one}], isDrill=True)
+
+    def take_one(self: Any, context: Any) -> Any:
+        take_slots(THEIRS)
+        return execute(self, context)
+
+    def take_both(self: Any, *args: Any, **kwargs: Any) -> Any:
+        waits.append(self)
+        if len(waits) == 1:
+            arns = {one["sourceServerID"]: one["arn"] for one in drs.describe_source_servers(filters={})["items"]}
+            drs.untag_resource(resourceArn=arns[SECOND], tagKeys=["Tier"])
+            take_slots(*theirs)
+        return after_slot(self, *args, **kwargs)
+
+    monkeypatch.setattr(LaunchWork, "execute", take_one)
+    monkeypatch.setattr(LaunchWork, "after_slot", take_both)
+    run = run_of(loaded_plan({"name": "web", "servers": [{"tags": {"Tier": "web"}}]}))
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert len(waits) == 2
+    assert launches(drs_simulator) == {FIRST: 1, SECOND: 1, third: 1, theirs[0]: 2, theirs[1]: 1}
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_connection_that_airflow_cannot_look_up_for_a_moment_is_asked_for_again(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, wrong: int
+) -> None:
+    """In preflight, and in the launch: nothing is done with the worker's own role meanwhile."""
+    load(drs_simulator)
+    plan = loaded_plan(
+        {"name": "web", "servers": [{"id": FIRST}]}, target={"region": "us-west-2", "aws_conn_id": "recovery_account"}
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_RECOVERY_ACCOUNT", "aws://")
+    asked: list[str] = []
+    for module in (base, preflight):
+        monkeypatch.setattr(
+            module, "is_missing", lambda name: asked.append(name) or len(asked) in (wrong + 1, wrong + 2)
+        )
+    run = run_of(plan)
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    assert len(asked) > wrong + 2
+    assert launches(drs_simulator) == {FIRST: 1}
 
 
 def test_a_run_of_the_same_id_as_one_that_was_deleted_launches_for_itself(
@@ -324,3 +399,16 @@ def test_a_triggerer_that_may_not_look_fails_no_wave(
     refused = {"status": "error", "message": "drsjob-1: AccessDeniedException: no", "timed_out": False}
     with quick_aws(monkeypatch):
         assert work.execute_complete(context, refused)["launched"] == 2
+
+
+def test_a_look_from_a_worker_that_is_refused_is_tried_again_and_gives_no_wave_up(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator)
+    work, context = wait_of(web())
+    context["ti"].max_tries = 3
+    work.deferrable = False
+    drs_simulator.add_fault("DescribeJobs", error="AccessDeniedException", times=20)
+    with quick_aws(monkeypatch), pytest.raises(AirflowException) as refused:
+        work.execute(context)
+    assert not isinstance(refused.value, AirflowFailException)

@@ -65,3 +65,15 @@ def test_a_check_that_aws_refuses_to_make_has_failed(site: Simulation, monkeypat
     evidence = run.xcoms["web.health.tcp"]["evidence"]
     assert evidence["status"] == "failed"
     assert "AccessDeniedException" in evidence["reason"]
+
+
+def test_an_instance_that_ssm_does_not_know_for_a_moment_is_asked_again(
+    site: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It restarts between the look at its agent and the command."""
+    site.add_fault("SendCommand", error="InvalidInstanceId", times=1)
+    run = run_of(
+        post_launch=[{"name": "warm", "run_command": "AWS-RunShellScript", "parameters": {"commands": ["true"]}}]
+    )
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"

@@ -153,6 +153,16 @@ class TestFailures:
         assert "override is for real recoveries" in verdict(record).detail
         assert record.overrides == [], "nobody went on in spite of anything"
 
+    def test_an_override_beside_what_blocked_the_run_went_on_in_spite_of_nothing(self, drill: Any) -> None:
+        self.refuse(drill)
+        lag = {"code": "replication-lag", "severity": "error", "message": "The lag is 12m.", "remedy": ""}
+        gone = {"code": "server-not-found", "severity": "error", "message": "No such server.", "remedy": ""}
+        event = preflight_event(
+            started=stamp(2), ended=stamp(9), status="failed", findings=[lag, gone], overridden=["replication-lag"]
+        )
+        drill.task("preflight", 2, 9, event, state="failed")
+        assert drill.record().overrides == []
+
     def test_a_run_whose_override_names_no_finding_says_so(self, drill: Any) -> None:
         self.refuse(drill)
         event = preflight_event(

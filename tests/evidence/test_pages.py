@@ -167,7 +167,10 @@ class TestMarkdown:
         ("endpoint", "simulated"),
         [
             ("http://127.0.0.1:4566", True),
-            ("https://drs.eu-west-1.amazonaws.com.example.net", True),
+            ("http://simulator:4566", True),
+            ("http://drs.simulator.svc.cluster.local:4566", True),
+            ("https://drs.eusc-de-east-1.amazonaws.eu", False),
+            ("https://drs-proxy.example.net", False),
             ("https://drs.eu-west-1.amazonaws.com", False),
             ("https://vpce-0a1b2c3d.drs.eu-west-1.vpce.amazonaws.com", False),
             ("https://drs.eu-west-1.api.aws", False),

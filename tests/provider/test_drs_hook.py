@@ -156,6 +156,7 @@ def test_clients_of_other_services_have_the_hooks_connection(
     ("code", "status", "fault"),
     [
         ("ThrottlingException", 429, Fault.THROTTLED),
+        ("AutomationExecutionLimitExceededException", 400, Fault.THROTTLED),
         ("RequestLimitExceeded", 503, Fault.THROTTLED),
         ("InternalServerException", 500, Fault.AMBIGUOUS),
         ("ServiceUnavailable", 503, Fault.AMBIGUOUS),

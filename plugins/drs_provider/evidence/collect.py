@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RunFacts", "collect_record", "versions"]
 
-_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
-
 
 def versions() -> dict[str, str]:
     """Return the versions that matter to a run: this package, Airflow, the amazon provider, botocore, Python."""
@@ -90,7 +88,7 @@ def collect_record(
     _note_strays(reading, jobs, waves)
     _note_silence(reading, everything)
     mode = "recovery" if _mode(facts) == "recovery" else "drill"
-    ended_before = _ended_before(facts.task("terminate"), earlier)
+    ended_before = _ended_before(facts, earlier)
     waves = _still_there(waves, ended_before)
     termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
     preflight = collect_preflight(facts.task("preflight"))
@@ -184,9 +182,10 @@ def _refused(facts: RunFacts) -> str | None:
 
 
 def _simulated_by(endpoint: str | None) -> str | None:
-    """Return an address of DRS that is none of AWS's own: what it says happened to no real server."""
+    """Return the address of DRS where it is on this machine or beside it: what it says happened to no real server."""
     host = urlsplit(endpoint or "").hostname or ""
-    return endpoint if host and not host.endswith(_OF_AWS) else None
+    loopback = host == "::1" or host.startswith("127.")
+    return endpoint if loopback or (host and "." not in host) or host.endswith((".local", ".localhost")) else None
 
 
 def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
@@ -263,17 +262,23 @@ def collect_preflight(task: TaskFacts) -> Preflight:
     return Preflight(state=task.step, findings=findings, started=task.began, ended=task.finished)
 
 
-def _ended_before(task: TaskFacts, earlier: RunRecord | None) -> dict[str, datetime]:
+def _ended_before(facts: RunFacts, earlier: RunRecord | None) -> dict[str, datetime]:
     """Return when instances were ended by rollbacks, and by the end of the drill, before these were cleared."""
     if earlier is None:
         return {}
     before: dict[str, datetime] = {}
-    began = earlier.termination.started
+    task, began = facts.task("terminate"), earlier.termination.started
     if began is not None and task.began is not None and began < task.began:
         before = dict.fromkeys(earlier.termination.terminated, began)
-    for rollback in (wave.rollback for wave in earlier.waves):
-        if rollback is not None and rollback.started is not None:
-            before |= dict.fromkeys(rollback.terminated, rollback.started)
+    for wave in earlier.waves:
+        rollback = wave.rollback
+        if (
+            rollback is None
+            or rollback.started is None
+            or rollback.started == facts.task(f"{wave.name}.rollback").began
+        ):
+            continue
+        before |= dict.fromkeys(rollback.terminated, rollback.started)
     return {**before, **earlier.termination.ended_before}
 
 

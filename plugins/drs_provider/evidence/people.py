@@ -51,7 +51,7 @@ def collect_overrides(facts: RunFacts) -> list[Override]:
     event = preflight.event
     asked = mapping(mapping(facts.parameters).get("override"))
     codes = texts(event.get("overridden")) if event else texts(asked.get("findings"))
-    if preflight.step != "success" and not event:
+    if preflight.step != "success":
         codes = []
     reason = first(text(event.get("override_reason")), text(asked.get("reason"))) or "no reason was given"
     by = first(text(event.get("override_by")), text(facts.triggered_by))

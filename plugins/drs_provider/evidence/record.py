@@ -111,9 +111,7 @@ class Run(_Timed):
     trigger: str = Field(description="Airflow's run type: manual, scheduled, …")
     triggered_by: str | None = None
     refused: str | None = Field(None, description="why the run was refused before it looked at anything")
-    simulated_by: str | None = Field(
-        None, description="the address that answered for DRS, where it is none of AWS's own"
-    )
+    simulated_by: str | None = Field(None, description="the address of the simulator that answered for DRS")
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 

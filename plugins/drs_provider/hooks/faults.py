@@ -30,6 +30,7 @@ class Fault(str, Enum):
 
 _THROTTLING = frozenset(
     {
+        "AutomationExecutionLimitExceededException",
         "EC2ThrottledException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",

@@ -12,8 +12,9 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
+from drs_provider.hooks.connection import is_missing
 from drs_provider.hooks.drs import DrsQuotas
-from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.faults import Fault, classify, error_code, error_text
 from drs_provider.readiness import Clients
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from drs_provider.triggers.waiting import deferral_timeout
@@ -46,6 +47,9 @@ QUOTAS_KEY = "quotas"
 
 LONGEST_SLOT_WAIT = timedelta(hours=12)
 """For a job's turn in the line for job slots: as long as a night of drills may take."""
+
+_PASSING = frozenset({"InvalidInstanceId"})
+"""Refusals that may be over at Airflow's next try: SSM says this of an instance that restarts."""
 
 _CLOCK_MARGIN = timedelta(minutes=15)
 
@@ -98,7 +102,8 @@ def failed_tasks(context: Mapping[str, Any]) -> list[str]:
 def is_final(error: Exception, context: Mapping[str, Any]) -> bool:
     """Whether an error is the work's own failure, a refusal of AWS, or one for which Airflow has no other try."""
     ti = context["ti"]
-    refused = isinstance(error, AirflowException) or classify(error) is Fault.DEFINITE
+    definite = classify(error) is Fault.DEFINITE and error_code(error) not in _PASSING
+    refused = isinstance(error, AirflowException) or definite
     return refused or ti.try_number > ti.max_tries
 
 
@@ -156,9 +161,22 @@ class RecoveryWork:
         run = self.run(context)
         if self.wave is not None and not run.selects(self.wave.name):
             raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
+        if self.wave is not None:
+            self.require_connection(run)
         if acts:
             self.refuse_changed_plan(context)
         return run
+
+    def require_connection(self, run: RecoveryRun) -> None:
+        """Do nothing with the worker's own role in the place of the plan's connection, unless a person said so.
+
+        Airflow takes a backend of secrets that does not answer for one that has no such connection.
+
+        :raises AirflowException: when Airflow lacks the connection; the next try asks again.
+        """
+        connection = self.loaded.plan.target.aws_conn_id
+        if is_missing(connection) and "connection-missing" not in run.overridden:
+            raise AirflowException(f"Airflow has no connection {connection}, or cannot look it up now")
 
     def note_start(self, context: Mapping[str, Any]) -> None:
         """Tell when the work began: the report, and the task itself when it resumes."""

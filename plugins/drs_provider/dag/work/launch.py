@@ -119,8 +119,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
 
         key = LaunchKey.of(context, wave=self.wave.name)
         earlier = WaveJobs.find(hook, key, jobs_since(context)) if again else WaveJobs((), key)
-        ended = earlier.ended_since(hook)
-        alive = set(earlier.alive) - ended
+        alive = set(earlier.alive) - earlier.ended_since(hook)
         looked = time.time()
         try:
             ready = self._look_again(run, hook, jobs_since(context), alive, more="more " if earlier.jobs else "")
@@ -138,7 +137,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 since=jobs_since(context),
                 relaunch="failed",
                 quotas=account_quotas(context, hook),
-                ended=ended,
+                # Also where a later job failed: what one before it had launched must have been ended for that.
+                ended=earlier.servers - alive,
                 listed=ready.jobs,
                 listed_at=looked,
                 patience=patience,
@@ -148,10 +148,10 @@ class LaunchWork(RecoveryWork, BaseOperator):
         except (LaunchError, _NotReady) as error:
             if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
                 self.log.info("%s", error)
-                # What is launched by now is looked at again with the others, when its lag is another.
-                context["ti"].xcom_push(
-                    key=_LAGS_KEY, value={one: lags[one] for job in jobs for one in job.source_servers}
-                )
+                # What is launched by now is looked at again with the others, when its lag is another. A job that was
+                # adopted may hold servers that are no longer of the wave.
+                of_jobs = {one for job in jobs for one in job.source_servers}
+                context["ti"].xcom_push(key=_LAGS_KEY, value={one: lag for one, lag in lags.items() if one in of_jobs})
                 self.wait_for_slot(
                     error.servers,
                     error.quotas,

@@ -51,7 +51,11 @@ class PreflightWork(RecoveryWork, BaseOperator):
             event = preflight_event(started=started, ended=utc_now(), status="failed", findings=(), reason=reason)
             self.leave_evidence(context, event)
             raise AirflowFailException(reason)
-        connection = self.loaded.plan.target.aws_conn_id
+        connection, ti = self.loaded.plan.target.aws_conn_id, context["ti"]
+        missing = is_missing(connection)
+        if missing and ti.try_number <= ti.max_tries:
+            # What Airflow cannot look up now may be there at the next try; the last one says that it is not.
+            self.require_connection(run)
         result = run_preflight(
             self.loaded.plan,
             aws_clients(DrsHook(**self.aws)),
@@ -61,7 +65,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
             run_tag=run_tag_value(run.dag_id, run.run_id),
             skip_scripts=run.skip_scripts,
             lookup=secret_value,
-            known=[missing_connection(connection)] if is_missing(connection) else [],
+            known=[missing_connection(connection)] if missing else [],
         )
         findings = result.findings
         blocking = findings.blocking(run.overridden)

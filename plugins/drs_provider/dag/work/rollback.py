@@ -75,6 +75,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         )
         if not began:
             raise AirflowSkipException("The wave had not begun: there is nothing to unwind")
+        self.require_connection(run)
         self.log.warning("Unwinding the wave %s, because of: %s", self.wave.name, ", ".join(failed))
         self.note_start(context)
         jobs = self._jobs(context)

@@ -58,6 +58,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         run = self.run(context)
         if not run.is_drill:
             raise AirflowSkipException("The instances of a recovery stay")
+        self.require_connection(run)
         self.note_start(context)
         drill = self.loaded.plan.drill
         if run.keep_drill_instances or drill.terminate == "never":

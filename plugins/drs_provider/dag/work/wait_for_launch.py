@@ -108,6 +108,10 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
             try:
                 return super().execute(context)
             except LaunchFailed as failure:
+                ti = context["ti"]
+                if not failure.servers and ti.try_number <= ti.max_tries:
+                    # The look failed, and says nothing of the servers: Airflow's next try looks again.
+                    raise
                 self._relaunch(context, launched, failure, since, patience)
 
     def _relaunch(

@@ -46,6 +46,11 @@ class WaveJobs:
         return cls(tuple(job for job in listed if key.of_job(job)), key)
 
     @property
+    def servers(self) -> set[str]:
+        """Every source server of the jobs."""
+        return set(newest_by_server(self.jobs))
+
+    @property
     def alive(self) -> dict[str, str]:
         """The id of the job that launched, or is still launching, each source server."""
         found = {}
@@ -64,7 +69,8 @@ class WaveJobs:
         launched = {}
         for server, (job, participant) in newest_by_server(self.jobs).items():
             key = self.key.of_job(job)
-            if key and key.generation < self.key.generation and participant.get("launchStatus") == "LAUNCHED":
+            earlier = key is not None and key.generation < self.key.generation
+            if earlier and is_complete(job) and participant.get("launchStatus") == "LAUNCHED":
                 launched[server] = str(job["jobID"])
         instances = {
             (job_id, str(data["sourceServerID"])): str(data["targetInstanceID"])
