@@ -94,6 +94,7 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Start or adopt, wait, return the outputs."""
+        self.before_sending(context)
         automation = self._start_or_adopt(TaskIdentity.of(context))
         SsmAutomationLink.publish(context, self, self.hook, automation.execution_id)
         if self._killed:
@@ -153,6 +154,9 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
         self._killed = True
         if self._execution_id:
             self._stop(self._execution_id)
+
+    def before_sending(self, context: Any) -> None:
+        """Do nothing; for a task that has something to check right before the automation is started."""
 
     def sent_parameters(self, given: Mapping[str, Sequence[str] | str]) -> Mapping[str, Sequence[str] | str]:
         """Return the parameters as they are sent; for a task that looks up values which must be kept nowhere."""

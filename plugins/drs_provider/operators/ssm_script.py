@@ -82,6 +82,9 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         """Return the parameters as they are sent; for a task that looks up values which must be kept nowhere."""
         return given
 
+    def before_sending(self, context: Any) -> None:
+        """Do nothing; for a task that has something to check right before the script is sent."""
+
     def run_script(self, context: Any) -> dict[str, Any]:
         """Look, wait for agents, send, wait, judge."""
         wanted = self._wanted()
@@ -182,6 +185,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
                 if self._killed:
                     raise AirflowException("The task was killed before the script was sent to all instances")
                 request = self._request(some, *self.document_for(platform))
+                self.before_sending(context)
                 command = run_blocking(
                     send_once(
                         once,

@@ -133,6 +133,8 @@ class RecoveryWork:
     loaded: LoadedPlan
     wave: Wave | None = None
     log: Any
+    acts_on_changed_plan = False
+    """Whether the task may act on a plan that was edited since the run began: what it terminates was launched."""
     defer: Callable[..., NoReturn]
     """The operator's own."""
 
@@ -164,8 +166,18 @@ class RecoveryWork:
         if self.wave is not None:
             self.require_connection(run)
         if acts:
-            self.refuse_changed_plan(context)
+            self.before_acting(context)
         return run
+
+    def before_acting(self, context: Mapping[str, Any]) -> None:
+        """Check everything that must hold right before this task changes something in AWS.
+
+        Whatever starts, sends or terminates calls this: when it begins, after each wait, and right before the call.
+
+        :raises AirflowFailException: when it does not hold; with what to do.
+        """
+        if not self.acts_on_changed_plan:
+            self.refuse_changed_plan(context)
 
     def require_connection(self, run: RecoveryRun) -> None:
         """Do nothing with the worker's own role in the place of the plan's connection, unless a person said so.

@@ -128,6 +128,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
             lags.update({server.id: (server.lag_seconds, read) for server in servers})
             lags.update({server: lag for server, lag in self._lags.items() if server in lags})
             overridden.update(finding.code for finding in ready.findings.overridden(run.overridden))
+            # Looking took time: what held when the task began may not hold any more.
+            self.before_acting(context)
             launch_once(
                 hook,
                 key,

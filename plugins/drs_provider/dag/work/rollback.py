@@ -50,6 +50,8 @@ class RollbackWork(RecoveryWork, BaseOperator):
 
     template_fields = ()
     wave: Wave
+    # What is terminated is what was launched, whatever the plan says now.
+    acts_on_changed_plan = True
 
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, watched: Collection[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -62,7 +64,6 @@ class RollbackWork(RecoveryWork, BaseOperator):
 
         :raises AirflowSkipException: when nothing failed, or the wave had not begun.
         """
-        # A changed plan must not stand in the way: what is ended is what was launched.
         run = self.run(context)
         if not run.selects(self.wave.name):
             raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
@@ -96,6 +97,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
 
     def unwind(self, context: Context, event: Any = None) -> dict[str, Any]:
         """End the instances, run the scripts, and tell what came of both."""
+        self.before_acting(context)
         hook = DrsHook(**self.aws)
         jobs = self._jobs(context)
         instances = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs.jobs])
@@ -138,6 +140,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
             wave=self.wave,
         )
         work.deferrable = False
+        work.acts_on_changed_plan = True
         result: dict[str, Any] = {}
         reason = None
         try:

@@ -51,6 +51,10 @@ class _ScriptWork(RecoveryWork):
             raise AirflowSkipException(f"This script does not run in a {run.mode}")
         self.note_start(context)
 
+    def before_sending(self, context: Any) -> None:
+        """Check once more, right before the script is sent: agents may have been waited for."""
+        self.before_acting(context)
+
     def sent_parameters(self, given: Mapping[str, Sequence[str] | str]) -> Mapping[str, Sequence[str] | str]:
         """Return the parameters with the values that the plan refers to."""
         return with_secrets(given)

@@ -45,6 +45,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
     """
 
     template_fields = ()
+    acts_on_changed_plan = True
 
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -110,6 +111,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
 
     def end_in_slot(self, context: Context, event: Any = None) -> Any:
         """Have DRS terminate the instances, then wait until EC2 says that they are gone."""
+        self.before_acting(context)
         hook = DrsHook(**self.aws)
         overdue = {str(job["jobID"]) for job in self._jobs(hook, context) if not is_complete(job)}
         drills = self._instances(hook, context)

@@ -133,7 +133,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         servers = sorted(set(launched["servers"]) - set(jobs.alive))
         if attempt > self.wave.retries + 1 or not jobs.all_complete or not servers:
             self._give_up(context, failure, jobs)
-        self.refuse_changed_plan(context)
+        self.before_acting(context)
         self.log.warning(
             "%s\nLaunching again, attempt %d of %d: %s", failure, attempt, self.wave.retries + 1, ", ".join(servers)
         )
