@@ -175,13 +175,18 @@ def test_the_end_shows_the_timeline_the_report_the_failures_and_the_verdict(tmp_
     (tmp_path / "summary.md").write_text("# shop: recovered in 2 m\n")
     console = Console(file=io.StringIO(), width=60)
     _print_result(
-        console, RehearsalResult("run", "failed", (FailedTask("web.launch", ("[ERROR] full",)),), tmp_path), 60
+        console,
+        RehearsalResult(
+            "run", "failed", (FailedTask("web.launch", ("[ERROR] full",)),), tmp_path, ("DescribeJobs (reset)",)
+        ),
+        60,
     )
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "shop: recovered in 2 m" in shown
     assert "AWS was simulated, 60 times as fast: whether the objectives are met," in " ".join(shown.split())
     assert f"Report: {tmp_path / 'report.html'}" in shown.replace("\n", "")
     assert "web.launch failed. The end of its log:\n  [ERROR] full\n" in shown
+    assert "The fault DescribeJobs (reset) never struck" in shown
     assert shown.endswith("The run failed.\n")
 
 

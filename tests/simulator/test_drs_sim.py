@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from drs_provider.plan import load_plan
 from drs_provider.simulator.cli import app
 from drs_provider.simulator.plan_scenario import scenario_from_plan
+from drs_provider.simulator.remote import RemoteSimulator
 from drs_provider.simulator.scenario_file import load_scenario
 
 HERE, THERE = "s-00000000000000001", "s-00000000000000002"
@@ -47,7 +48,7 @@ def drs_sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproce
     port = free_port()
     options = ["--scenario", "scenario.yaml", "--port", str(port), "--speed", "2000", "--log", "log.jsonl"]
     command = [sys.executable, "-m", "drs_provider.simulator.cli", *options]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         endpoint = process.stdout.readline().strip()
         assert endpoint == f"http://127.0.0.1:{port}"
@@ -114,9 +115,25 @@ def test_another_account_is_reached_by_an_assumed_role(client):
 
 
 def test_it_ends_when_it_is_told_to(drs_sim):
-    process = drs_sim[0]
+    process, endpoint, _ = drs_sim
+    simulator = RemoteSimulator(endpoint)
+    simulator.add_fault("StartRecovery", error="ConflictException", contains="no such server")
+    simulator.add_fault("DescribeJobs", delay=0.01)
+    simulator.add_fault("DescribeJobs", page_size=1)
+    simulator.clear_faults()
+    boto3.client("drs", "eu-west-1", endpoint_url=endpoint).describe_jobs()
+    simulator.add_fault("DescribeJobs", delay=0.01, times=1)
+    boto3.client("drs", "eu-west-1", endpoint_url=endpoint).describe_jobs()
+    assert [fault["id"] for fault in simulator.unstruck_faults()] == [1, 2, 3]
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
+    assert process.stderr is not None
+    said = process.stderr.read().splitlines()
+    assert said == [
+        "drs-sim: fault 1 never struck: StartRecovery (ConflictException, contains 'no such server')",
+        "drs-sim: fault 2 never struck: DescribeJobs (delay)",
+        "drs-sim: fault 3 never struck: DescribeJobs (page_size)",
+    ]
 
 
 def refused(*options: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from pydantic import ValidationError
 
 from drs_provider.simulator.faults import Fault, Faults
+from drs_provider.simulator.scenario_file import ScenarioError, load_scenario
 
 ONE, TWO, THREE = (f"s-{number:017d}" for number in (1, 2, 3))
 SCENARIO = {"servers": [{"id": one, "hostname": f"h{one[-1]}"} for one in (ONE, TWO, THREE)]}
@@ -200,3 +202,89 @@ def test_a_hold_ends_by_itself(drs_simulator):
 def test_a_fault_that_makes_no_sense_is_refused(fields):
     with pytest.raises(ValidationError):
         Fault(operation="DescribeJobs", **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"operation": "StartRecovry"}, "AWS has no operation StartRecovry; did you mean StartRecovery?"),
+        ({"operation": "describejobs"}, "did you mean DescribeJobs?"),
+        ({"operation": "SendCommand", "service": "drs"}, "drs has no operation SendCommand"),
+        ({"operation": "DescribeJobs", "service": "DRS"}, "no service is called DRS; did you mean drs?"),
+        (
+            {"operation": "StartRecovery", "error": "ConflictExeption"},
+            "StartRecovery never answers ConflictExeption; did you mean ConflictException?",
+        ),
+        ({"operation": "SendCommand", "error": "NoSuchHostedZone"}, "SendCommand never answers NoSuchHostedZone"),
+        (
+            {"operation": "StartInstances", "error": "InsufficentInstanceCapacity"},
+            "did you mean InsufficientInstanceCapacity?",
+        ),
+        ({"operation": "*", "error": "ThrotlingException"}, "did you mean ThrottlingException?"),
+    ],
+)
+def test_a_misspelt_fault_is_refused_with_the_nearest_name(fields, said):
+    with pytest.raises(ValidationError) as refused:
+        Fault(**{"reset": "error" not in fields, **fields})
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"operation": "StartInstances", "error": "VcpuLimitExceeded"},
+        {"operation": "StartInstances", "error": "Server.SomethingThatNoModelDeclares"},
+        {"operation": "ListRoutingControls", "error": "EndpointTemporarilyUnavailableException"},
+        {"operation": "SendCommand", "error": "InvalidInstanceId"},
+        {"operation": "DescribeClusters", "service": "ecs", "error": "ClusterNotFoundException"},
+    ],
+)
+def test_a_fault_of_any_service_is_taken(fields):
+    assert Fault(**fields).operation == fields["operation"]
+
+
+def test_a_misspelt_fault_of_a_scenario_or_over_http_is_refused_by_its_line(tmp_path, drs_simulator_server):
+    (tmp_path / "scenario.yaml").write_text("servers: []\nfaults:\n  - {operation: DescribJobs, reset: true}\n")
+    for load in (load_scenario, drs_simulator_server.load):
+        with pytest.raises((ScenarioError, RuntimeError), match=r"scenario.yaml:3: .*did you mean DescribeJobs\?"):
+            load(tmp_path / "scenario.yaml")
+    with pytest.raises(RuntimeError, match="did you mean DescribeJobs"):
+        drs_simulator_server.add_fault("DescribJobs", reset=True)
+
+
+def test_faults_that_never_struck_are_known_until_the_next_scenario(drs_simulator):
+    drs_simulator.load(SCENARIO)
+    struck = drs_simulator.add_fault("DescribeJobs", delay=0.001)
+    waiting = drs_simulator.add_fault("DescribeJobs", delay=0.001, skip=5)
+    gone = drs_simulator.add_fault("StartRecovery", error="ConflictException")
+    drs_simulator.faults.clear(gone.id)
+    client().describe_jobs()
+    assert drs_simulator.faults.never_struck() == [waiting, gone]
+    assert struck.struck == 1
+    drs_simulator.load(SCENARIO)
+    assert drs_simulator.faults.never_struck() == []
+
+
+def test_the_log_has_the_code_of_every_genuine_error(drs_simulator):
+    """What AWS refuses by itself, without any fault: REST, query, EC2 and JSON services alike."""
+    drs_simulator.load({**SCENARIO, "iam": True})
+    given = {
+        "drs": ("describe_job_log_items", {"jobID": "drsjob-00000000000000000"}),
+        "ec2": ("describe_instances", {"InstanceIds": ["i-00000000000000000"]}),
+        "ssm": ("get_document", {"Name": "Nonsense"}),
+        "iam": ("get_role", {"RoleName": "nobody"}),
+        "s3": ("get_object", {"Bucket": "none", "Key": "none"}),
+        "sns": ("publish", {"TopicArn": "arn:aws:sns:us-west-2:123456789012:none", "Message": "-"}),
+        "service-quotas": ("get_service_quota", {"ServiceCode": "drs", "QuotaCode": "L-00000000"}),
+        "route53": ("get_hosted_zone", {"Id": "ZNONE"}),
+        "rds": ("describe_db_instances", {"DBInstanceIdentifier": "none"}),
+        "secretsmanager": ("get_secret_value", {"SecretId": "none"}),
+        "cloudwatch": ("get_dashboard", {"DashboardName": "none"}),
+        "dynamodb": ("describe_table", {"TableName": "none"}),
+    }
+    for service, (method, request) in given.items():
+        code, status = refusal(functools.partial(getattr(client(service), method), **request))
+        logged = drs_simulator.log[-1]
+        assert (logged["service"], logged["error"], logged["status"]) == (service, code, status)
+    denied = [one["error"] for one in drs_simulator.log if one["error"] in (None, "None")]
+    assert denied == []

@@ -69,6 +69,8 @@ def test_a_server_decides_over_its_os_and_its_agent(ssm, drs_simulator):
     drs_simulator.advance(20)
     assert known(ssm) == {instances[3]: "Online"}
     drs_simulator.advance(75)
+    assert known(ssm) == {instances[0]: "Online", instances[1]: "Online", instances[3]: "Online"}
+    drs_simulator.advance(300)
     assert known(ssm) == {instances[0]: "Online", instances[1]: "Online", instances[3]: "ConnectionLost"}
     information = {each["InstanceId"]: each for each in ssm.describe_instance_information()["InstanceInformationList"]}
     assert information[instances[1]]["PlatformType"] == "Windows"
@@ -112,16 +114,23 @@ def test_stopped_and_terminated_instances_take_no_commands(ssm, drs_simulator):
     drs_simulator.advance(31)
     assert known(ssm) == {instance: "Online"}
     ec2.stop_instances(InstanceIds=[instance])
-    assert known(ssm) == {instance: "ConnectionLost"}
+    assert known(ssm) == {instance: "Online"}, "SSM does not know yet"
     with pytest.raises(ClientError) as caught:
         send(ssm, instance)
     assert code_of(caught) == "InvalidInstanceId"
+    drs_simulator.advance(301)
+    assert known(ssm) == {instance: "ConnectionLost"}
     ec2.start_instances(InstanceIds=[instance])
     assert known(ssm) == {}, "the agent starts anew"
     drs_simulator.advance(31)
     assert known(ssm) == {instance: "Online"}
     ec2.terminate_instances(InstanceIds=[instance])
-    assert known(ssm) == {}
+    assert known(ssm) == {instance: "Online"}
+    drs_simulator.advance(301)
+    assert known(ssm) == {instance: "ConnectionLost"}
+    with pytest.raises(ClientError) as caught:
+        send(ssm, instance)
+    assert code_of(caught) == "InvalidInstanceId"
 
 
 def test_a_command_to_a_lost_agent_is_delayed_and_times_out(ssm, drs_simulator):
@@ -142,7 +151,7 @@ def test_a_command_to_a_lost_agent_is_delayed_and_times_out(ssm, drs_simulator):
 def test_filters_of_describe_instance_information(ssm, drs_simulator):
     one = launch(LINUX, SERVERS[3]["id"], Tier="db")
     two = launch(WINDOWS, Tier="app")
-    drs_simulator.advance(91)
+    drs_simulator.advance(361)
 
     def ids(**filters: list[str]) -> set[str]:
         answer = ssm.describe_instance_information(

@@ -403,3 +403,57 @@ def test_many_at_once_lose_nothing(drs_simulator):
     )
     ends = [each["command"] for each in drs_simulator.log if each.get("event") == "INVOCATION_END"]
     assert sorted(ends) == sorted(sent * 5)
+
+
+def test_a_command_never_succeeds_on_an_instance_that_dies_while_it_runs(drs_simulator):
+    """Stopped, terminated, stopped and started again, or lost: the script ends when its time is over, not before."""
+    shell = Shell(drs_simulator, instances=4)
+    stopped, terminated, restarted, alive = shell.instances
+    sent = shell.send(
+        "echo done; sleep 20", Parameters={"commands": ["echo done; sleep 20"], "executionTimeout": ["60"]}
+    )
+    drs_simulator.advance(5)
+    ec2 = boto3.client("ec2", REGION)
+    ec2.stop_instances(InstanceIds=[stopped, restarted])
+    ec2.terminate_instances(InstanceIds=[terminated])
+    ec2.start_instances(InstanceIds=[restarted])
+    drs_simulator.advance(50)
+    assert shell.states(sent) == ["Success" if one == alive else "InProgress" for one in order(shell, sent)], (
+        "a script of 20 s, after 55 s: nobody knows better"
+    )
+    drs_simulator.advance(10)
+    for instance in (stopped, terminated, restarted):
+        done = shell.client.get_command_invocation(CommandId=sent, InstanceId=instance)
+        assert (done["Status"], done["StatusDetails"], done["ResponseCode"]) == ("TimedOut", "ExecutionTimedOut", -1)
+        assert done["StandardOutputContent"] == ""
+    assert shell.command(sent)["Status"] == "TimedOut"
+    ends = [each for each in drs_simulator.log if each.get("event") == "INVOCATION_END"]
+    assert sorted(each["details"] for each in ends) == ["ExecutionTimedOut"] * 3 + ["Success"]
+
+
+def order(shell: Shell, command: str) -> list[str]:
+    listed = shell.client.list_command_invocations(CommandId=command)["CommandInvocations"]
+    return [each["InstanceId"] for each in listed]
+
+
+def test_a_command_never_succeeds_on_an_agent_that_is_lost_while_it_runs(drs_simulator):
+    server = {"id": SERVER, "hostname": "db01", "agent": {"lost_after": 60}}
+    shell = Shell(drs_simulator, {"servers": [server]})
+    drs_simulator.advance(10)
+    sent = shell.send("sleep 40", Parameters={"commands": ["sleep 40"], "executionTimeout": ["100"]})
+    drs_simulator.advance(99)
+    assert shell.get(sent)["Status"] == "InProgress"
+    drs_simulator.advance(3)
+    assert shell.get(sent)["StatusDetails"] == "ExecutionTimedOut"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "172801", "ten", "1e3", "", "3600.5", "0060"])
+@pytest.mark.parametrize("document", ["AWS-RunShellScript", "Any"])
+def test_an_execution_timeout_out_of_bounds_is_refused(drs_simulator, value, document):
+    shell = Shell(drs_simulator, {"documents": {"Any": {"kind": "Command"}}})
+    given = {"commands": ["true"], "executionTimeout": [value]}
+    call = shell.client.send_command
+    said = refused("InvalidParameters", call, InstanceIds=shell.instances, DocumentName=document, Parameters=given)
+    assert "1 to 172800" in said
+    for fine in ("1", "172800"):
+        shell.send(document=document, Parameters={"commands": ["true"], "executionTimeout": [fine]})

@@ -159,6 +159,12 @@ def _print_result(console: Console, result: RehearsalResult, speed: float = 1) -
         console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")
         for line in task.log:
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    for fault in result.unstruck:
+        console.print(
+            f"\nThe fault {fault} never struck: the run does not show how the plan copes with it.",
+            markup=False,
+            soft_wrap=True,
+        )
     verdict = "[bold green]The run succeeded.[/]" if result.succeeded else "[bold red]The run failed.[/]"
     console.print(f"\n{verdict}")
 

@@ -44,12 +44,14 @@ class RehearsalResult:
     :param state: ``success`` or ``failed``.
     :param failed: the tasks that failed.
     :param report: the folder of the report, None when none was written.
+    :param unstruck: the scenario's faults that hit no call, in words: what they were to show was not shown.
     """
 
     run_id: str
     state: str
     failed: tuple[FailedTask, ...]
     report: Path | None
+    unstruck: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -195,7 +197,8 @@ class Rehearsal:
         # The report task fails when the run did, and a failed task has no return value: it has a key of its own.
         written = api.xcom(dag_id, run_id, "report", "report_folder")
         report = Path(str(written).removeprefix("file://")) if written else None
-        return RehearsalResult(run_id, run["state"], failed, report)
+        unstruck = tuple(self.simulator.unstruck_faults())
+        return RehearsalResult(run_id, run["state"], failed, report, unstruck)
 
     def _last_lines(self, run_id: str, instance: Mapping[str, Any]) -> list[str]:
         log = self.airflow.api.task_log(self.loaded.plan.name, run_id, instance["task_id"], instance["try_number"])

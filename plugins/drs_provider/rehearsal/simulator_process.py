@@ -102,6 +102,13 @@ class SimulatorProcess:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
+    def unstruck_faults(self) -> list[str]:
+        """Return the faults that hit no call, in words; none where the simulator does not answer any more."""
+        try:
+            return [str(fault["text"]) for fault in self.control("GET", "/faults/unstruck")]
+        except httpx.HTTPError:
+            return []
+
     def stop(self) -> None:
         """End the process."""
         stop_all([self.process])

@@ -59,6 +59,8 @@ def serve(
     except KeyboardInterrupt:
         pass
     finally:
+        for fault in simulation.faults.never_struck():
+            typer.echo(f"drs-sim: fault {fault.id} never struck: {fault}", err=True)
         simulation.close()
 
 

@@ -5,6 +5,7 @@
 | `POST scenario` | a scenario as JSON, or `{"path": FILE}`; `?speed=` | `{"servers": n}` |
 | `POST reset` | | begins again with the scenario that was loaded last |
 | `GET faults` | | the faults in force, with id and how often each struck |
+| `GET faults/unstruck` | | the faults, in force or not any more, that hit no call since the scenario was loaded |
 | `POST faults` | a fault as JSON | the fault, with its `id` |
 | `DELETE faults` | `?id=` | takes one or all out of force |
 | `POST release` | `{"id": n}` or nothing | lets held answers go |
@@ -45,6 +46,7 @@ class ControlPages:
             ("POST", "scenario"): self._load,
             ("POST", "reset"): self._reset,
             ("GET", "faults"): self._faults,
+            ("GET", "faults/unstruck"): self._unstruck,
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
             ("POST", "release"): self._release,
@@ -83,6 +85,9 @@ class ControlPages:
 
     def _faults(self, request: Request) -> Any:
         return [_shown(fault) for fault in self.simulation.faults.listed()]
+
+    def _unstruck(self, request: Request) -> Any:
+        return [{**_shown(fault), "text": str(fault)} for fault in self.simulation.faults.never_struck()]
 
     def _add_fault(self, request: Request) -> Any:
         return _shown(self.simulation.faults.add(Fault.model_validate(_body(request))))

@@ -88,6 +88,9 @@ class SsmSpec(BaseModel):
     invocations_after: Duration = Field(
         default=1.0, description="SendCommand to its invocations; until then GetCommandInvocation knows none"
     )
+    connection_lost_after: Duration = Field(
+        default=300.0, description="The PingStatus of an agent that is gone is Online for so long, then ConnectionLost"
+    )
     cancel_takes: Duration = Field(default=2.0, description="How long a running command or automation is Cancelling")
 
 

@@ -261,15 +261,17 @@ def _error_answer(service: str, operation: str, request: Any, fault: Fault) -> t
 
 
 def _error_code(status: int, headers: Any, body: Any) -> str | None:
+    """The code that a client reads from an error: of REST services it stands in a header, whose case is not fixed."""
     if status < 400:
         return None
-    for name in ("X-Amzn-Errortype", "x-amzn-errortype"):
-        if name in headers:
-            return str(headers[name]).split(":")[0]
+    for name, value in dict(headers).items():
+        if str(name).lower() == "x-amzn-errortype":
+            return str(value).split(":")[0].split("#")[-1]
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
     with contextlib.suppress(ValueError, AttributeError):
         data = json.loads(text)
-        return str(data.get("__type") or data.get("code")).split("#")[-1]
+        if code := data.get("__type") or data.get("code"):
+            return str(code).split("#")[-1]
     match = _XML_CODE.search(text)
     return match.group(1) if match else f"HTTP {status}"
 

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from drs_provider.simulator.fault_names import error_problem, operation_problem, service_problem
+
 __all__ = ["Fault", "Faults"]
 
 
@@ -59,8 +61,21 @@ class Fault(BaseModel):
             raise ValueError("a fault needs one of error, reset, delay, hold, page_size")
         if self.error and self.reset:
             raise ValueError("a fault is an error or a reset, not both")
+        problem = service_problem(self.service) if self.service else None
+        problem = problem or operation_problem(self.operation, self.service)
+        if problem is None and self.error:
+            problem = error_problem(self.error, self.operation, self.service)
+        if problem:
+            raise ValueError(problem)
         self._random.seed(self.seed)
         return self
+
+    def __str__(self) -> str:
+        what = [self.error] if self.error else []
+        what += [name for name in ("reset", "delay", "hold") if getattr(self, name)]
+        what += ["page_size"] if self.page_size is not None else []
+        narrowed = f", contains {self.contains!r}" if self.contains else ""
+        return f"{self.operation} ({', '.join(what)}{narrowed})"
 
     @property
     def struck(self) -> int:
@@ -100,6 +115,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._gone: list[Fault] = []
         self._ids = itertools.count(1)
 
     def add(self, fault: Fault | None = None, **fields: Any) -> Fault:
@@ -128,8 +144,20 @@ class Faults:
         with self._lock:
             gone = [fault for fault in self._faults if fault_id in (None, fault.id)]
             self._faults = [fault for fault in self._faults if fault not in gone]
+            self._gone += gone
         for fault in gone:
             fault.release()
+
+    def forget(self) -> None:
+        """Take all faults out of force, and forget that there were any."""
+        self.clear()
+        with self._lock:
+            self._gone.clear()
+
+    def never_struck(self) -> list[Fault]:
+        """The faults, in force or taken out of force again, that hit no call: they proved nothing."""
+        with self._lock:
+            return sorted((one for one in (*self._faults, *self._gone) if not one.struck), key=lambda one: one.id)
 
     def release(self, fault_id: int | None = None) -> None:
         """Let held answers go: those of one fault, or all."""

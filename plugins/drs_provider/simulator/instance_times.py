@@ -23,7 +23,7 @@ _STOPPED = "drs_simulator_stopped"
 def install() -> None:
     """Let every instance note its times. Called once a process."""
     instance: Any = Instance
-    for name, note in (("__init__", _started), ("start", _started), ("stop", _stopped)):
+    for name, note in (("__init__", _started), ("start", _started), ("stop", _stopped), ("terminate", _stopped)):
         setattr(instance, name, _noting(getattr(instance, name), note))
 
 
@@ -39,7 +39,7 @@ def began_at(instance: Any, at: float) -> None:
 
 
 def stopped_at(instance: Any) -> float | None:
-    """When an instance was stopped (epoch seconds); None while it runs."""
+    """When an instance was stopped or terminated (epoch seconds); None while it runs."""
     at: float | None = getattr(instance, _STOPPED)
     return at
 

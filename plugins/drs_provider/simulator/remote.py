@@ -80,6 +80,11 @@ class RemoteSimulator:
         faults: list[dict[str, Any]] = self._call("GET", "faults")
         return faults
 
+    def unstruck_faults(self) -> list[dict[str, Any]]:
+        """The faults that hit no call since the scenario was loaded, in force or not any more."""
+        faults: list[dict[str, Any]] = self._call("GET", "faults/unstruck")
+        return faults
+
     def clear_faults(self) -> None:
         """Take all faults out of force, and let go what they hold."""
         self._call("DELETE", "faults")

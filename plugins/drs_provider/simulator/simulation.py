@@ -52,7 +52,7 @@ class Simulation:
             if speed is not None:
                 self.clock.set_speed(speed)
             self.clock.clear()
-            self.faults.clear()
+            self.faults.forget()
             registration.reset_backends()
             self.scenario = scenario
             self.loaded_at = self.clock.now()

@@ -22,8 +22,8 @@ __all__ = ["SOURCE_SERVER_TAG", "Fleet", "Node"]
 
 #: The tag by which DRS names the source server of an instance that it launches.
 SOURCE_SERVER_TAG: Final = "AWSElasticDisasterRecoverySourceServerID"
-#: The states of instances that SSM still knows.
-_ALIVE: Final = ("pending", "running", "stopping", "stopped")
+#: The states of instances whose agent can answer.
+_RUNNING: Final = ("pending", "running")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Node:
     iam_role: str | None
     tags: Mapping[str, str]
     running: bool
+    started_at: float
     stopped_at: float | None
     online_at: float | None
     lost_at: float | None
@@ -51,8 +52,17 @@ class Node:
         """Whether its agent answers."""
         return self.running and self.registered(now) and (self.lost_at is None or now < self.lost_at)
 
+    def ping_status(self, now: float, patience: float) -> str:
+        """What DescribeInstanceInformation says: SSM notices only after a while that an agent is gone.
+
+        :param patience: how long SSM waits for a ping before it says ConnectionLost (seconds of the clock).
+        """
+        return "Online" if self.online(now) or now < self.last_ping(now) + patience else "ConnectionLost"
+
     def last_ping(self, now: float) -> float:
         """When SSM last heard of its agent (epoch seconds)."""
+        if not self.running and self.stopped_at is None:
+            return self.started_at
         return min(at for at in (now, self.lost_at, self.stopped_at) if at is not None)
 
     @property
@@ -72,20 +82,21 @@ class Fleet:
         self._servers: tuple[Scenario, dict[str, ServerSpec]] | None = None
 
     def nodes(self, among: Iterable[str] | None = None) -> list[Node]:
-        """The instances whose agent ever came online and that still exist, by id: all, or those `among` some."""
+        """The instances whose agent ever came online, by id: all, or those `among` some.
+
+        SSM knows a terminated one for a while longer, as one whose connection is lost.
+        """
         now = simulations.require().clock.now()
         instances = self._all()
         if among is not None:
             instances = {each: instances[each] for each in among if each in instances}
-        found = [self._node(each) for each in instances.values() if each.state in _ALIVE]
+        found = [self._node(each) for each in instances.values()]
         return sorted((node for node in found if node.registered(now)), key=lambda node: node.instance_id)
 
     def node(self, instance_id: str) -> Node | None:
         """One instance, whether its agent came online or not; None where there is no such instance."""
         instance = self._instances.get(instance_id) or self._all().get(instance_id)
-        if instance is None or instance.state not in _ALIVE:
-            return None
-        return self._node(instance)
+        return None if instance is None else self._node(instance)
 
     def matching(self, targets: Iterable[Mapping[str, Any]]) -> list[Node]:
         """The nodes that all `targets` of a command name, by `InstanceIds`, `tag:<key>` or `tag-key`."""
@@ -122,7 +133,8 @@ class Fleet:
             ip=instance.private_ip,
             iam_role=str(role["Arn"]).rpartition("/")[2] if role else None,
             tags=tags,
-            running=stopped is None,
+            running=stopped is None and instance.state in _RUNNING,
+            started_at=started,
             stopped_at=stopped,
             online_at=_online_at(agent, platform, started, simulation.clock.scaled),
             lost_at=_lost_at(agent, started, simulation.clock.scaled),

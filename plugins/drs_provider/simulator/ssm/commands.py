@@ -1,7 +1,9 @@
 """Run Command: one command and its invocations, moved on by the clock from Pending to an end.
 
 A command is accepted at once. Its invocations exist a moment later, run under MaxConcurrency, are handed out until
-MaxErrors is passed, and end as the scenario says, by a delivery timeout, by an execution timeout, or by a cancel.
+MaxErrors is passed, and end as the scenario says, by a delivery timeout, by an execution timeout, or by a cancel. An
+agent that is lost while a script runs, or whose instance is stopped or terminated, never reports: the script ends in
+ExecutionTimedOut, when its time is over.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ class Invocation:
     output: str = ""
     error_output: str = ""
     deliver_by: float | None = None
+    #: Since when the instance that runs it has been running.
+    boot: float | None = None
     timers: list[Timer] = field(default_factory=list)
 
     @property
@@ -52,7 +56,7 @@ class Command:
     """A command that was sent.
 
     :param resolve: called when the invocations come to exist; gives the nodes and what will become of each.
-    :param reachable: whether an instance's agent answers at this moment.
+    :param running_since: since when an instance runs (epoch seconds) whose agent answers at this moment, else None.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Command:
         document_version: str,
         plugin: str,
         resolve: Callable[[], list[tuple[Node, InvocationPlan]]],
-        reachable: Callable[[str], bool],
+        running_since: Callable[[str], float | None],
     ) -> None:
         self.command_id = str(uuid.uuid4())
         self.request = dict(request)
@@ -80,7 +84,7 @@ class Command:
         self.status = self.details = "Pending"
         self._simulation = simulation
         self._resolve = resolve
-        self._reachable = reachable
+        self._running_since = running_since
         self._log("COMMAND_START")
         simulation.clock.call_in(simulation.scenario.ssm.invocations_after, self._begin)
 
@@ -150,7 +154,7 @@ class Command:
         elif (
             hold in ("Pending", "Delayed")
             or plan.outcome == "DeliveryTimedOut"
-            or not self._reachable(invocation.node.instance_id)
+            or self._running_since(invocation.node.instance_id) is None
         ):
             if invocation.deliver_by is not None and clock.now() >= invocation.deliver_by:
                 self._finish(invocation, "DeliveryTimedOut")
@@ -166,15 +170,23 @@ class Command:
         plan = invocation.plan
         invocation.status = invocation.details = "InProgress"
         invocation.started = self._simulation.clock.now()
+        invocation.boot = self._running_since(invocation.node.instance_id)
         self._log("INVOCATION_START", invocation)
-        if plan.outcome in INVOCATION_HOLDS or plan.outcome in ("TimedOut", "ExecutionTimedOut"):
-            self._later(invocation, plan.timeout, "ExecutionTimedOut")
-            if plan.outcome in ("TimedOut", "ExecutionTimedOut"):
-                self._later(invocation, plan.duration, "ExecutionTimedOut")
-        elif plan.duration > plan.timeout:
-            self._later(invocation, plan.timeout, "ExecutionTimedOut")
-        else:
-            self._later(invocation, plan.duration, plan.outcome)
+        if plan.outcome in ("TimedOut", "ExecutionTimedOut"):
+            self._later(invocation, plan.duration, "ExecutionTimedOut")
+        elif plan.outcome not in INVOCATION_HOLDS and plan.duration <= plan.timeout:
+            clock = self._simulation.clock
+            invocation.timers.append(clock.call_in(plan.duration, lambda: self._report(invocation)))
+        # After the report, so that a script that takes its whole time is in time.
+        self._later(invocation, plan.timeout, "ExecutionTimedOut")
+
+    def _report(self, invocation: Invocation) -> None:
+        """The script is through: its agent says so, unless it was lost meanwhile, or the instance was stopped."""
+        if not invocation.over and self._survived(invocation):
+            self._finish(invocation, invocation.plan.outcome)
+
+    def _survived(self, invocation: Invocation) -> bool:
+        return self._running_since(invocation.node.instance_id) == invocation.boot
 
     def _later(self, invocation: Invocation, seconds: float, outcome: str) -> None:
         invocation.timers.append(
@@ -192,7 +204,7 @@ class Command:
         self._stop_timers(invocation)
         invocation.status, invocation.details, invocation.response_code = INVOCATION_ENDS[outcome]
         invocation.ended = self._simulation.clock.now()
-        if invocation.started is not None and outcome != "Cancelled":
+        if invocation.started is not None and outcome != "Cancelled" and self._survived(invocation):
             invocation.output = invocation.plan.output
             invocation.error_output = invocation.plan.error_output
             if outcome in ("Success", "Failed"):

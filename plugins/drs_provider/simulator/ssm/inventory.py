@@ -98,7 +98,9 @@ def _matches(node: Node, key: str, values: list[str], now: float) -> bool:
 
 
 def _ping(node: Node, now: float) -> str:
-    return "Online" if node.online(now) else "ConnectionLost"
+    simulation = simulations.require()
+    patience = simulation.clock.scaled(simulation.scenario.ssm.connection_lost_after)
+    return node.ping_status(now, patience)
 
 
 def _view(node: Node, now: float) -> Mapping[str, Any]:

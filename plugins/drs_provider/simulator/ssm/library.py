@@ -18,10 +18,15 @@ from drs_provider.simulator.documents import DocumentSpec, PlatformName, StepSpe
 
 __all__ = ["ParameterRule", "built_in", "document_steps", "parameter_problems", "plugin_of", "rules_of"]
 
+_EXECUTION_TIMEOUT: Final[dict[str, Any]] = {
+    "type": "String",
+    "default": "3600",
+    "allowedPattern": "([1-9][0-9]{0,4})|(1[0-6][0-9]{4})|(17[0-1][0-9]{3})|(172[0-7][0-9]{2})|(172800)",
+}
 _SHELL: Final[dict[str, Any]] = {
     "commands": {"type": "StringList"},
     "workingDirectory": {"type": "String", "default": ""},
-    "executionTimeout": {"type": "String", "default": "3600"},
+    "executionTimeout": _EXECUTION_TIMEOUT,
 }
 _INSTANCES: Final[dict[str, Any]] = {
     "InstanceId": {"type": "StringList"},
@@ -40,7 +45,7 @@ _OF_AWS: Final[dict[str, tuple[str, list[PlatformName], dict[str, Any], str]]] =
             "sourceInfo": {"type": "String", "default": "{}"},
             "commandLine": {"type": "String", "default": ""},
             "workingDirectory": {"type": "String", "default": ""},
-            "executionTimeout": {"type": "String", "default": "3600"},
+            "executionTimeout": _EXECUTION_TIMEOUT,
         },
         "aws:runShellScript",
     ),
@@ -48,6 +53,9 @@ _OF_AWS: Final[dict[str, tuple[str, list[PlatformName], dict[str, Any], str]]] =
     "AWS-StopEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
     "AWS-RestartEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
 }
+#: The parameter after which SSM ends a script, and its bounds (seconds), of whatever document.
+_TIMEOUT: Final = "executionTimeout"
+_LONGEST_EXECUTION: Final = 172800
 #: Parameters that every runbook takes, named in its content or not.
 _ALWAYS: Final = frozenset({"AutomationAssumeRole"})
 
@@ -59,6 +67,7 @@ class ParameterRule:
     type: str
     required: bool
     allowed: tuple[str, ...]
+    pattern: str | None = None
 
 
 def built_in(account: str, scenario_documents: Mapping[str, DocumentSpec]) -> dict[str, Documents]:
@@ -85,6 +94,7 @@ def rules_of(document: Document) -> dict[str, ParameterRule]:
             str(each.get("type", "String")),
             "default" not in each,
             tuple(str(value) for value in each.get("allowedValues", ())),
+            str(each["allowedPattern"]) if each.get("allowedPattern") else None,
         )
         for name, each in described.items()
     }
@@ -95,10 +105,11 @@ def parameter_problems(document: Document, given: Mapping[str, list[str]], lenie
 
     :param lenient: a document that names no parameters takes any, as a scenario's may.
     """
+    problems = _timeout_problems(given.get(_TIMEOUT))
     rules = rules_of(document)
     if not rules and lenient:
-        return []
-    problems = [f"unknown parameter {name}" for name in given if name not in rules and name not in _ALWAYS]
+        return problems
+    problems += [f"unknown parameter {name}" for name in given if name not in rules and name not in _ALWAYS]
     problems += [f"missing parameter {name}" for name, rule in rules.items() if rule.required and not given.get(name)]
     for name, values in given.items():
         rule = rules.get(name)
@@ -112,7 +123,21 @@ def parameter_problems(document: Document, given: Mapping[str, list[str]], lenie
                 for value in values
                 if value not in rule.allowed
             ]
+        if rule.pattern and name != _TIMEOUT:
+            problems += [
+                f"parameter {name} cannot be {value}; it matches {rule.pattern}"
+                for value in values
+                if not re.fullmatch(rule.pattern, value)
+            ]
     return problems
+
+
+def _timeout_problems(values: list[str] | None) -> list[str]:
+    return [
+        f"parameter {_TIMEOUT} cannot be {value}; it is a number of seconds from 1 to {_LONGEST_EXECUTION}"
+        for value in values or ()
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", value) or int(value) > _LONGEST_EXECUTION
+    ]
 
 
 def document_steps(document: Document) -> list[StepSpec]:

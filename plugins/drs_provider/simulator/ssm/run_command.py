@@ -73,7 +73,7 @@ class RunCommand:
             document.document_version,
             plugin_of(document),
             resolve,
-            self._reachable,
+            self._running_since,
         )
         self._commands[command.command_id] = command
         return {"Command": command_view(command, fresh=True)}
@@ -152,9 +152,9 @@ class RunCommand:
             return InvocationPlan("InvalidPlatform", 0.0, 0.0, -1, "", "")
         return plan_invocation(self._backend.spec_of(document), node.names, request.get("Parameters") or {}, turn)
 
-    def _reachable(self, instance_id: str) -> bool:
+    def _running_since(self, instance_id: str) -> float | None:
         node = self._backend.fleet.node(instance_id)
-        return node is not None and node.online(simulations.require().clock.now())
+        return node.started_at if node is not None and node.online(simulations.require().clock.now()) else None
 
     def _asked(self, request: dict[str, Any]) -> list[Command]:
         if request.get("CommandId"):
