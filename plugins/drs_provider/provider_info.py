@@ -55,6 +55,14 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "/opt/airflow/plans",
                         "default": "",
                     },
+                    "drill_grace": {
+                        "description": "How late a scheduled drill may begin, such as `1h`. A later one, say because "
+                        "the plan was paused, is not held, and recorded as missed.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "30m",
+                        "default": "1h",
+                    },
                     "reports_folder": {
                         "description": "Where the reports of recovery runs are written: a folder or an object storage "
                         "URL such as `s3://aws_default@bucket/reports`. Default: `reports` under AIRFLOW_HOME.",

@@ -144,6 +144,7 @@ def test_only_a_run_that_was_started_on_purpose_can_be_a_recovery(run_type: str,
     run = SimpleNamespace(
         triggering_user_name="bob", dag_id="shop", run_id="x__1", conf=conf, run_type=run_type, start_date=None
     )
+    run.run_after = datetime.now(timezone.utc)
     context: Any = {"ti": Instance(), "dag_run": run, "params": conf}
     if accepted:
         assert task.execute(context)["mode"] == "recovery"

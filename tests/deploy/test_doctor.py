@@ -139,9 +139,25 @@ def test_settings_that_hold_a_run_up() -> None:
     found = [
         advice for advice in check_settings(lambda section, key: options.get((section, key))) if advice.level != "ok"
     ]
-    assert [advice.level for advice in found] == ["warning", "warning", "info"]
-    assert "plain text" in found[0].message
-    assert "parallelism = 4" in found[1].message
+    assert [advice.level for advice in found] == ["info", "warning", "warning", "info"]
+    assert "stands still" in found[0].message
+    assert "plain text" in found[1].message
+    assert "parallelism = 4" in found[2].message
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("core", "dag_run_conf_overrides_params", "False", "Airflow ignores the parameters of a run"),
+        ("drs_provider", "drill_grace", "soon", "drill_grace = soon is no duration"),
+        ("drs_provider", "drill_grace", "0s", "drill_grace = 0s is no duration"),
+    ],
+)
+def test_settings_that_make_a_run_something_else(section: str, key: str, value: str, message: str) -> None:
+    options = {(setting.section, setting.key): setting.value for setting in RECOMMENDED_SETTINGS}
+    options |= {("core", "fernet_key"): "k", ("core", "parallelism"): "32", (section, key): value}
+    (found,) = problems(check_settings(lambda *option: options.get(option)))
+    assert (found.level, message in found.message) == ("error", True)
 
 
 # AWS and Airflow

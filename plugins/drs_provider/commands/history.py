@@ -32,6 +32,7 @@ def history(
     import json
 
     from drs_provider.commands.connecting import airflow_apart
+    from drs_provider.evidence.duration import moment_text
     from drs_provider.evidence.storage import reports_folder as configured
     from drs_provider.evidence.storage import reports_of
 
@@ -52,15 +53,21 @@ def history(
             raise typer.Exit(2) from error
     for problem in problems:
         typer.echo(problem, err=True)
-    records = [record for record in records if mode in ("all", record.run.mode)][-last:]
+    records = [record for record in records if mode in ("all", record.run.mode)]
+    missed = sorted({moment for record in records for moment in record.run.missed})
+    records = [record for record in records if record.run.state != "missed"][-last:]
     if not records:
         typer.echo(f"no report of a {'run' if mode == 'all' else mode} of {plan} in {folder}", err=True)
         raise typer.Exit(2)
     if output == "json":
         found = {"plan": plan, "runs": [_row(record) for record in records], "unreadable": problems}
+        found["missed"] = [moment.isoformat() for moment in missed]
         typer.echo(json.dumps(found, indent=2))
     else:
         _print(plan, records)
+        if missed:
+            moments = ", ".join(moment_text(moment) for moment in missed[-last:])
+            typer.echo(f"Scheduled drills that were not held: {len(missed)} ({moments})")
     newest = records[-1]
     good = newest.run.state == "success" and newest.rto.met is not False and newest.rpo.met is not False
     raise typer.Exit(0 if good else 1)

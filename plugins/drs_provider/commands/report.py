@@ -57,7 +57,7 @@ def report(
     except Exception as error:
         # An object store raises errors of its own: no credentials, no way there, no such kind of store.
         raise _cannot_run(f"{folder} cannot be read: {type(error).__name__}: {error}") from error
-    raise typer.Exit(0 if record.run.state == "success" else 1)
+    raise typer.Exit(0 if record.run.state in ("success", "missed") else 1)
 
 
 def _cannot_run(why: str) -> typer.Exit:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -13,11 +14,12 @@ from drs_provider.notifications.message import EventName, Message
 from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
+    from drs_provider.dag.missed import NotHeld
     from drs_provider.dag.run import RecoveryRun
     from drs_provider.evidence.record import RunRecord
     from drs_provider.plan import Approval, RecoveryPlan
 
-__all__ = ["approval_wanted", "ended", "mode_of", "rto_alarm", "run_url", "started", "wave_failed"]
+__all__ = ["approval_wanted", "drill_missed", "ended", "mode_of", "rto_alarm", "run_url", "started", "wave_failed"]
 
 _LONGEST_REASON = 2000
 
@@ -39,6 +41,21 @@ def started(plan: RecoveryPlan, run: RecoveryRun, *, by: str) -> Message:
     if run.override:
         lines.append(f"Overridden: {', '.join(sorted(run.overridden))}, because: {run.override.reason}")
     return _message("started", run.dag_id, run.run_id, run.mode, "started", lines)
+
+
+def drill_missed(plan: RecoveryPlan, run: RecoveryRun, missed: NotHeld) -> Message:
+    """Return the message that a scheduled drill is not held.
+
+    :param missed: why, and for which moments of the schedule.
+    """
+    zone = ZoneInfo(plan.drill.timezone)
+    moments = [f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" for moment in missed.moments]
+    lines = [
+        f"The scheduled drill of {plan.name} was not held: {missed.reason}. Nothing was launched.",
+        f"Drills missed ({plan.drill.timezone}): {', '.join(moments)}",
+        "The next one starts by the schedule. To hold one now, trigger the plan, or clear this run.",
+    ]
+    return _message("drill_missed", run.dag_id, run.run_id, run.mode, "drill missed", lines)
 
 
 def approval_wanted(

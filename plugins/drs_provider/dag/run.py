@@ -118,15 +118,25 @@ class RecoveryRun:
             override=_parse_override(parameters.get("override")),
         )
 
-    def check(self, plan: RecoveryPlan, conf: Mapping[str, Any], *, scheduled: bool) -> None:
+    def check(
+        self,
+        plan: RecoveryPlan,
+        conf: Mapping[str, Any],
+        *,
+        scheduled: bool,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
         """Refuse what Airflow's form cannot refuse: rules across parameters, and unknown ones.
 
         :param plan: the plan that the run is of.
         :param conf: what was handed over when the run was triggered.
         :param scheduled: whether the schedule started the run.
+        :param parameters: what Airflow made of ``conf``, which this run was read from; None: not compared.
         :raises RunParameterError: with every mistake.
         """
         mistakes = [_unknown("run parameter", key, PARAMETERS) for key in conf if key not in PARAMETERS]
+        if parameters is not None:
+            mistakes += _not_applied(conf, parameters)
         names = [wave.name for wave in plan.waves]
         mistakes += [_unknown("wave", wave, names) for wave in sorted(self.waves) if wave not in names]
         if self.mode == "recovery":
@@ -143,6 +153,24 @@ class RecoveryRun:
             mistakes.append(f"snapshot_time {self.snapshot_time.isoformat()} lies in the future")
         if mistakes:
             raise RunParameterError("This run was refused, and nothing was started:\n- " + "\n- ".join(mistakes))
+
+
+def _not_applied(conf: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:
+    """Return a mistake where Airflow gave the tasks other parameters than the run was triggered with.
+
+    With ``[core] dag_run_conf_overrides_params`` off, Airflow hands every task the defaults: a recovery that a person
+    triggered would run as a drill.
+    """
+    ignored = [key for key in PARAMETERS if key in conf and conf[key] != parameters.get(key)]
+    if not ignored:
+        return []
+    asked = ", ".join(f"{key}={conf[key]!r}" for key in ignored)
+    made = ", ".join(f"{key}={parameters.get(key)!r}" for key in ignored)
+    return [
+        f"the run was triggered with {asked}, but Airflow gave its tasks {made}: the setting [core] "
+        "dag_run_conf_overrides_params is False. Set AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS=True for every "
+        "component, then start the run again"
+    ]
 
 
 def _unknown(kind: str, name: object, known: tuple[str, ...] | list[str]) -> str:

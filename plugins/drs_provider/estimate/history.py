@@ -45,7 +45,8 @@ class History:
             expected to take what others of their system took.
         """
         history = cls()
-        newest = sorted(records, key=lambda record: record.run.started or record.generated)[-MOST_RUNS:]
+        held = (record for record in records if record.run.state != "missed")
+        newest = sorted(held, key=lambda record: record.run.started or record.generated)[-MOST_RUNS:]
         for record in newest:
             history.runs += 1
             history._learn(record, systems)

@@ -109,7 +109,11 @@ def collect_record(
             state=state,
             trigger=text(facts.run_type) or "unknown",
             triggered_by=text(facts.triggered_by),
-            refused=_refused(facts),
+            refused=None if state == "missed" else _refused(facts),
+            not_held=_not_held(facts) if state == "missed" else None,
+            missed=[found for each in items(facts.task("confirm").event.get("missed")) if (found := moment(each))]
+            if state == "missed"
+            else [],
             simulated_by=_simulated_by(facts.endpoint),
             parameters={key: _json(value) for key, value in mapping(facts.parameters).items()},
             started=clock,
@@ -149,6 +153,8 @@ def run_state(facts: RunFacts, waves: Sequence[Wave], preflight: Preflight, term
     """Judge the run by its parts. Airflow's own word can only make it worse: a run marked as a success is none."""
     parts = [wave.state for wave in waves]
     confirm = facts.task("confirm").step
+    if _not_held(facts) and not any(wave.jobs for wave in waves):
+        return "missed"
     if (
         facts.state == "failed"
         or "failed" in (confirm, preflight.state, termination.state)
@@ -179,6 +185,12 @@ def _mode(facts: RunFacts) -> str | None:
 def _refused(facts: RunFacts) -> str | None:
     """Return why the run's parameters could not be used; the events of approvals have no reason."""
     return first(*(text(facts.task(task).event.get("reason")) for task in ("confirm", "preflight")))  # type: ignore[no-any-return]
+
+
+def _not_held(facts: RunFacts) -> str | None:
+    """Return why the run is a scheduled drill that was not held; None where it is none."""
+    event = facts.task("confirm").event
+    return (text(event.get("reason")) or "not held") if event.get("status") == "missed" else None
 
 
 def _simulated_by(endpoint: str | None) -> str | None:

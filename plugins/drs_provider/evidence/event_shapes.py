@@ -33,12 +33,14 @@ class Times(TypedDict):
 
 
 class ConfirmEvent(Times):
-    """The run's first task: its parameters were checked. ``status``: ``success`` | ``failed``."""
+    """The run's first task: its parameters were checked. ``status``: ``success`` | ``failed`` | ``missed``; ``missed``
+    lists the moments of the schedule at which no drill was held."""
 
     kind: Literal["confirm"]
     mode: str
     triggered_by: str | None
     reason: str | None
+    missed: list[str]
 
 
 class ApprovalEvent(Times):

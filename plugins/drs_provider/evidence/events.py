@@ -89,12 +89,20 @@ def _times(started: Time, ended: Time, status: str) -> Times:
 
 
 def confirm_event(
-    *, started: Time, ended: Time, status: str, mode: str, triggered_by: str | None, reason: str | None = None
+    *,
+    started: Time,
+    ended: Time,
+    status: str,
+    mode: str,
+    triggered_by: str | None,
+    reason: str | None = None,
+    missed: Sequence[Time] = (),
 ) -> ConfirmEvent:
     """Build the event of the run's first task.
 
     :param triggered_by: Airflow's user name; None for the schedule.
-    :param reason: why the run was refused.
+    :param reason: why the run was refused, or not held.
+    :param missed: the moments of the schedule at which no drill was held.
     """
     return {
         "kind": "confirm",
@@ -102,6 +110,7 @@ def confirm_event(
         "mode": mode,
         "triggered_by": triggered_by,
         "reason": reason,
+        "missed": [_iso(moment) for moment in missed],
     }
 
 

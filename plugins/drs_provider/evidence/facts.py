@@ -15,7 +15,7 @@ __all__ = ["RunFacts", "TaskFacts", "step_state"]
 
 _STATES: dict[str, StepState] = {
     **dict.fromkeys(("success", "succeeded", "passed", "completedwithsuccess", "approved"), "success"),
-    **dict.fromkeys(("skipped", "removed"), "skipped"),
+    **dict.fromkeys(("skipped", "removed", "missed"), "skipped"),
     **dict.fromkeys(("none", "no_status", "upstream_failed"), "not_started"),
     **dict.fromkeys(
         ("running", "deferred", "queued", "scheduled", "restarting", "up_for_retry", "up_for_reschedule"), "running"

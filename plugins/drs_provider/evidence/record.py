@@ -55,7 +55,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 Seconds = Annotated[float, Field(description="seconds")]
-RunState = Literal["success", "failed", "running"]
+RunState = Literal["success", "failed", "running", "missed"]
 WaveState = Literal[
     "success", "failed", "skipped", "not_started", "running", "rolled_back", "rollback_failed", "unknown"
 ]
@@ -111,6 +111,10 @@ class Run(_Timed):
     trigger: str = Field(description="Airflow's run type: manual, scheduled, …")
     triggered_by: str | None = None
     refused: str | None = Field(None, description="why the run was refused before it looked at anything")
+    not_held: str | None = Field(None, description="why a scheduled drill was not held; its state is then missed")
+    missed: list[AwareDatetime] = Field(
+        default_factory=list, description="the moments of the schedule at which no drill was held, this run's last"
+    )
     simulated_by: str | None = Field(None, description="the address of the simulator that answered for DRS")
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -275,7 +279,10 @@ class Override(_Fact):
 class Notification(_Fact):
     """What became of one message on one channel of the plan's ``notify``."""
 
-    event: str = Field(description="started, approval_wanted, wave_failed, rto_at_risk, rto_missed or ended")
+    event: str = Field(
+        description="started, drill_missed, waiting_for_run, run_frozen, drill_stopping, approval_wanted, wave_failed, "
+        "rto_at_risk, rto_missed or ended"
+    )
     wave: str | None = None
     to: str = Field(description="the SNS topic, or the notifier's dotted path")
     sent: AwareDatetime | None = None

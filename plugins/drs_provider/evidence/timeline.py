@@ -202,6 +202,8 @@ def rto_measured(
         broken = [f"{wave.name} ({wave.state.replace('_', ' ')})" for wave in waves if wave.state not in _FINE]
         if state == "running":
             remark = "the run is still going"
+        elif state == "missed":
+            remark = "the drill was not held"
         elif broken:
             remark = f"not every wave came up: {', '.join(broken)}"
             met = False if objective is not None else None

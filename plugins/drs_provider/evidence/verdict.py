@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from drs_provider.evidence.duration import duration_text
+from drs_provider.evidence.duration import duration_text, moment_text
 from drs_provider.evidence.record import Measured, RunRecord
 
 __all__ = ["Card", "Tone", "Verdict", "cards", "compared", "verdict"]
@@ -59,6 +59,8 @@ def verdict(record: RunRecord) -> Verdict:
     rto = record.rto
     if record.run.state == "running":
         return Verdict("Still going", f"{_sentence(compared(rto))}.", "In progress", "open")
+    if record.run.state == "missed":
+        return Verdict("Drill missed", _missed(record), "Missed", "open")
     if rto.achieved_seconds is None:
         # What a reason says of each server stands with the wave.
         problems = [
@@ -93,6 +95,8 @@ def verdict(record: RunRecord) -> Verdict:
 
 def cards(record: RunRecord) -> list[Card]:
     """Return the figures of the summary: RTO, RPO, waves, servers, and what became of the drill's instances."""
+    if record.run.state == "missed":
+        return [Card("Drills missed", str(max(len(record.run.missed), 1)), "nothing was launched", "open")]
     part = [wave for wave in record.waves if wave.state != "skipped"]
     up = [wave for wave in part if wave.state == "success"]
     servers = [server for wave in part for server in wave.servers]
@@ -123,6 +127,12 @@ def cards(record: RunRecord) -> list[Card]:
         value = f"{len(end.terminated)} of {len(end.terminated) + len(end.left)}"
         found.append(Card("Clean-up", value, note, "bad" if end.state == "failed" else tones.get(end.state, "open")))
     return found
+
+
+def _missed(record: RunRecord) -> str:
+    others = [moment_text(moment) for moment in record.run.missed[:-1]]
+    more = f" Missed before it: {', '.join(others)}." if others else ""
+    return f"{_sentence(f'this scheduled drill was not held: {record.run.not_held}')}.{more}"
 
 
 def _with_remark(measured: Measured) -> str:

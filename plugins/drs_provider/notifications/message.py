@@ -7,7 +7,18 @@ from typing import Literal
 
 __all__ = ["EventName", "Message"]
 
-EventName = Literal["started", "approval_wanted", "wave_failed", "rto_at_risk", "rto_missed", "ended"]
+EventName = Literal[
+    "started",
+    "drill_missed",
+    "waiting_for_run",
+    "run_frozen",
+    "drill_stopping",
+    "approval_wanted",
+    "wave_failed",
+    "rto_at_risk",
+    "rto_missed",
+    "ended",
+]
 
 
 @dataclass(frozen=True)

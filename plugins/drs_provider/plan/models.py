@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from drs_provider.plan import rules
 from drs_provider.plan.defaults import Defaults, effective_waves
 from drs_provider.plan.scalars import (
+    Days,
     DottedPath,
     Name,
     Pause,
@@ -60,6 +61,11 @@ class Drill(PlanModel):
     )
     keep_for: Pause = Field(
         timedelta(0), description="How long drill instances stay up before they are terminated. Default: 0s."
+    )
+    not_on: Listed[Days] = Field(
+        (),
+        description="Days on which the schedule starts no drill, in the plan's time zone: dates such as 2026-12-24 "
+        "and ranges such as 2026-12-20/2027-01-03. Drills that a person starts are not held up.",
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic_core import PydanticCustomError
 
 from drs_provider.plan.durations import DURATION_PATTERN, format_duration, parse_duration
+from drs_provider.plan.exclusions import day_range
 from drs_provider.plan.schedule import check_schedule, check_timezone
 
 __all__ = ["PATTERNS", "PlanModel"]
@@ -88,7 +89,7 @@ Span = Annotated[timedelta, BeforeValidator(lambda value: _duration(value, posit
 """A duration longer than zero."""
 
 
-def _checked(kind: str, check: Callable[[str], None]) -> BeforeValidator:
+def _checked(kind: str, check: Callable[[str], object]) -> BeforeValidator:
     def validate(value: Any) -> Any:
         if isinstance(value, str):
             try:
@@ -102,6 +103,18 @@ def _checked(kind: str, check: Callable[[str], None]) -> BeforeValidator:
 
 Schedule = Annotated[str, _checked("schedule", check_schedule)]
 Timezone = Annotated[str, _checked("timezone", check_timezone)]
+Days = Annotated[
+    str,
+    _checked("days", day_range),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\d{4}-\d{2}-\d{2}( */ *\d{4}-\d{2}-\d{2})?$",
+            "examples": ["2026-12-24", "2026-12-20/2027-01-03"],
+        }
+    ),
+]
+"""A day, or a range of days."""
 
 
 _PERCENTAGE = re.compile("(100|[0-9]{1,2})%")

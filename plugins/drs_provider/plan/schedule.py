@@ -7,10 +7,11 @@ zone from the IANA database. The table is repeated here because importing it wou
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-__all__ = ["PRESETS", "check_schedule", "check_timezone"]
+__all__ = ["PRESETS", "check_schedule", "check_timezone", "moments_between"]
 
 PRESETS = {
     "@hourly": "0 * * * *",
@@ -79,3 +80,27 @@ def check_timezone(name: str) -> None:
         offset = re.search("[+-][0-9]", name)
         near = "; an offset is not one: name a place" if offset else nearest(name, available_timezones())
         raise ValueError(f"is not a time zone name such as Europe/Vienna{near}") from error
+
+
+MOST_MOMENTS = 1000
+"""More moments of a schedule than this are not listed: a plan that drills hourly may be paused for a year."""
+
+
+def moments_between(schedule: str, timezone_name: str, after: datetime, until: datetime) -> list[datetime]:
+    """Return the moments of a schedule between two moments, both excluded; the newest where there are very many.
+
+    :param schedule: as :func:`check_schedule` accepts it.
+    :param timezone_name: the zone in which the schedule is read.
+    :returns: in UTC, oldest first.
+    """
+    from croniter import croniter
+
+    zone = ZoneInfo(timezone_name)
+    backwards = croniter(PRESETS.get(schedule, schedule), until.astimezone(zone))
+    found: list[datetime] = []
+    while len(found) < MOST_MOMENTS:
+        moment: datetime = backwards.get_prev(datetime).astimezone(timezone.utc)
+        if moment <= after:
+            break
+        found.append(moment)
+    return found[::-1]

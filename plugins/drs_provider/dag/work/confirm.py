@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, DownstreamTasksSkipped, conf
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
-from drs_provider.dag.messages import approval_wanted, started
+from drs_provider.dag.messages import approval_wanted, drill_missed, started
+from drs_provider.dag.missed import not_held, previous_moment
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, utc_now
@@ -162,9 +163,15 @@ class ConfirmWork(_Approval):
         :raises AirflowFailException: when the run was started with parameters that do not fit.
         """
         dag_run, begun = context["dag_run"], utc_now()
+        self._hold_only_in_time(context, begun)
         try:
             run = RecoveryRun.from_context(context)
-            run.check(self.loaded.plan, dag_run.conf or {}, scheduled=dag_run.run_type not in _BY_HAND)
+            run.check(
+                self.loaded.plan,
+                dag_run.conf or {},
+                scheduled=dag_run.run_type not in _BY_HAND,
+                parameters=context["params"],
+            )
         except RunParameterError as error:
             event = confirm_event(
                 started=begun,
@@ -183,6 +190,31 @@ class ConfirmWork(_Approval):
         if not run.is_drill and self.approval:
             self.ask(context)
         return {"mode": run.mode, "plan_hash": self.loaded.hash}
+
+    def _hold_only_in_time(self, context: Context, begun: str) -> None:
+        """Let a scheduled drill go that comes too late, or on a day on which the plan wants none.
+
+        :raises DownstreamTasksSkipped: with every task but the report, which records that no drill was held.
+        """
+        dag_run = context["dag_run"]
+        missed = not_held(dag_run, self.loaded.plan.drill, previous=lambda: previous_moment(context))
+        if missed is None:
+            return
+        self.log.warning("No drill is held: %s", missed.reason)
+        event = confirm_event(
+            started=begun,
+            ended=utc_now(),
+            status="missed",
+            mode="drill",
+            triggered_by=None,
+            reason=missed.reason,
+            missed=missed.moments,
+        )
+        self.leave_evidence(context, event)
+        run = RecoveryRun(dag_run.dag_id, dag_run.run_id)
+        notify(self.loaded, context, drill_missed(self.loaded.plan, run, missed))
+        tasks = [task.task_id for task in context["dag"].tasks if task.task_id not in (self.task_id, "report")]
+        raise DownstreamTasksSkipped(tasks=tasks)  # type: ignore[no-untyped-call]
 
 
 class ApproveWork(_Approval):

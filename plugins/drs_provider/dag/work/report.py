@@ -15,6 +15,7 @@ from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
+from drs_provider.evidence.reading import mapping
 from drs_provider.evidence.storage import read_report, report_folder, reports_folder, write_report
 from drs_provider.evidence.waves import work_of
 from drs_provider.hooks.drs import DrsHook
@@ -54,10 +55,11 @@ class ReportWork(RecoveryWork, BaseOperator):
         :raises AirflowFailException: when the run failed; the report is written by then.
         """
         states = task_states(context)
-        failure = self.failure(context, states)
+        missed = mapping(pulled(context, "confirm", EVIDENCE_KEY)).get("status") == "missed"
+        failure = self.failure(context, states, missed=missed)
         facts = self._facts(context, states, "failed" if failure else "running")
         record = collect_record(self.loaded, facts, DrsHook(**self.aws), earlier=self._earlier(facts))
-        state = "failed" if failure or record.run.state != "success" else "success"
+        state = "failed" if failure or record.run.state not in ("success", "missed") else record.run.state
         ti = context["ti"]
         try:
             stored = write_report(record, reports_folder())
@@ -69,7 +71,9 @@ class ReportWork(RecoveryWork, BaseOperator):
         ti.xcom_push(key="report_folder", value=stored.folder)
         self.log.info("The report of this run: %s", stored)
         where = f"{report_url(ti.dag_id, ti.run_id)} ({stored.html})"
-        self._notify(context, record, ended(record, state=state, report=where))
+        if state != "missed":
+            # The first task has told that no drill was held.
+            self._notify(context, record, ended(record, state=state, report=where))
         if state == "failed":
             raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
         return {"folder": stored.folder, "state": state}
@@ -104,14 +108,18 @@ class ReportWork(RecoveryWork, BaseOperator):
         except Exception:
             self.log.exception("The report does not list the notification of the run's end")
 
-    def failure(self, context: Context, states: Mapping[str, str | None]) -> str | None:
+    def failure(self, context: Context, states: Mapping[str, str | None], *, missed: bool = False) -> str | None:
         """Say why the run is no success; None when it is one.
 
         A person who ends a run leaves its tasks skipped, which is what Airflow calls done. Here a wave is done when
         all of its work was, or when it was left out from the start.
+
+        :param missed: whether it is a scheduled drill that was not held.
         """
         if failed := sorted(task for task, state in states.items() if state in ("failed", "upstream_failed")):
             return f"tasks that failed or were not reached: {', '.join(failed)}"
+        if missed:
+            return None
         run = RecoveryRun.from_context(context)
         needed = ["confirm", "preflight"]
         for wave in self.loaded.plan.waves:
@@ -155,7 +163,10 @@ def _notified(task_id: str, state: str | None) -> tuple[str, ...]:
     """Return the XCom keys of the notifications that a task may have sent, or had sent in its name."""
     events: tuple[str, ...] = ("wave_failed",) if state == "failed" else ()
     if task_id == "confirm":
-        events += ("started", "approval_wanted", "rto_at_risk", "rto_missed")
+        events += ("started", "drill_missed", "waiting_for_run", "run_frozen")
+        events += ("approval_wanted", "rto_at_risk", "rto_missed")
+    elif task_id == "terminate":
+        events += ("drill_stopping",)
     elif task_id.endswith(".approve"):
         events += ("approval_wanted",)
     return tuple(f"{NOTIFIED_KEY}_{event}" for event in events)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from drs_provider.deploy.doctor.advice import Advice
 from drs_provider.deploy.settings import RECOMMENDED_SETTINGS, Setting
+from drs_provider.plan.durations import parse_duration
 
 __all__ = ["GetOption", "check_settings"]
 
@@ -13,6 +14,7 @@ GetOption = Callable[[str, str], "str | None"]
 """Returns an option of Airflow's configuration by section and key, None where it has no value."""
 
 _WAITING_TASKS = 16
+_OFF = frozenset({"false", "f", "0", "no", "off", "n"})
 
 
 def check_settings(option: GetOption) -> Iterator[Advice]:
@@ -26,6 +28,29 @@ def check_settings(option: GetOption) -> Iterator[Advice]:
             yield Advice("ok", "settings", f"[{setting.section}] {setting.key} = {present}")
         else:
             yield _advise(setting, present)
+    if (option("core", "dag_run_conf_overrides_params") or "true").lower() in _OFF:
+        yield Advice(
+            "error",
+            "settings",
+            "[core] dag_run_conf_overrides_params is off: Airflow ignores the parameters of a run, so every run is "
+            "refused that was triggered with any, recoveries first of all",
+            "set AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS=True for every component",
+        )
+    grace = option("drs_provider", "drill_grace")
+    if grace and not _is_duration(grace):
+        yield Advice(
+            "error",
+            "settings",
+            f"[drs_provider] drill_grace = {grace} is no duration longer than zero; 1h counts instead",
+            "write it as 30m, 1h or 1h30m",
+        )
+    yield Advice(
+        "info",
+        "settings",
+        "While a plan is paused, a run in progress stands still: Airflow starts none of its tasks. A recovery that "
+        "stands still notifies run_frozen after two minutes",
+        "unpause the plan; to keep drills from starting, use drill.not_on",
+    )
     if not option("core", "fernet_key"):
         yield Advice(
             "warning",
@@ -48,6 +73,13 @@ def check_settings(option: GetOption) -> Iterator[Advice]:
             "[core] dags_are_paused_at_creation: a new plan neither drills by schedule nor starts until it is unpaused",
             "unpause it, or set AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=False",
         )
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return bool(parse_duration(text))
+    except ValueError:
+        return False
 
 
 def _same(present: str | None, wanted: str) -> bool:
