@@ -197,6 +197,7 @@ def test_a_hold_ends_by_itself(drs_simulator):
         {"error": "X", "probability": 2},
         {"error": "X", "when": "later"},
         {"eror": "X"},
+        {"stale": 0},
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(fields):
@@ -220,12 +221,14 @@ def test_a_fault_that_makes_no_sense_is_refused(fields):
             {"operation": "StartInstances", "error": "InsufficentInstanceCapacity"},
             "did you mean InsufficientInstanceCapacity?",
         ),
+        ({"operation": "StartRecovery", "stale": 5}, "StartRecovery cannot be stale"),
+        ({"operation": "ListBuckets", "service": "s3", "stale": 5}, "s3 cannot be stale; only drs, ssm, ec2 can"),
         ({"operation": "*", "error": "ThrotlingException"}, "did you mean ThrottlingException?"),
     ],
 )
 def test_a_misspelt_fault_is_refused_with_the_nearest_name(fields, said):
     with pytest.raises(ValidationError) as refused:
-        Fault(**{"reset": "error" not in fields, **fields})
+        Fault(**{"reset": not fields.keys() & {"error", "stale"}, **fields})
     assert said in str(refused.value)
 
 

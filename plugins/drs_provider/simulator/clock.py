@@ -14,7 +14,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 __all__ = ["Clock", "Timer"]
 
@@ -54,6 +55,8 @@ class Clock:
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._local = threading.local()
+        #: Called before each thing that is due.
+        self.before_due: Callable[[], None] = lambda: None
 
     def now(self) -> float:
         """The time in epoch seconds; inside a callback, the moment at which that callback was due."""
@@ -87,6 +90,16 @@ class Clock:
         """Call everything that is due by now, in order."""
         with self.lock:
             self._run_until(self._outside())
+
+    @contextmanager
+    def set_back(self, at: float) -> Iterator[None]:
+        """Let `now()` be an earlier moment (epoch seconds) for this thread, in which nothing is due."""
+        before = getattr(self._local, "at", None)
+        self._local.at = at
+        try:
+            yield
+        finally:
+            self._local.at = before
 
     def freeze(self) -> None:
         """Stop the clock where it is."""
@@ -161,6 +174,7 @@ class Clock:
                 continue
             self._local.at = timer.due
             try:
+                self.before_due()
                 timer.callback()
             except Exception:
                 logger.exception("What was due at %s failed", timer.due)

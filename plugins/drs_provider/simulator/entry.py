@@ -15,6 +15,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError
@@ -29,6 +30,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from drs_provider.simulator import permissions
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.faults import Fault
+from drs_provider.simulator.history import READS
 
 __all__ = ["Entry", "account_of_response", "page_limit"]
 
@@ -86,6 +88,7 @@ class Entry:
         early = [fault for fault in faults if fault.when == "before" and (fault.error or fault.reset)]
         if early:
             return call.fail(early[0])
+        lag = max((fault.stale for fault in faults if fault.stale), default=None)
         limits = [fault.page_size for fault in faults if fault.page_size is not None]
         token = page_limit.set(min(limits) if limits else None)
         caller = call.caller() if simulation.scenario.iam else None
@@ -95,7 +98,8 @@ class Entry:
                 return call.fail(call.denial())
             with simulation.clock.lock:
                 simulation.clock.run_due()
-                result = self.handler(request, full_url, headers)
+                with call.as_of(lag):
+                    result = self.handler(request, full_url, headers)
         except HTTPException as error:
             call.log(int(error.code or 500), getattr(error, "error_type", None) or error.name)
             raise
@@ -105,7 +109,7 @@ class Entry:
         except NotImplementedError as error:
             # moto raises it; a client would take the 500 that follows for AWS's, and try again.
             message = str(error) or f"The simulator does not serve {call.operation}"
-            return call.fail(Fault(operation=call.operation, error="NotImplemented", message=message, status=501))
+            return call.fail(_answer(call.operation, "NotImplemented", message, 501))
         except Exception as error:
             call.log(500, type(error).__name__)
             raise
@@ -116,7 +120,7 @@ class Entry:
         if late:
             return call.fail(late[0], faults)
         status, answer_headers, body = result if len(result) == 3 else (200, {}, result)
-        call.log(int(status), _error_code(int(status), answer_headers, body))
+        call.log(int(status), _error_code(int(status), answer_headers, body), **({"stale": lag} if lag else {}))
         _hold(faults)
         return result
 
@@ -163,9 +167,17 @@ class _Call:
         if code is None:
             code = "AccessDenied" if self.service in ("s3", "sts", "iam") else "AccessDeniedException"
         message = f"User is not authorized to perform: {self.service}:{self.operation}"
-        return Fault(operation=self.operation, error=code, message=message, status=403)
+        return _answer(self.operation, code, message, 403)
 
-    def log(self, status: int, error: str | None) -> None:
+    def as_of(self, lag: float | None) -> AbstractContextManager[None]:
+        """The state in which it is served: that of `lag` seconds of AWS ago; what is about to change is kept."""
+        if lag:
+            return self.simulation.history.as_of(lag)
+        if not self.operation.startswith(READS):
+            self.simulation.history.changing()
+        return contextlib.nullcontext()
+
+    def log(self, status: int, error: str | None, **more: Any) -> None:
         self.simulation.events.call(
             self.t,
             self.operation,
@@ -175,6 +187,7 @@ class _Call:
             service=self.service,
             account=self.account,
             region=self.region,
+            **more,
         )
 
     def fail(self, fault: Fault, held: list[Fault] | None = None) -> Any:
@@ -242,6 +255,11 @@ def _json(request: Any) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _answer(operation: str, error: str, message: str, status: int) -> Fault:
+    """An error of the simulator's own as a fault; whatever the operation is called, it is not checked."""
+    return Fault.model_construct(operation=operation, error=error, message=message, status=status)
 
 
 def _error_answer(service: str, operation: str, request: Any, fault: Fault) -> tuple[int, dict[str, Any], Any]:

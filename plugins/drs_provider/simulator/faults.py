@@ -12,11 +12,14 @@ import itertools
 import json
 import random
 import threading
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from drs_provider.simulator.durations import Duration
 from drs_provider.simulator.fault_names import error_problem, operation_problem, service_problem
+from drs_provider.simulator.history import READS, SERVICES
 
 __all__ = ["Fault", "Faults"]
 
@@ -26,8 +29,10 @@ class Fault(BaseModel):
 
     `error`: the answer is this error code. `when: after` commits the effect first, as AWS does when it answers 500 to a
     request that it accepted. `reset`: the connection is dropped instead. `delay`: the answer comes that many seconds
-    late (real seconds). `hold`: the effect is committed and logged at once, and the answer held back for that many
-    seconds, or (`hold: true`) until released. `page_size`: a page has at most so many items, whatever was asked for.
+    late (real seconds). `stale`: a list or describe of DRS, SSM or EC2 answers as the state was that many seconds of
+    AWS ago, though no earlier than when the fault was put in force. `hold`: the effect is committed and logged at
+    once, and the answer held back for that many seconds, or (`hold: true`) until released. `page_size`: a page has at
+    most so many items, whatever was asked for.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -42,6 +47,7 @@ class Fault(BaseModel):
     when: Literal["before", "after"] = "before"
     reset: bool = False
     delay: float = Field(default=0.0, ge=0)
+    stale: Duration | None = Field(default=None, gt=0)
     hold: bool | float = False
     page_size: int | None = Field(default=None, ge=0)
     skip: int = Field(default=0, ge=0, description="How many matching calls pass before the fault begins")
@@ -57,12 +63,16 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _does_something(self) -> Fault:
-        if not (self.error or self.reset or self.delay or self.hold or self.page_size is not None):
-            raise ValueError("a fault needs one of error, reset, delay, hold, page_size")
+        if not (self.error or self.reset or self.delay or self.stale or self.hold or self.page_size is not None):
+            raise ValueError("a fault needs one of error, reset, delay, stale, hold, page_size")
         if self.error and self.reset:
             raise ValueError("a fault is an error or a reset, not both")
         problem = service_problem(self.service) if self.service else None
         problem = problem or operation_problem(self.operation, self.service)
+        if problem is None and self.stale and not self._reads(self.operation):
+            problem = f"{self.operation} cannot be stale; only operations that begin with {', '.join(READS)} can"
+        if problem is None and self.stale and self.service not in (None, *SERVICES):
+            problem = f"{self.service} cannot be stale; only {', '.join(SERVICES)} can"
         if problem is None and self.error:
             problem = error_problem(self.error, self.operation, self.service)
         if problem:
@@ -72,7 +82,7 @@ class Fault(BaseModel):
 
     def __str__(self) -> str:
         what = [self.error] if self.error else []
-        what += [name for name in ("reset", "delay", "hold") if getattr(self, name)]
+        what += [name for name in ("reset", "delay", "stale", "hold") if getattr(self, name)]
         what += ["page_size"] if self.page_size is not None else []
         narrowed = f", contains {self.contains!r}" if self.contains else ""
         return f"{self.operation} ({', '.join(what)}{narrowed})"
@@ -86,9 +96,15 @@ class Fault(BaseModel):
         """Whether it is about this call."""
         if self.operation not in ("*", operation):
             return False
+        if self.stale and (service not in SERVICES or not self._reads(operation)):
+            return False
         if self.service not in (None, service) or self.account not in (None, account):
             return False
         return self.contains is None or self.contains in json.dumps(params, default=str)
+
+    @staticmethod
+    def _reads(operation: str) -> bool:
+        return operation == "*" or operation.startswith(READS)
 
     def strikes(self) -> bool:
         """Whether it hits this call, which matches; counts."""
@@ -110,9 +126,13 @@ class Fault(BaseModel):
 
 
 class Faults:
-    """The faults in force, safe for many threads."""
+    """The faults in force, safe for many threads.
 
-    def __init__(self) -> None:
+    :param lags: called with the `stale` of every fault in force whenever that may have changed.
+    """
+
+    def __init__(self, lags: Callable[[tuple[float, ...]], None] = lambda lags: None) -> None:
+        self._lags = lags
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._gone: list[Fault] = []
@@ -126,6 +146,7 @@ class Faults:
         added._struck = added._seen = 0
         with self._lock:
             self._faults.append(added)
+        self._tell_lags()
         return added
 
     def striking(self, service: str, operation: str, account: str, params: Any) -> list[Fault]:
@@ -145,6 +166,7 @@ class Faults:
             gone = [fault for fault in self._faults if fault_id in (None, fault.id)]
             self._faults = [fault for fault in self._faults if fault not in gone]
             self._gone += gone
+        self._tell_lags()
         for fault in gone:
             fault.release()
 
@@ -158,6 +180,9 @@ class Faults:
         """The faults, in force or taken out of force again, that hit no call: they proved nothing."""
         with self._lock:
             return sorted((one for one in (*self._faults, *self._gone) if not one.struck), key=lambda one: one.id)
+
+    def _tell_lags(self) -> None:
+        self._lags(tuple(fault.stale for fault in self.listed() if fault.stale))
 
     def release(self, fault_id: int | None = None) -> None:
         """Let held answers go: those of one fault, or all."""

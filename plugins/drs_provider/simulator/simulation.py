@@ -12,6 +12,7 @@ from typing import Any
 from drs_provider.simulator.clock import Clock
 from drs_provider.simulator.event_log import EventLog
 from drs_provider.simulator.faults import Fault, Faults
+from drs_provider.simulator.history import History
 from drs_provider.simulator.scenario import Scenario
 from drs_provider.simulator.scenario_file import load_scenario
 
@@ -28,7 +29,9 @@ class Simulation:
     def __init__(self, speed: float = 1.0, log: Path | str | None = None) -> None:
         self.clock = Clock(speed)
         self.events = EventLog(log)
-        self.faults = Faults()
+        self.history = History(self)
+        self.clock.before_due = self.history.changing
+        self.faults = Faults(self.history.follow)
         self.scenario = Scenario()
         self.loaded_at = self.clock.now()
 
