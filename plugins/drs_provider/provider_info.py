@@ -71,6 +71,22 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "s3://aws_default@dr-evidence/reports",
                         "default": "",
                     },
+                    "notifiers": {
+                        "description": "Notifier classes that plans may name in `notify`, as patterns of dotted paths "
+                        "separated by commas or spaces. Default: none, so that plans notify SNS topics only.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "airflow.providers.slack.notifications.*",
+                        "default": "",
+                    },
+                    "connections": {
+                        "description": "Airflow connections that plans may name, as patterns of connection ids "
+                        "separated by commas or spaces. Default: every connection of type `aws`.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "aws_dr_*",
+                        "default": "",
+                    },
                 },
             }
         },

@@ -144,6 +144,36 @@ def test_a_plan_whose_connection_does_not_exist_launches_nothing_as_somebody_els
     assert report(plan=plan, mode="recovery", confirm="shop")[0] == "success"
 
 
+@pytest.mark.parametrize(
+    ("connection", "allowed", "reason"),
+    [
+        ("http://user:password@hooks.example.com", None, "is of type http; plans need type aws"),
+        ("aws://", "aws_dr_* aws_drill", "[drs_provider] connections does not allow plans the connection"),
+    ],
+    ids=["another type", "not in the list"],
+)
+def test_a_connection_that_plans_may_not_use_is_not_used(
+    connection: str,
+    allowed: str | None,
+    reason: str,
+    report: Any,
+    drs_simulator: Simulation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PAGER", connection)
+    if allowed:
+        monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__CONNECTIONS", allowed)
+    target = {"region": "us-west-2", "aws_conn_id": "pager"}
+    plan = loaded_plan({"name": "db", "servers": [{"id": DB}]}, target=target)
+    state, found = report(plan=plan, mode="recovery", confirm="shop")
+    assert state == "failed"
+    (finding,) = found["preflight"]["findings"]
+    assert finding["code"] == "connection-not-allowed"
+    assert reason in finding["message"]
+    asked = {str(entry.get("operation")) for entry in drs_simulator.log}
+    assert not asked & {"DescribeSourceServers", "SimulatePrincipalPolicy", "StartRecovery"}
+
+
 def test_a_script_that_is_cleared_after_the_end_of_the_drill_recovers_nothing(report: Any) -> None:
     failed = {"web.post_launch.dns": "failed"}
     state, found = report(failed, cleared=("web.post_launch.dns", "terminate", "report"))

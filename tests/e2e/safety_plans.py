@@ -24,6 +24,9 @@ notify:
   - sns: {TOPIC}
   - sns: {MISSING_TOPIC}
   - notifier: airflow.sdk.BaseOperator
+  - notifier: unittest.__main__.Pager
+  - notifier: airflow.providers.smtp.notifications.smtp.SmtpNotifier
+    args: {{to: a@example.com, files: [/proc/self/environ]}}
 defaults: {{retries: 0}}
 waves:
   - name: base

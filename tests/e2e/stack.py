@@ -98,6 +98,7 @@ class Stack:
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:admin" for name in USERS),
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+                "AIRFLOW__DRS_PROVIDER__NOTIFIERS": "airflow.sdk.* unittest.*",
                 **self.settings,
             },
         )

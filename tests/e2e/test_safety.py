@@ -158,6 +158,10 @@ def test_every_channel_is_told_in_order_and_a_broken_one_hurts_nothing(runs: Run
         assert sent[event, TOPIC]["state"] == "success", sent
         assert "NotFound" in sent[event, MISSING_TOPIC]["reason"]
         assert "is not an Airflow notifier" in sent[event, "airflow.sdk.BaseOperator"]["reason"]
+        # Its import exits. The alarms are told by the triggerer, which lives on, with the waits of every run in it.
+        assert "cannot be imported" in sent[event, "unittest.__main__.Pager"]["reason"]
+        smtp = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+        assert "is not allowed by [drs_provider] notifiers" in sent[event, smtp]["reason"]
 
 
 def test_a_cancelled_drill_is_cleaned_up_and_reported(runs: Runs) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from drs_provider.commands.report import report
 from drs_provider.evidence import storage
 from drs_provider.evidence.storage import (
     UnreadableReport,
+    existing_report_folder,
     read_report,
     report_folder,
     reports_of,
     safe_name,
+    write_files,
     write_report,
 )
 
@@ -72,6 +76,27 @@ def test_run_ids_become_names_that_never_meet() -> None:
         assert name not in ("", ".", "..")
         assert "/" not in name
         assert len(name) < 140
+
+
+def test_a_run_id_cannot_be_chosen_to_share_the_folder_of_another_run() -> None:
+    other = "scheduled__2026-11-21T06:00:00+00:00"
+    name = safe_name(other)
+    assert safe_name(name) != name
+    assert safe_name(safe_name(name)) != safe_name(name)
+    assert safe_name("drill-before-audit") == "drill-before-audit"
+
+
+def test_a_report_of_an_earlier_version_is_found_if_it_is_of_this_run(drill: Any, tmp_path: Path) -> None:
+    record = drill.record()
+    run_id = record.run.run_id
+    clean, digest = re.sub("[^A-Za-z0-9._-]+", "-", run_id), sha256(run_id.encode()).hexdigest()[:8]
+    earlier = tmp_path / "three-tier-web" / f"{clean}-{digest}"
+    write_files(record, str(earlier))
+    assert existing_report_folder(str(tmp_path), "three-tier-web", run_id) == str(earlier)
+    # Somebody may have chosen a run id that is the very name of that folder.
+    assert existing_report_folder(str(tmp_path), "three-tier-web", earlier.name) != str(earlier)
+    stored = write_report(record, str(tmp_path))
+    assert existing_report_folder(str(tmp_path), "three-tier-web", run_id) == stored.folder.removeprefix("file://")
 
 
 def test_history_lists_runs_by_time_and_passes_over_the_unreadable(drill: Any, tmp_path: Path) -> None:

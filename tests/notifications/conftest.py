@@ -82,6 +82,12 @@ def message() -> Any:
     )
 
 
+@pytest.fixture(autouse=True)
+def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans may name every notifier, unless a test says otherwise."""
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__NOTIFIERS", "*")
+
+
 @pytest.fixture
 def notifiers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module ``site_notifiers``."""

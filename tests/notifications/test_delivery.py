@@ -88,7 +88,7 @@ def test_only_an_airflow_notifier_may_be_named(send: Send, message: Any, notifie
 def test_nothing_else_that_can_be_imported_is_called(send: Send, message: Any, path: str) -> None:
     (delivery,) = send(message, [{"notifier": path, "args": {"args": "true"}}], {}, aws_conn_id=None)
     assert delivery.status == "failed"
-    assert "UnusableNotifier" in (delivery.reason or "")
+    assert "UnusableNotifierError" in (delivery.reason or "")
 
 
 def test_arguments_that_do_not_fit_are_named(send: Send, message: Any, notifiers: Any) -> None:

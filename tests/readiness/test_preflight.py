@@ -412,14 +412,19 @@ def test_permissions_not_checked(room: Room) -> None:
     assert room.calls("SimulatePrincipalPolicy") == 1
 
 
-def test_a_notifier_that_cannot_be_used_is_told_of_and_blocks_nothing(room: Room) -> None:
+def test_a_notifier_that_cannot_be_used_is_reported_and_blocks_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__NOTIFIERS", "airflow.*")
     room.plan_data["notify"] = [
         {"notifier": "airflow.providers.amazon.aws.notifications.sns.SnsNotifier"},
         {"notifier": "airflow.sdk.BaseOperator"},
         {"notifier": "airflow.providers.slck.Notifier"},
+        {"notifier": "unittest.__main__.X"},
     ]
     result = room.check()
-    assert [(finding.code, finding.severity) for finding in result.findings] == [("notifier-unusable", "warning")] * 2
+    assert [(finding.code, finding.severity) for finding in result.findings] == [("notifier-unusable", "warning")] * 3
+    assert "unittest.__main__.X is not allowed by [drs_provider] notifiers" in result.findings.message()
     assert "airflow.sdk.BaseOperator is not an Airflow notifier" in result.findings.message()
     assert "airflow.providers.slck.Notifier cannot be imported" in result.findings.message()
     assert not result.findings.blocking()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 __all__ = ["check"]
 
 SHOWN = 8
@@ -71,13 +73,13 @@ def check(
         for wave, servers in result.resolved.items():
             names = [server.hostname or server.id for server in servers]
             listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-            typer.echo(f"{wave}: {len(servers)} server{'' if len(servers) == 1 else 's'} ({listed or 'none'})")
+            say(f"{wave}: {len(servers)} server{'' if len(servers) == 1 else 's'} ({listed or 'none'})")
         if report.findings:
-            typer.echo(f"\n{report.table()}\n")
-        typer.echo(report.message().splitlines()[0])
+            say(f"\n{report.table()}\n")
+        say(report.message().splitlines()[0])
     raise typer.Exit(1 if report.errors else 0)
 
 
 def _cannot_run(why: str) -> typer.Exit:
-    typer.echo(why, err=True)
+    say(why, err=True)
     return typer.Exit(2)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 if TYPE_CHECKING:
     from drs_provider.readiness.clients import Clients
 
@@ -39,10 +41,12 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
             with airflow_apart():
                 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-                from drs_provider.hooks.connection import is_missing
+                from drs_provider.hooks.connection import connection_refusal, is_missing
 
                 if is_missing(aws_conn_id):
                     raise _no(f"Airflow here has no connection {aws_conn_id}: set AIRFLOW_CONN_{aws_conn_id.upper()}")
+                if refusal := connection_refusal(aws_conn_id):
+                    raise _no(refusal)
                 hook = AwsBaseHook(aws_conn_id=aws_conn_id, client_type="drs", region_name=region)
                 session = hook.get_session(region_name=region)
         else:
@@ -57,5 +61,5 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
 
 
 def _no(why: str) -> typer.Exit:
-    typer.echo(why, err=True)
+    say(why, err=True)
     return typer.Exit(2)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 if TYPE_CHECKING:
     from drs_provider.deploy.doctor import Advice
 
@@ -39,9 +41,9 @@ def doctor(
         typer.echo(json.dumps([advice.as_dict() for advice in found], indent=2))
     else:
         for advice in found:
-            typer.echo(str(advice))
+            say(str(advice))
         counts = {level: sum(advice.level == level for advice in found) for level in ("error", "warning")}
-        typer.echo(f"\n{counts['error']} errors, {counts['warning']} warnings")
+        say(f"\n{counts['error']} errors, {counts['warning']} warnings")
     failing = ("error", "warning") if strict else ("error",)
     raise typer.Exit(1 if any(advice.level in failing for advice in found) else 0)
 
@@ -83,11 +85,13 @@ def _health(url: str) -> dict[str, Any]:
 
 
 def _hook(connection: str, region: str) -> Any:
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 
-    from drs_provider.hooks.connection import is_missing
+    from drs_provider.hooks.connection import connection_refusal, is_missing
     from drs_provider.hooks.drs import DrsHook
 
     if is_missing(connection):
         raise AirflowNotFoundException(f"Airflow has no connection {connection}")
+    if refusal := connection_refusal(connection):
+        raise AirflowException(refusal)
     return DrsHook(aws_conn_id=connection, region_name=region)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 if TYPE_CHECKING:
     from drs_provider.estimate.forecast import Forecast
     from drs_provider.estimate.history import History
@@ -149,7 +151,7 @@ def _print(found: Forecast) -> None:
     from drs_provider.estimate.advice import first_to_shorten, judge, time_text
 
     low, typical, high = (time_text(seconds) for seconds in (found.rto.low, found.rto.typical, found.rto.high))
-    typer.echo(f"{found.plan}: a {found.mode} recovers in about {typical}, {low} to {high}\n")
+    say(f"{found.plan}: a {found.mode} recovers in about {typical}, {low} to {high}\n")
     rows = [("", "wave", "servers", "jobs", "starts", "ends", "spends most on")]
     for wave in sorted(found.waves, key=lambda each: (each.times.started, each.times.ended)):
         spent = sorted(wave.times.spent.items(), key=lambda item: -item[1])[:3]
@@ -163,17 +165,17 @@ def _print(found: Forecast) -> None:
             cell.rjust(width) if 2 <= column <= 5 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        typer.echo("  ".join(cells).rstrip())
-    typer.echo(f"* critical path: {' → '.join(found.critical_path)}\n")
+        say("  ".join(cells).rstrip())
+    say(f"* critical path: {' → '.join(found.critical_path)}\n")
     judged, advice = judge(found), first_to_shorten(found)
     for text in (judged[1] if judged else None, advice.text if advice else None):
         if text:
-            typer.echo(text)
-    typer.echo(f"\nFrom {'; '.join(found.basis)}. Everything goes well in it.")
+            say(text)
+    say(f"\nFrom {'; '.join(found.basis)}. Everything goes well in it.")
     for remark in found.remarks:
-        typer.echo(f"Note: {remark}")
+        say(f"Note: {remark}")
 
 
 def _cannot_run(why: str) -> typer.Exit:
-    typer.echo(why, err=True)
+    say(why, err=True)
     return typer.Exit(2)

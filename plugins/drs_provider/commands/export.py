@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 if TYPE_CHECKING:
     from drs_provider.exporters.drs_native import NativePlan
     from drs_provider.exporters.native_changes import NativeChanges
@@ -89,20 +91,20 @@ def _print(output: str, wanted: NativePlan, changes: NativeChanges, arn: str | N
         what = f"{len(servers)} server{'s' * (len(servers) != 1)}{f', {optional} OPTIONAL' if optional else ''}"
         if wait:
             what = f"wait {wait['waitDurationMinutes']} min"
-        typer.echo(f"{number:>2}  {step.name}: {what}")
-    typer.echo("\nLost:")
+        say(f"{number:>2}  {step.name}: {what}")
+    say("\nLost:")
     for sentence in wanted.lost:
-        typer.echo(f"  {sentence}")
+        say(f"  {sentence}")
     lines = changes.lines()
-    typer.echo("\nDone:" if applied and lines else "\nWould be done with --apply:" if lines else "")
+    say("\nDone:" if applied and lines else "\nWould be done with --apply:" if lines else "")
     for line in lines:
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     if not lines:
-        typer.echo("The account has this recovery plan already; nothing to do.")
+        say("The account has this recovery plan already; nothing to do.")
     if arn:
-        typer.echo(arn)
+        say(arn)
 
 
 def _end(status: int, why: str) -> typer.Exit:
-    typer.echo(why, err=True)
+    say(why, err=True)
     return typer.Exit(status)

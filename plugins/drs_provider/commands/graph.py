@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 __all__ = ["Format", "graph"]
 
 
@@ -39,7 +41,7 @@ def graph(
     except OSError:  # Such as a name that is too long.
         there = False
     if not there:
-        typer.echo(f"drs-plan graph: {path} is not a file", err=True)
+        say(f"drs-plan graph: {path} is not a file", err=True)
         raise typer.Exit(2)
     try:
         plan = load_plan(path).plan
@@ -50,4 +52,4 @@ def graph(
 
         print_problems(error.problems, Console(stderr=True, highlight=False, soft_wrap=True))
         raise typer.Exit(1) from None
-    typer.echo(draw(plan, output.value))
+    say(draw(plan, output.value))

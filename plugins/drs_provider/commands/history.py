@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 if TYPE_CHECKING:
     from drs_provider.evidence.record import RunRecord
 
@@ -41,7 +43,7 @@ def history(
         ("--format", output, ("text", "json")),
     ):
         if value not in allowed:
-            typer.echo(f"{name} is {value!r}; expected {', '.join(allowed)}", err=True)
+            say(f"{name} is {value!r}; expected {', '.join(allowed)}", err=True)
             raise typer.Exit(2)
     with airflow_apart():
         folder = reports_folder or configured()
@@ -49,15 +51,15 @@ def history(
             records, problems = reports_of(plan, folder)
         except Exception as error:
             # An object store raises errors of its own: no credentials, no way there, no such kind of store.
-            typer.echo(f"{folder} cannot be read: {type(error).__name__}: {error}", err=True)
+            say(f"{folder} cannot be read: {type(error).__name__}: {error}", err=True)
             raise typer.Exit(2) from error
     for problem in problems:
-        typer.echo(problem, err=True)
+        say(problem, err=True)
     records = [record for record in records if mode in ("all", record.run.mode)]
     missed = sorted({moment for record in records for moment in record.run.missed})
     records = [record for record in records if record.run.state != "missed"][-last:]
     if not records:
-        typer.echo(f"no report of a {'run' if mode == 'all' else mode} of {plan} in {folder}", err=True)
+        say(f"no report of a {'run' if mode == 'all' else mode} of {plan} in {folder}", err=True)
         raise typer.Exit(2)
     if output == "json":
         found = {"plan": plan, "runs": [_row(record) for record in records], "unreadable": problems}

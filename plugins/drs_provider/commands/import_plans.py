@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 if TYPE_CHECKING:
     from drs_provider.importers.plan_file import PlanFile
     from drs_provider.importers.report import ImportReport
@@ -173,24 +175,24 @@ def _print(output: str, files: list[PlanFile], out: Path | None, report: ImportR
         return
     if report.problems:
         for problem in report.problems:
-            typer.echo(str(problem), err=True)
+            say(str(problem), err=True)
         count = len(report.problems)
-        typer.echo(f"{count} problem{'s' * (count != 1)}; nothing was imported", err=True)
+        say(f"{count} problem{'s' * (count != 1)}; nothing was imported", err=True)
         return
     for each in files:
         if out is None:
             typer.echo(each.text, nl=False)
         waves = len(each.plan.waves)
         place = str(out / each.file_name) if out else f"not written; --out DIR writes {each.file_name}"
-        typer.echo(f"{each.plan.name}: {waves} wave{'s' * (waves != 1)} ({place})", err=out is None)
+        say(f"{each.plan.name}: {waves} wave{'s' * (waves != 1)} ({place})", err=out is None)
     for name, title in (("decided", "Decided, each with a comment in the file"), ("left_out", "Not carried over")):
         lines = report.lines(name)
         if lines:
-            typer.echo(f"\n{title}:", err=out is None)
+            say(f"\n{title}:", err=out is None)
             for line in lines:
-                typer.echo(f"  {line}", err=out is None)
+                say(f"  {line}", err=out is None)
 
 
 def _cannot_run(why: str) -> typer.Exit:
-    typer.echo(f"drs-plan import: {why}", err=True)
+    say(f"drs-plan import: {why}", err=True)
     return typer.Exit(2)

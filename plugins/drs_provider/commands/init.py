@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 __all__ = ["init"]
 
 
@@ -19,13 +21,13 @@ def init(
     try:
         done = write_starter(folder)
     except OSError as error:
-        typer.echo(f"drs-plan init: {error}", err=True)
+        say(f"drs-plan init: {error}", err=True)
         raise typer.Exit(2) from None
     for path in done.written:
-        typer.echo(f"written: {path}")
+        say(f"written: {path}")
     for path in done.kept:
-        typer.echo(f"kept:    {path}")
-    typer.echo(f"""
+        say(f"kept:    {path}")
+    say(f"""
 1. Copy {folder / "dags"} and {folder / "plans"} into Airflow's DAG folder (plans/ inside it), or set
    AIRFLOW__CORE__DAGS_FOLDER={(folder / "dags").resolve()}
    AIRFLOW__DRS_PROVIDER__PLANS_FOLDER={(folder / "plans").resolve()}

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 __all__ = ["mwaa_bundle"]
 
 
@@ -29,8 +31,8 @@ def mwaa_bundle(
     try:
         bundle = write_bundle(plans.resolve(), out, airflow, wheel or [])
     except (BundleError, OSError) as error:
-        typer.echo(f"drs-plan mwaa-bundle: {error}", err=True)
+        say(f"drs-plan mwaa-bundle: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(f"{out}: {len(bundle.plans)} plans for Airflow {bundle.airflow}: {', '.join(bundle.plans)}")
-    typer.echo(f"New environment: deploy {out / 'cloudformation.yaml'} with CreateEnvironment=false for the bucket.")
-    typer.echo(f"Then: drs-plan mwaa-sync {out} --bucket BUCKET")
+    say(f"{out}: {len(bundle.plans)} plans for Airflow {bundle.airflow}: {', '.join(bundle.plans)}")
+    say(f"New environment: deploy {out / 'cloudformation.yaml'} with CreateEnvironment=false for the bucket.")
+    say(f"Then: drs-plan mwaa-sync {out} --bucket BUCKET")

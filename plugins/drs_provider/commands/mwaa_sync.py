@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 if TYPE_CHECKING:
     from drs_provider.deploy.mwaa.sync import EnvironmentUpdate
 
@@ -33,7 +35,7 @@ def mwaa_sync(
 
     # Every bundle has it, and what is no bundle must not reach the bucket.
     if not (bundle / "airflow-options.json").is_file():
-        typer.echo(f"{bundle} is no bundle: make one with drs-plan mwaa-bundle", err=True)
+        say(f"{bundle} is no bundle: make one with drs-plan mwaa-bundle", err=True)
         raise typer.Exit(2)
 
     try:
@@ -41,7 +43,7 @@ def mwaa_sync(
         if environment:
             present = read_environment(boto3.client("mwaa", region_name=region), environment)
             if present.airflow != (made_for := bundle_version(bundle)):
-                typer.echo(
+                say(
                     f"{environment} runs Airflow {present.airflow}, and the bundle is for {made_for}: nothing was "
                     f"sent. Make it with drs-plan mwaa-bundle --airflow {present.airflow}",
                     err=True,
@@ -49,35 +51,35 @@ def mwaa_sync(
                 raise typer.Exit(2)
         done = synchronise(boto3.client("s3", region_name=region), bundle, bucket, delete=delete, dry_run=dry_run)
     except (BotoCoreError, ClientError) as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(2) from None
     sent, removed = ("would be sent", "would be removed") if dry_run else ("sent", "removed")
     for key in done.sent:
-        typer.echo(f"{sent}: {key}")
+        say(f"{sent}: {key}")
     for key in done.extra:
-        typer.echo(f"{removed}: {key}" if key in done.removed else f"not in the bundle: {key} (--delete removes it)")
-    typer.echo(f"unchanged: {len(done.same)}")
+        say(f"{removed}: {key}" if key in done.removed else f"not in the bundle: {key} (--delete removes it)")
+    say(f"unchanged: {len(done.same)}")
     if any(key.startswith("dags/") for key in done.sent):
-        typer.echo("Plans and DAG files: Airflow reads them within about a minute, without an update.")
+        say("Plans and DAG files: Airflow reads them within about a minute, without an update.")
     update = EnvironmentUpdate.between(bundle, done, present)
     _print_update(update, environment or "NAME")
 
 
 def _print_update(update: EnvironmentUpdate, environment: str) -> None:
     if not update.needed:
-        typer.echo("No update of the environment is needed.")
+        say("No update of the environment is needed.")
         return
-    typer.echo("An update of the environment is needed; it takes 20 to 30 minutes, and not while a plan runs:")
+    say("An update of the environment is needed; it takes 20 to 30 minutes, and not while a plan runs:")
     # The default strategy stops the tasks that run.
     command = ["aws", "mwaa", "update-environment", "--name", environment, "--worker-replacement-strategy", "GRACEFUL"]
     for key, version in update.files.items():
-        typer.echo(f"  {key} is to be installed")
+        say(f"  {key} is to be installed")
         command += [f"--{key.partition('.')[0]}-s3-object-version", version or "VERSION"]
     for name, value in update.options.items():
-        typer.echo(f"  the option {name} should be {value}")
+        say(f"  the option {name} should be {value}")
     if update.options:
         # An update replaces all options: those that are right must be said again.
         command += ["--airflow-configuration-options", json.dumps(update.all_options)]
     if any("REPORTS_BUCKET" in word for word in command):
-        typer.echo("  REPORTS_BUCKET stands for the bucket that takes the reports")
-    typer.echo(shlex.join(command))
+        say("  REPORTS_BUCKET stands for the bucket that takes the reports")
+    say(shlex.join(command))

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 __all__ = ["orphans"]
 
 
@@ -38,12 +40,12 @@ def orphans(
     from drs_provider.readiness.orphans import find_drill_instances
 
     if output not in ("text", "json"):
-        typer.echo(f"--format is {output!r}; expected text or json", err=True)
+        say(f"--format is {output!r}; expected text or json", err=True)
         raise typer.Exit(2)
     try:
         age = parse_duration(older_than)
     except ValueError as error:
-        typer.echo(f"--older-than {older_than} {error}", err=True)
+        say(f"--older-than {older_than} {error}", err=True)
         raise typer.Exit(2) from error
     try:
         clients = connect(region, profile=profile, aws_conn_id=aws_conn_id)
@@ -54,7 +56,7 @@ def orphans(
             is_alive=_is_alive if airflow else None,
         )
     except (BotoCoreError, ClientError, ValueError) as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(2) from error
     lost = [instance for instance in found if instance.verdict == "orphan"]
     listed = [instance for instance in found if instance.verdict != "owned"]
@@ -64,9 +66,9 @@ def orphans(
         for one in listed:
             run = one.run or "unknown run"
             what = f"{one.ec2_instance_id or one.recovery_instance_id} ({one.state}) of {one.source_server_id}"
-            typer.echo(f"{one.verdict:<8} {what}  {run}  {one.job_id}  {one.launched or ''}  {one.reason}")
+            say(f"{one.verdict:<8} {what}  {run}  {one.job_id}  {one.launched or ''}  {one.reason}")
         owned = len(found) - len(listed)
-        typer.echo(f"{len(lost)} orphans, {len(listed) - len(lost)} unknown, {owned} owned.")
+        say(f"{len(lost)} orphans, {len(listed) - len(lost)} unknown, {owned} owned.")
     raise typer.Exit(1 if lost else 0)
 
 
@@ -79,6 +81,6 @@ def _is_alive(run: str) -> bool | None:
     try:
         found = DagRun.find(dag_id=dag_id, run_id=[run_id])
     except SQLAlchemyError as error:
-        typer.echo(f"Airflow's metadata database cannot be asked: {error}", err=True)
+        say(f"Airflow's metadata database cannot be asked: {error}", err=True)
         raise typer.Exit(2) from error
     return any(str(dag_run.state) in ("queued", "running") for dag_run in found) if found else None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
+from drs_provider.commands.terminal import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -22,18 +24,21 @@ WIDEST = 160
 def print_problems(problems: Iterable[Problem], console: Console) -> None:
     """Print problems with their source lines."""
     for problem in problems:
-        place = f"{problem.file}:{problem.line}:{problem.column}"
-        path = f" {_printable(problem.path)}:" if problem.path else ""
-        console.print(Text.assemble((place, "bold"), (path, "cyan"), " ", (_printable(problem.message), "red")))
+        place = f"{printable(problem.file)}:{problem.line}:{problem.column}"
+        path = f" {printable(problem.path)}:" if problem.path else ""
+        colour = "red" if problem.severity == "error" else "yellow"
+        mark = "" if problem.severity == "error" else f" {problem.severity}:"
+        message = printable(problem.message)
+        console.print(Text.assemble((place, "bold"), (mark, colour), (path, "cyan"), " ", (message, colour)))
         if problem.source.strip():
             line, column = _cut(problem.source, problem.column - 1)
             number = f"{problem.line:>5} | "
-            shown = _printable(line)
+            shown = printable(line)
             # Some characters take two columns of a terminal, and some none.
             carets = "^" * max(1, cell_len(shown[column : column + problem.length]))
             under = "".join("\t" if character == "\t" else " " * cell_len(character) for character in shown[:column])
             console.print(Text.assemble((number, "dim"), shown))
-            console.print(Text.assemble((" " * 5 + " | ", "dim"), under, (carets, "bold red")))
+            console.print(Text.assemble((" " * 5 + " | ", "dim"), under, (carets, f"bold {colour}")))
 
 
 def _cut(line: str, column: int) -> tuple[str, int]:
@@ -41,8 +46,3 @@ def _cut(line: str, column: int) -> tuple[str, int]:
         return line, column
     start = max(0, column - WIDEST // 2)
     return line[start : start + WIDEST], column - start
-
-
-def _printable(text: str) -> str:
-    """A file's control characters must not reach the terminal."""
-    return "".join(character if character.isprintable() or character == "\t" else "�" for character in text)

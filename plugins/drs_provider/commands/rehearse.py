@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drs_provider.commands.terminal import printable, say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -50,7 +52,7 @@ def rehearse(
     try:
         loaded = load_plan(plan)
     except PlanError as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(2) from None
     parameters = _parameters(conf, mode, loaded.plan.name)
     from drs_provider.rehearsal.rehearsal import Rehearsal
@@ -91,7 +93,7 @@ def rehearse(
             console.print("Stopped.")
             raise typer.Exit(130) from None
         except (SimulatorMissing, PortTaken, ProcessDied, TimeoutError, HTTPError, OSError) as error:
-            typer.echo(f"The rehearsal could not be run: {error}", err=True)
+            say(f"The rehearsal could not be run: {error}", err=True)
             raise typer.Exit(2) from None
     raise typer.Exit(0 if result.succeeded else 1)
 
@@ -109,7 +111,7 @@ def _interrupt(*_: object) -> None:
 def _own_folder(folder: Path) -> Path:
     """Return a folder that a rehearsal may fill: never that of an Airflow that somebody uses."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "simulator").is_dir():
-        typer.echo(f"--airflow-home {folder} is not empty and not of a rehearsal; name a new folder", err=True)
+        say(f"--airflow-home {folder} is not empty and not of a rehearsal; name a new folder", err=True)
         raise typer.Exit(2)
     return folder
 
@@ -118,10 +120,10 @@ def _parameters(conf: str, mode: str, plan_name: str) -> dict[str, Any]:
     try:
         parameters = json.loads(conf)
     except ValueError as error:
-        typer.echo(f"--conf is not JSON: {error}", err=True)
+        say(f"--conf is not JSON: {error}", err=True)
         raise typer.Exit(2) from None
     if not isinstance(parameters, dict) or mode not in ("drill", "recovery"):
-        typer.echo("--conf must be a JSON object, and --mode drill or recovery", err=True)
+        say("--conf must be a JSON object, and --mode drill or recovery", err=True)
         raise typer.Exit(2)
     defaults = {"mode": mode} | ({"confirm": plan_name} if mode == "recovery" else {})
     return defaults | parameters
@@ -140,7 +142,7 @@ def _watch(console: Console, rehearsal: Rehearsal, run_id: str, *, approve: bool
         for wave, line in zip((*progress.waves, ""), progress.lines(), strict=False):
             if shown.get(wave) != line:
                 shown[wave] = line
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     return rehearsal.watch(run_id, print_changes, approve=approve)
 
@@ -158,7 +160,7 @@ def _print_result(console: Console, result: RehearsalResult, speed: float = 1) -
     for task in result.failed:
         console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")
         for line in task.log:
-            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
     for fault in result.unstruck:
         console.print(
             f"\nThe fault {fault} never struck: the run does not show how the plan copes with it.",

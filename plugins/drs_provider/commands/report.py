@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from drs_provider.commands.terminal import say
+
 __all__ = ["report"]
 
 
@@ -31,15 +33,22 @@ def report(
     """
     from drs_provider.commands.connecting import airflow_apart
     from drs_provider.evidence.markdown import render_markdown
-    from drs_provider.evidence.storage import JSON_NAME, UnreadableReport, read_report, report_folder, write_files
+    from drs_provider.evidence.storage import (
+        JSON_NAME,
+        UnreadableReport,
+        existing_report_folder,
+        read_report,
+        write_files,
+    )
     from drs_provider.evidence.storage import reports_folder as configured
 
     if output not in ("files", "markdown", "json"):
         raise _cannot_run(f"--format is {output!r}; expected files, markdown or json")
-    with airflow_apart():
-        folder = report_folder(reports_folder or configured(), run, run_id) if run_id else run
+    folder = run
     try:
         with airflow_apart():
+            if run_id:
+                folder = existing_report_folder(reports_folder or configured(), run, run_id)
             record = read_report(folder)
         if output == "markdown":
             typer.echo(render_markdown(record), nl=False)
@@ -49,7 +58,7 @@ def report(
             beside = folder.rpartition("/")[0] or "." if folder.endswith(".json") else folder
             written = write_files(record, str(into) if into else beside, evidence=into is not None)
             for path in (written.html, written.markdown):
-                typer.echo(path.removeprefix("file://"))
+                say(path.removeprefix("file://"))
     except (FileNotFoundError, NotADirectoryError):
         raise _cannot_run(f"no report at {folder}: expected a folder with {JSON_NAME}, or that file") from None
     except (UnreadableReport, UnicodeDecodeError, OSError) as error:
@@ -61,5 +70,5 @@ def report(
 
 
 def _cannot_run(why: str) -> typer.Exit:
-    typer.echo(why, err=True)
+    say(why, err=True)
     return typer.Exit(2)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from drs_provider.commands.terminal import printable, say
+
 if TYPE_CHECKING:
-    from drs_provider.plan import PlanFolder
+    from drs_provider.plan import PlanFolder, Problem
 
 __all__ = ["Format", "validate"]
 
@@ -33,24 +35,31 @@ def validate(
         typer.Option("--format", help="human, json (a list of problems), or github (annotations of a pull request)."),
     ] = Format.human,
 ) -> None:
-    """Check plan files: each by itself, and their names against each other.
+    """Check plan files: each by itself, their names against each other, and what this Airflow lets plans name.
 
-    Exit codes: 0 all are valid, 1 at least one is not, 2 a path is missing or a folder holds no plan file.
+    Exit codes: 0 all are valid (there may be warnings), 1 at least one is not, 2 a path is missing or a folder holds no
+    plan file.
     """
+    from drs_provider.commands.site_rules import refusals
     from drs_provider.plan.loading import read_files
+    from drs_provider.plan.warnings import remarks
 
     files: dict[str, Path] = {}
     for path in paths or [Path("plans")]:
         for file in _files(path):
             files.setdefault(os.path.realpath(file), file)
     result = read_files([*files.values()])
+    problems = list(result.problems)
+    for loaded in result.plans.values():
+        problems += [*refusals(loaded), *remarks(loaded.path)]
+    problems.sort()
     if output is Format.json:
-        _print_json(result)
+        _print_json(problems)
     elif output is Format.github:
-        _print_github(result)
+        _print_github(problems)
     else:
-        _print_human(result, len(files))
-    raise typer.Exit(1 if result.problems else 0)
+        _print_human(result, problems, len(files))
+    raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 
 
 def _files(path: Path) -> list[Path]:
@@ -72,22 +81,22 @@ def _files(path: Path) -> list[Path]:
 
 
 def _cannot_run(reason: str) -> NoReturn:
-    typer.echo(f"drs-plan validate: {reason}", err=True)
+    say(f"drs-plan validate: {reason}", err=True)
     raise typer.Exit(2)
 
 
-def _print_json(result: PlanFolder) -> None:
+def _print_json(problems: list[Problem]) -> None:
     import json
 
-    keys = ("file", "line", "column", "path", "message")
-    typer.echo(json.dumps([{key: getattr(problem, key) for key in keys} for problem in result.problems], indent=2))
+    keys = ("file", "line", "column", "path", "message", "severity")
+    typer.echo(json.dumps([{key: getattr(problem, key) for key in keys} for problem in problems], indent=2))
 
 
-def _print_github(result: PlanFolder) -> None:
-    for problem in result.problems:
+def _print_github(problems: list[Problem]) -> None:
+    for problem in problems:
         file = _escaped(problem.file).replace(":", "%3A").replace(",", "%2C")
         text = _escaped(f"{problem.path}: {problem.message}" if problem.path else problem.message)
-        typer.echo(f"::error file={file},line={problem.line},col={problem.column},title=Recovery plan::{text}")
+        say(f"::{problem.severity} file={file},line={problem.line},col={problem.column},title=Recovery plan::{text}")
 
 
 def _escaped(text: str) -> str:
@@ -95,7 +104,7 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _print_human(result: PlanFolder, files: int) -> None:
+def _print_human(result: PlanFolder, problems: list[Problem], files: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -103,14 +112,18 @@ def _print_human(result: PlanFolder, files: int) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     # Text, not markup: a path may have brackets.
-    print_problems(result.problems, console)
+    print_problems(problems, console)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    refused = {problem.file for problem in errors}
     for loaded in result.plans.values():
+        if str(loaded.path) in refused:
+            continue
         waves = len(loaded.plan.waves)
-        named = f" {loaded.path}: {loaded.plan.name}, {waves} wave{'s' * (waves != 1)}"
+        named = f" {printable(str(loaded.path))}: {loaded.plan.name}, {waves} wave{'s' * (waves != 1)}"
         console.print(Text.assemble(("valid", "green"), named))
-    broken = len({problem.file for problem in result.problems})
+    broken = len(refused)
     if broken:
-        count = len(result.problems)
+        count = len(errors)
         console.print(
             f"[bold red]{count} problem{'s' * (count != 1)} in {broken} of {files} file{'s' * (files != 1)}[/bold red]"
         )

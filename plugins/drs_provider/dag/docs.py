@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drs_provider.markdown import code, escape
 from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ def plan_page(loaded: LoadedPlan) -> str:
     lines = [
         f"## {plan.name}",
         "",
-        _text(plan.description or ""),
+        escape(plan.description or ""),
         "",
-        f"Recovers into **{plan.target.region}** through the connection `{plan.target.aws_conn_id}`."
+        f"Recovers into **{plan.target.region}** through the connection {code(plan.target.aws_conn_id)}."
         + (f" Objectives: **{', '.join(objectives)}**." if objectives else ""),
         "",
         "```mermaid",
@@ -41,7 +42,7 @@ def plan_page(loaded: LoadedPlan) -> str:
         "| --- | --- | --- | --- | --- | --- |",
         *(_row(wave) for wave in plan.waves),
         "",
-        f"Plan file `{loaded.path.name}`, hash `{loaded.hash[:12]}`.",
+        f"Plan file {code(loaded.path.name)}, hash `{loaded.hash[:12]}`.",
     ]
     return "\n".join(lines)
 
@@ -53,7 +54,7 @@ def _node(wave: str) -> str:
 
 def _row(wave: Wave) -> str:
     cells = [
-        f"**{wave.name}** {_text(wave.description or '')}".strip(),
+        f"**{wave.name}** {escape(wave.description or '')}".strip(),
         ", ".join(wave.depends_on) or "at once",
         ", ".join(_selector(selector) for selector in wave.servers),
         ", ".join(script.name for script in wave.pre_launch) or "none",
@@ -70,12 +71,4 @@ def _selector(selector: ServerSelector) -> str:
         text = " and ".join(f"{key}={value}" for key, value in selector.tags.items())
     else:
         text = str(selector.id or selector.hostname)
-    return _text(text) + ("" if selector.critical else " (not critical)")
-
-
-def _text(value: str) -> str:
-    """Keep a plan's own words from being read as Markdown or HTML."""
-    escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
-    for sign in "`*_[":
-        escaped = escaped.replace(sign, "\\" + sign)
-    return " ".join(escaped.split())
+    return escape(text) + ("" if selector.critical else " (not critical)")

@@ -25,7 +25,8 @@ def run_params(plan: RecoveryPlan) -> dict[str, Param]:
             enum=["drill", "recovery"],
             title="Mode",
             values_display={"drill": "Drill: rehearse, then clean up", "recovery": "RECOVERY: the real thing"},
-            description="A drill launches isolated copies and terminates them afterwards. A recovery is for real.",
+            description="A drill launches a copy of every server from the same launch template, so into the same "
+            "subnet as a recovery, and terminates the copies afterwards. A recovery is real, and its instances stay.",
         ),
         "confirm": Param(
             "",

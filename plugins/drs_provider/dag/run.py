@@ -111,10 +111,10 @@ class RecoveryRun:
             run_id=run_id,
             mode=cast("Mode", mode),
             confirm=str(parameters.get("confirm") or ""),
-            waves=frozenset(parameters.get("waves") or ()),
+            waves=_names("waves", parameters.get("waves")),
             snapshot_time=_parse_time(parameters.get("snapshot_time")),
-            skip_scripts=bool(parameters.get("skip_scripts")),
-            keep_drill_instances=bool(parameters.get("keep_drill_instances")),
+            skip_scripts=_flag("skip_scripts", parameters.get("skip_scripts")),
+            keep_drill_instances=_flag("keep_drill_instances", parameters.get("keep_drill_instances")),
             override=_parse_override(parameters.get("override")),
         )
 
@@ -179,6 +179,25 @@ def _unknown(kind: str, name: object, known: tuple[str, ...] | list[str]) -> str
     return f"unknown {kind} {name!r}; {hint}"
 
 
+def _names(parameter: str, value: object) -> frozenset[str]:
+    if value in (None, "", [], ()):
+        return frozenset()
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, (list, tuple, set, frozenset)) and all(isinstance(name, str) for name in names):
+        return frozenset(names)
+    raise RunParameterError(f'{parameter} is {value!r}; expected a list of names, such as ["database", "app"]')
+
+
+def _flag(parameter: str, value: object) -> bool:
+    if value in (None, ""):
+        return False
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    if isinstance(value, bool):
+        return value
+    raise RunParameterError(f"{parameter} is {value!r}; expected true or false")
+
+
 def _parse_time(value: object) -> datetime | None:
     if value in (None, ""):
         return None
@@ -189,7 +208,11 @@ def _parse_time(value: object) -> datetime | None:
         raise RunParameterError(
             f"snapshot_time is {value!r}; expected a date and time such as 2026-11-23T06:00:00+00:00"
         ) from None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    try:
+        # In UTC, as everything that it is compared with: a time at the edge of the calendar has none.
+        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except OverflowError:
+        raise RunParameterError(f"snapshot_time {value!r} lies outside of the calendar") from None
 
 
 def _parse_override(value: object) -> Override | None:

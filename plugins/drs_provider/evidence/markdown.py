@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
 from drs_provider.evidence.gantt import KINDS
 from drs_provider.evidence.record import Run, RunRecord, Script
 from drs_provider.evidence.verdict import cards, verdict
+from drs_provider.markdown import code, escape
 
 __all__ = ["render_markdown"]
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def render_markdown(record: RunRecord) -> str:
@@ -23,25 +21,21 @@ def render_markdown(record: RunRecord) -> str:
     found = verdict(record)
     run = record.run
     parts = [
-        f"# {_plain(record.plan.name)}: {found.title.lower()}",
-        f"**{found.badge}.** {_plain(found.detail)}",
+        f"# {escape(record.plan.name)}: {found.title.lower()}",
+        f"**{found.badge}.** {escape(found.detail)}",
         *(
-            [f"**AWS was simulated** by {_plain(run.simulated_by)}: no real server was launched."]
+            [f"**AWS was simulated** by {escape(run.simulated_by)}: no real server was launched."]
             if run.simulated_by
             else []
         ),
         _table(["", "", ""], [[card.label, f"**{card.value}**", card.note] for card in cards(record)]),
         "\n".join(
             [
-                f"- {'Recovery drill' if run.mode == 'drill' else 'Recovery'} `{_code(run.run_id)}`, "
-                f"{_plain(run.trigger)}, started by {_plain(_by(run))}",
+                f"- {'Recovery drill' if run.mode == 'drill' else 'Recovery'} {code(run.run_id)}, "
+                f"{escape(run.trigger)}, started by {escape(_by(run))}",
                 f"- {moment_text(run.started)} to {moment_text(record.recovered or run.ended)}",
-                f"- Plan hash `{_code(record.plan.hash)}`"
-                + (
-                    f", **changed during the run** to `{_code(record.plan.changed_to)}`"
-                    if record.plan.changed_to
-                    else ""
-                ),
+                f"- Plan hash {code(record.plan.hash)}"
+                + (f", **changed during the run** to {code(record.plan.changed_to)}" if record.plan.changed_to else ""),
             ]
         ),
         "## Waves",
@@ -49,7 +43,7 @@ def render_markdown(record: RunRecord) -> str:
     ]
     if record.critical_path:
         chain = " → ".join(
-            f"{duration_text(step.waited_seconds)} → **{_plain(step.wave)}** {duration_text(step.seconds)}"
+            f"{duration_text(step.waited_seconds)} → **{escape(step.wave)}** {duration_text(step.seconds)}"
             for step in record.critical_path
         )
         spent = ", ".join(f"{KINDS[part.kind]} {duration_text(part.seconds)}" for part in record.time_spent)
@@ -59,7 +53,7 @@ def render_markdown(record: RunRecord) -> str:
     if people := _people(record):
         parts += ["## Approvals and overrides", _list(people)]
     if record.unread:
-        parts += ["## Not known", _list(f"{_plain(gap.what)}: {_plain(gap.why)}" for gap in record.unread)]
+        parts += ["## Not known", _list(f"{escape(gap.what)}: {escape(gap.why)}" for gap in record.unread)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -74,8 +68,8 @@ def _waves(record: RunRecord) -> str:
         ages = [server.rpo_seconds for server in wave.servers if server.rpo_seconds is not None]
         rows.append(
             [
-                _plain(wave.name),
-                _plain(", ".join(wave.depends_on)) or ABSENT,
+                escape(wave.name),
+                escape(", ".join(wave.depends_on)) or ABSENT,
                 wave.state.replace("_", " "),
                 f"{up} of {len(wave.servers)}",
                 duration_text(wave.seconds),
@@ -87,22 +81,21 @@ def _waves(record: RunRecord) -> str:
 
 
 def _troubles(record: RunRecord) -> list[str]:
-    found = [f"Wave {_plain(wave.name)}: {_plain(wave.reason)}" for wave in record.waves if wave.reason]
+    found = [f"Wave {escape(wave.name)}: {escape(wave.reason)}" for wave in record.waves if wave.reason]
     for wave in record.waves:
         found += [
-            f"Server {_plain(server.hostname or server.source_server_id)} of {_plain(wave.name)}: "
-            f"{_plain(server.reason)}"
+            f"Server {escape(server.hostname or server.source_server_id)} of {escape(wave.name)}: "
+            f"{escape(server.reason)}"
             for server in wave.servers
             if server.reason
         ]
         scripts = [*wave.scripts, *(wave.rollback.scripts if wave.rollback else ())]
-        found += [f"Script {_plain(script.name)}: {_ended(script)}" for script in scripts if script.state == "failed"]
-    found += [f"Preflight: {_plain(f.message)}" for f in record.preflight.findings if f.severity == "error"]
+        found += [f"Script {escape(script.name)}: {_ended(script)}" for script in scripts if script.state == "failed"]
+    found += [f"Preflight: {escape(f.message)}" for f in record.preflight.findings if f.severity == "error"]
     left = [*record.termination.left, *(each for wave in record.waves if wave.rollback for each in wave.rollback.left)]
-    found += [f"Instance `{_code(each.instance_id)}` is still there: {_plain(each.reason)}" for each in left]
+    found += [f"Instance {code(each.instance_id)} is still there: {escape(each.reason)}" for each in left]
     return found + [
-        f"Notification of {_plain(each.event.replace('_', ' '))} to `{_code(each.to)}` was not sent: "
-        f"{_plain(each.reason)}"
+        f"Notification of {escape(each.event.replace('_', ' '))} to {code(each.to)} was not sent: {escape(each.reason)}"
         for each in record.notifications
         if each.state == "failed"
     ]
@@ -112,28 +105,20 @@ def _ended(script: Script) -> str:
     codes = [
         f"{each.instance_id} exit {each.exit_code}" for each in script.instances if each.exit_code not in (0, None)
     ]
-    return _plain("; ".join(filter(None, [script.reason or script.status or "failed", *codes])))
+    return escape("; ".join(filter(None, [script.reason or script.status or "failed", *codes])))
 
 
 def _people(record: RunRecord) -> list[str]:
     found = [
-        f"{_plain(each.where)}: {_plain(each.decision)} by {_plain(each.approver or ABSENT)}, "
+        f"{escape(each.where)}: {escape(each.decision)} by {escape(each.approver or ABSENT)}, "
         f"{moment_text(each.ended)}, after {duration_text(each.seconds)}"
         for each in record.approvals
     ]
     return found + [
-        f"{_plain(each.by or ABSENT)} went on in spite of `{_code(each.finding)}`, {moment_text(each.at)}: "
-        f"{_plain(each.reason)}"
+        f"{escape(each.by or ABSENT)} went on in spite of {code(each.finding)}, {moment_text(each.at)}: "
+        f"{escape(each.reason)}"
         for each in record.overrides
     ]
-
-
-def _plain(text: str | None) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join((text or "").split()))
-
-
-def _code(text: str) -> str:
-    return " ".join(text.replace("`", "'").replace("|", "/").split())
 
 
 def _list(lines: Iterable[str]) -> str:

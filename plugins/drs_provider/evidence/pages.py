@@ -29,7 +29,7 @@ def pages() -> FastAPI:
     from fastapi import Depends, FastAPI, Query
     from fastapi.responses import PlainTextResponse, Response
 
-    from drs_provider.evidence.storage import HTML_NAME, JSON_NAME, MARKDOWN_NAME, read_file, report_folder
+    from drs_provider.evidence.storage import HTML_NAME, JSON_NAME, MARKDOWN_NAME, existing_report_folder, read_file
     from drs_provider.evidence.storage import reports_folder as configured
 
     kinds = {
@@ -45,7 +45,7 @@ def pages() -> FastAPI:
         dag_id: str, run_id: str, kind: Literal["html", "json", "markdown"] = Query("html", alias="as")
     ) -> Response:
         name, media_type = kinds[kind]
-        folder = report_folder(configured(), dag_id, run_id)
+        folder = existing_report_folder(configured(), dag_id, run_id)
         try:
             text = read_file(folder, name)
         except FileNotFoundError:

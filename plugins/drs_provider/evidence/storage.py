@@ -7,6 +7,7 @@ in place by a rename, and an object store shows an object once it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -30,6 +31,7 @@ __all__ = [
     "MARKDOWN_NAME",
     "StoredReport",
     "UnreadableReport",
+    "existing_report_folder",
     "read_file",
     "read_report",
     "report_folder",
@@ -44,6 +46,7 @@ HTML_NAME = "report.html"
 MARKDOWN_NAME = "summary.md"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_DIGEST = re.compile(r"-([0-9a-f]{8}|[0-9a-f]{16})$")
 _LONGEST = 120
 
 
@@ -74,8 +77,21 @@ def reports_folder() -> str:
 def safe_name(text: str) -> str:
     """Return a plan's name or a run id as the name of a folder on any file system and in any URL.
 
-    What is not safe is replaced, and then a digest of the whole is put at the end: two runs never share a folder.
+    What is not safe is replaced, and then a digest of the whole is put at the end. A text that ends like such a digest
+    gets one too: whoever chooses a run id must not choose the folder of another run.
     """
+    clean = _UNSAFE.sub("-", text)[:_LONGEST].strip(".-")
+    if clean == text and clean and not _DIGEST.search(clean):
+        return text
+    return f"{clean or 'run'}-{_sha256(text)[:16]}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _earlier_name(text: str) -> str:
+    """Return the name that versions before 0.2 gave a folder: its digest was shorter."""
     clean = _UNSAFE.sub("-", text)[:_LONGEST].strip(".-")
     if clean == text and clean:
         return text
@@ -85,6 +101,25 @@ def safe_name(text: str) -> str:
 def report_folder(folder: str, plan: str, run_id: str) -> str:
     """Return the folder of one run's report, whether it exists or not."""
     return f"{folder.rstrip('/')}/{safe_name(plan)}/{safe_name(run_id)}"
+
+
+def existing_report_folder(folder: str, plan: str, run_id: str) -> str:
+    """Return the folder where the report of a run lies; that of :func:`report_folder` where there is none yet.
+
+    An earlier version of the package may have written it to a folder that another run can share. What lies there counts
+    only if it is of this run.
+
+    :param folder: the reports folder.
+    :param plan: the plan's name.
+    :param run_id: Airflow's run id.
+    """
+    place = report_folder(folder, plan, run_id)
+    earlier = f"{folder.rstrip('/')}/{safe_name(plan)}/{_earlier_name(run_id)}"
+    if earlier != place and not (_path(place) / JSON_NAME).exists():
+        with contextlib.suppress(FileNotFoundError, UnreadableReport, UnicodeDecodeError):
+            if read_report(earlier).run.run_id == run_id:
+                return earlier
+    return place
 
 
 def write_report(record: RunRecord, folder: str | None = None) -> StoredReport:

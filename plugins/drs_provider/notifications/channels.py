@@ -1,26 +1,28 @@
 """Whom a message is sent to: an SNS topic, or an Airflow notifier that is named by its dotted path.
 
-A dotted path lets whoever writes it choose code that runs with Airflow's rights. So the path may only name a class
-that is an Airflow notifier (a subclass of ``BaseNotifier``), and nothing of it is called before that is known. Its
-arguments are never rendered as templates: a template could read connections and variables.
+A dotted path lets whoever writes it choose code that runs with Airflow's permissions. So nothing is imported that the
+administrator does not allow by ``[drs_provider] notifiers``, the path may only name an Airflow notifier (a subclass of
+``BaseNotifier``), and its arguments are never rendered as templates: a template could read connections and variables.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+import threading
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from drs_provider.allow_lists import notifier_refusal
 from drs_provider.notifications.message import Message
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.sns import SnsHook
 
-__all__ = ["SnsTopic", "UnusableNotifier", "address", "notifier_class", "notifier_for"]
+__all__ = ["SnsTopic", "UnusableNotifierError", "address", "notifier_class", "notifier_for"]
 
 _PLACEHOLDER = re.compile(r"\{(event|subject|text|plan|run_id|mode|wave|url)\}")
 # Where a notifier takes the words of a message under these names, it need not be told so.
@@ -30,8 +32,12 @@ _LONGEST_SUBJECT = 100
 _LONGEST_TEXT = 60_000
 
 
-class UnusableNotifier(ValueError):
-    """A dotted path that names no Airflow notifier, or one that its arguments do not fit."""
+IMPORT_PATIENCE = 5.0
+"""Seconds that the import of a notifier's module may take."""
+
+
+class UnusableNotifierError(ValueError):
+    """A dotted path that is not allowed, that names no Airflow notifier, or that its arguments do not fit."""
 
 
 class SnsTopic(BaseNotifier):
@@ -94,7 +100,7 @@ def notifier_for(channel: Mapping[str, Any], message: Message, *, aws_conn_id: s
         the message. Parameters named ``subject``, ``text`` and ``message`` that ``args`` leaves out are filled in.
     :param message: what to send.
     :param aws_conn_id: the Airflow connection for SNS.
-    :raises UnusableNotifier: when the path names no notifier, or its arguments do not fit.
+    :raises UnusableNotifierError: when the path is not allowed, names no notifier, or its arguments do not fit.
     """
     if channel.get("sns"):
         return SnsTopic(str(channel["sns"]), message, aws_conn_id=aws_conn_id)
@@ -109,22 +115,54 @@ def notifier_for(channel: Mapping[str, Any], message: Message, *, aws_conn_id: s
     try:
         return made(**args)
     except TypeError as error:
-        raise UnusableNotifier(f"{path} cannot be made with the args {', '.join(args) or 'none'}: {error}") from error
+        raise UnusableNotifierError(f"{path} does not accept the args {', '.join(args) or 'none'}: {error}") from error
+    except SystemExit as error:
+        raise UnusableNotifierError(f"{path} tried to end the process") from error
 
 
 def notifier_class(path: str) -> type[BaseNotifier]:
     """Return the notifier that a dotted path names.
 
-    :raises UnusableNotifier: when it cannot be imported, or is no notifier.
+    :param path: the notifier's dotted path, as ``notify`` has it.
+    :raises UnusableNotifierError: when it is not allowed, cannot be imported within :data:`IMPORT_PATIENCE`, or is no
+        notifier.
+    """
+    if refusal := notifier_refusal(path):
+        raise UnusableNotifierError(f"{refusal}.")
+    found = _imported(path)
+    if not isinstance(found, type) or not issubclass(found, BaseNotifier):
+        raise UnusableNotifierError(
+            f"{path} is not an Airflow notifier: expected a subclass of airflow.sdk.BaseNotifier"
+        )
+    return found
+
+
+def _imported(path: str) -> Any:
+    """Import what a dotted path names, in a thread of its own.
+
+    A module may do anything while it is imported: exit, which would end the triggerer and every wait in it, or hang.
     """
     module, _, name = path.rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnusableNotifier(f"{path} cannot be imported: {error}. Install its provider, or correct it.") from error
-    if not isinstance(found, type) or not issubclass(found, BaseNotifier):
-        raise UnusableNotifier(f"{path} is not an Airflow notifier: expected a subclass of airflow.sdk.BaseNotifier")
-    return found
+    outcome: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            outcome["found"] = getattr(import_module(module), name)
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=work, daemon=True, name=f"import {module}")
+    thread.start()
+    thread.join(IMPORT_PATIENCE)
+    if "found" in outcome:
+        return outcome["found"]
+    error = outcome.get("error")
+    if error is None:
+        raise UnusableNotifierError(f"{path} cannot be imported: it took more than {IMPORT_PATIENCE:g} s.")
+    if isinstance(error, SystemExit):
+        raise UnusableNotifierError(f"{path} cannot be imported: it tried to end the process.") from error
+    why = str(error) if isinstance(error, (ImportError, AttributeError, ValueError)) else repr(error)
+    raise UnusableNotifierError(f"{path} cannot be imported: {why}. Install its provider, or correct it.") from error
 
 
 def _filled(value: Any, fields: Mapping[str, str]) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow.sdk import BaseNotifier
 
-from drs_provider.notifications.channels import UnusableNotifier, address, notifier_for
+from drs_provider.notifications.channels import UnusableNotifierError, address, notifier_for
 from drs_provider.notifications.message import Message
 
 __all__ = ["PATIENCE", "Delivery", "deliver", "deliver_async"]
@@ -98,12 +98,16 @@ async def deliver_async(
     patience: float = PATIENCE,
 ) -> list[Delivery]:
     """Send a message from the triggerer; parameters and result are those of :func:`deliver`."""
+    from asgiref.sync import sync_to_async
+
     told = {**context, "notification": message.as_dict()}
 
     async def send(channel: Mapping[str, Any]) -> Delivery:
         delivery = _begun(message, channel, patience)
         try:
-            notifier = notifier_for(channel, message, aws_conn_id=aws_conn_id)
+            # Not on the event loop: an import takes its time.
+            make = sync_to_async(notifier_for, thread_sensitive=False)
+            notifier = await asyncio.wait_for(make(channel, message, aws_conn_id=aws_conn_id), patience)
             await asyncio.wait_for(_notify_async(notifier, told), patience)
             _sent(delivery)
         except asyncio.TimeoutError:
@@ -141,7 +145,7 @@ def _sent(delivery: Delivery) -> None:
 def _failed(delivery: Delivery, error: BaseException) -> None:
     log.error("No notification of %s to %s: %r", delivery.event, delivery.to, error, exc_info=error)
     # An error of a web hook often quotes its address, which is a secret; the log masks secrets, a report does not.
-    shown = isinstance(error, UnusableNotifier) or delivery.to.startswith("arn:")
+    shown = isinstance(error, UnusableNotifierError) or delivery.to.startswith("arn:")
     name = type(error).__name__
     delivery.sent, delivery.reason = _now(), f"{name}: {error}" if shown else f"{name}; the task's log says more"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["PlanError", "Problem"]
 
@@ -26,6 +26,12 @@ class Problem:
     """How many characters of the line it is about."""
     source: str = ""
     """The text of the line; empty if the file has none that can be shown."""
+    severity: str = "error"
+    """``error``, or ``warning`` for what is valid and deserves a second look."""
+
+    def of_severity(self, severity: str) -> Problem:
+        """Return the problem with another severity."""
+        return replace(self, severity=severity)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}"

@@ -81,6 +81,25 @@ def exactly_one(part: Any, keys: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding((given[1],), f"has {' and '.join(given)}, and needs exactly one of {choice}")
 
 
+def reserved_keys(part: Any, key: str) -> Iterator[Finding]:
+    """Find keys of a mapping under a key, at any depth, that Airflow could not store."""
+    yield from _reserved(get(part, key), (key,))
+
+
+def _reserved(value: Any, location: Location) -> Iterator[Finding]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if str(name).startswith("__"):
+                yield Finding(
+                    (*location, name),
+                    f"{name} begins with two underscores, which Airflow reserves for itself; rename it",
+                )
+            yield from _reserved(inner, (*location, name))
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            yield from _reserved(inner, (*location, index))
+
+
 def duplicates(entries: Iterable[tuple[Location, Any]], what: str) -> Iterator[Finding]:
     seen: set[Any] = set()
     for location, value in entries:
@@ -93,6 +112,7 @@ def duplicates(entries: Iterable[tuple[Location, Any]], what: str) -> Iterator[F
 def of_selector(selector: Any) -> Iterator[Finding]:
     """One way to select; a snapshot belongs to one server."""
     yield from exactly_one(selector, ("group", "id", "hostname", "tags"))
+    yield from reserved_keys(selector, "tags")
     if get(selector, "snapshot") is not None and get(selector, "id") is None:
         yield Finding(("snapshot",), "snapshot needs id: a snapshot belongs to one server")
 
@@ -100,18 +120,21 @@ def of_selector(selector: Any) -> Iterator[Finding]:
 def of_group(group: Any) -> Iterator[Finding]:
     """One way to select; no server twice."""
     yield from exactly_one(group, ("servers", "tags"))
+    yield from reserved_keys(group, "tags")
     yield from duplicates(items(group, "servers"), "server")
 
 
 def of_targets(targets: Any) -> Iterator[Finding]:
     """One way to select; no instance twice."""
     yield from exactly_one(targets, ("tags", "instance_ids"))
+    yield from reserved_keys(targets, "tags")
     yield from duplicates(items(targets, "instance_ids"), "instance")
 
 
 def of_notification(notification: Any) -> Iterator[Finding]:
     """One way to tell; arguments belong to a notifier."""
     yield from exactly_one(notification, ("sns", "notifier"))
+    yield from reserved_keys(notification, "args")
     if get(notification, "args") and get(notification, "notifier") is None:
         yield Finding(("args",), "args needs notifier: an SNS topic takes none")
 
@@ -125,7 +148,8 @@ def of_script(script: Any) -> Iterator[Finding]:
 
 
 def of_parameters(part: Any, key: str) -> Iterator[Finding]:
-    """What looks like a reference to a connection is one."""
+    """What looks like a reference to a connection is one; Airflow can store every name."""
+    yield from reserved_keys(part, key)
     parameters = get(part, key)
     for name, values in parameters.items() if isinstance(parameters, dict) else ():
         if isinstance(values, str):

@@ -42,6 +42,9 @@ CODES: dict[str, Code] = {
     "connection-missing": Code(
         "error", True, "Airflow lacks the connection that the plan names: the worker's own role would be used."
     ),
+    "connection-not-allowed": Code(
+        "error", True, "The plan names a connection that is not of type aws, or that the administrator does not allow."
+    ),
     "service-not-initialised": Code("error", False, "DRS has never been initialised in this account and region."),
     "server-not-found": Code("error", False, "A server named by id or hostname is not a source server here."),
     "selection-empty": Code("error", False, "No source server has the tags that a selection asks for."),
@@ -109,7 +112,9 @@ CODES: dict[str, Code] = {
     ),
     # Notifications
     "notifier-unusable": Code(
-        "warning", True, "A notifier of the plan's notify cannot be imported, or is no Airflow notifier."
+        "warning",
+        True,
+        "A notifier of the plan's notify is not allowed, cannot be imported, or is no Airflow notifier.",
     ),
     # The checks themselves
     "check-failed": Code("error", True, "A check could not be made. That is never a pass."),

@@ -14,14 +14,16 @@ def check_notifiers(paths: Iterable[str]) -> list[Finding]:
 
     :param paths: dotted paths, as ``notify`` has them.
     """
-    from drs_provider.notifications.channels import UnusableNotifier, notifier_class
+    from drs_provider.notifications.channels import UnusableNotifierError, notifier_class
 
     findings = []
     for path in paths:
         try:
             notifier_class(path)
-        except UnusableNotifier as error:
+        except UnusableNotifierError as error:
             findings.append(
-                Finding.of("notifier-unusable", f"{error}", "Until then nobody is told through it; the run goes on.")
+                Finding.of(
+                    "notifier-unusable", f"{error}", "Until then nobody is notified through it; the run goes on."
+                )
             )
     return findings

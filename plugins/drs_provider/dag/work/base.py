@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
-from drs_provider.hooks.connection import is_missing
+from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.hooks.faults import Fault, classify, error_code, error_text
 from drs_provider.readiness import Clients
@@ -180,13 +180,16 @@ class RecoveryWork:
             self.refuse_changed_plan(context)
 
     def require_connection(self, run: RecoveryRun) -> None:
-        """Do nothing with the worker's own role in the place of the plan's connection, unless a person said so.
+        """Use the plan's connection and no other, and only one that plans may use, unless a person said so.
 
         Airflow takes a backend of secrets that does not answer for one that has no such connection.
 
         :raises AirflowException: when Airflow lacks the connection; the next try asks again.
+        :raises AirflowFailException: when plans may not use it.
         """
         connection = self.loaded.plan.target.aws_conn_id
+        if "connection-not-allowed" not in run.overridden and (refusal := connection_refusal(connection)):
+            raise AirflowFailException(refusal)
         if is_missing(connection) and "connection-missing" not in run.overridden:
             raise AirflowException(f"Airflow has no connection {connection}, or cannot look it up now")
 

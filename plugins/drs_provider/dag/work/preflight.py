@@ -10,11 +10,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
 from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.evidence.events import preflight_event
-from drs_provider.hooks.connection import is_missing
+from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch_key import run_tag_value
 from drs_provider.readiness import override_problems, run_preflight
-from drs_provider.readiness.connection import missing_connection
+from drs_provider.readiness.connection import missing_connection, refused_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,6 +53,17 @@ class PreflightWork(RecoveryWork, BaseOperator):
             raise AirflowFailException(reason)
         connection, ti = self.loaded.plan.target.aws_conn_id, context["ti"]
         missing = is_missing(connection)
+        known = [missing_connection(connection)] if missing else []
+        if refusal := connection_refusal(connection):
+            finding = refused_connection(refusal)
+            if finding.code not in run.overridden:
+                # Not even a question is asked through it.
+                self.leave_evidence(
+                    context,
+                    preflight_event(started=started, ended=utc_now(), status="failed", findings=[finding.as_dict()]),
+                )
+                raise AirflowFailException(f"{finding.message} {finding.remedy}")
+            known.append(finding)
         if missing and ti.try_number <= ti.max_tries:
             # What Airflow cannot look up now may be there at the next try; the last one says that it is not.
             self.require_connection(run)
@@ -65,7 +76,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
             run_tag=run_tag_value(run.dag_id, run.run_id),
             skip_scripts=run.skip_scripts,
             lookup=secret_value,
-            known=[missing_connection(connection)] if missing else [],
+            known=known,
         )
         findings = result.findings
         blocking = findings.blocking(run.overridden)

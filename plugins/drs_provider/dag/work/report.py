@@ -16,7 +16,7 @@ from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, 
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
 from drs_provider.evidence.reading import mapping
-from drs_provider.evidence.storage import read_report, report_folder, reports_folder, write_report
+from drs_provider.evidence.storage import existing_report_folder, read_report, reports_folder, write_report
 from drs_provider.evidence.waves import work_of
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
@@ -90,7 +90,7 @@ class ReportWork(RecoveryWork, BaseOperator):
     def _earlier(self, facts: RunFacts) -> RunRecord | None:
         """Return what was reported of this run before tasks of it were cleared, None where nothing was."""
         try:
-            return read_report(report_folder(reports_folder(), self.loaded.plan.name, facts.run_id))
+            return read_report(existing_report_folder(reports_folder(), self.loaded.plan.name, facts.run_id))
         except FileNotFoundError:
             return None
         except Exception:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from drs_provider.allow_lists import notifier_refusal
 from drs_provider.deploy.doctor.advice import Advice
 from drs_provider.plan import PlanFolder, read_plans
 
@@ -92,5 +93,8 @@ def check_plans(folder: Path) -> Iterator[Advice]:
         yield Advice("warning", "plans", f"No plan in {folder}", "drs-plan init DIR writes a first one")
     for name, loaded in sorted(found.plans.items()):
         yield Advice("ok", "plans", f"{name}: {len(loaded.plan.waves)} waves, {loaded.path}")
+        for channel in loaded.plan.notify:
+            if channel.notifier and (refusal := notifier_refusal(channel.notifier)):
+                yield Advice("error", "plans", f"{name}: {refusal}")
     for problem in found.problems:
         yield Advice("error", "plans", str(problem), "drs-plan validate shows the same while you edit")
