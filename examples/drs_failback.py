@@ -1,21 +1,27 @@
-"""The way back of servers whose origin is in AWS: reverse, wait until in sync, launch in the origin region.
+"""The way back of servers whose origin is in AWS: reverse, wait until in sync, launch at the origin, protect again.
 
 Trigger it with ``{"recovery_instance_ids": ["i-..."]}``, the instances of the recovery, when the origin can be
-used again.
+used again. Stop the applications on these instances before the launch: what they write after it is lost. Set the
+variables below.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
 from drs_provider.operators.drs import DrsStartRecoveryOperator
-from drs_provider.operators.drs_failback import DrsDisconnectRecoveryInstanceOperator, DrsReverseReplicationOperator
+from drs_provider.operators.drs_failback import DrsReverseReplicationOperator
+from drs_provider.operators.drs_source_servers import DrsUpdateLaunchConfigurationOperator
 from drs_provider.sensors.drs import DrsJobSensor, DrsReplicationSensor
 
 RECOVERY_REGION = "us-west-2"
 ORIGIN_REGION = "us-east-1"
+INSTANCE_PROFILE = "AWSElasticDisasterRecoveryRecoveryInstanceRole"
+SUBNET_NAME = "shop-private-a"
+"""The value of the Name tag of the subnet to launch in; its VPC's default security group is used."""
 
 with DAG(
     dag_id="drs_failback",
@@ -32,6 +38,7 @@ with DAG(
         task_id="reverse",
         recovery_instance_ids="{{ params.recovery_instance_ids }}",  # type: ignore[arg-type]
         region_name=RECOVERY_REGION,
+        timeout=timedelta(minutes=30),
     )
 
     @task
@@ -40,11 +47,45 @@ with DAG(
         return sorted(arn.rpartition("/")[2] for arn in reversed_servers.values())
 
     servers = origin_servers(reverse.output)  # type: ignore[arg-type]
+    # DRS writes launch templates when this changes, so it comes before them.
+    no_right_sizing = DrsUpdateLaunchConfigurationOperator(
+        task_id="no_right_sizing",
+        source_server_ids=servers,  # type: ignore[arg-type]
+        settings={"targetInstanceTypeRightSizingMethod": "NONE"},
+        region_name=ORIGIN_REGION,
+    )
+
+    @task
+    def complete_templates(configurations: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Give the launch templates what ReverseReplication leaves out; return their default versions, by server."""
+        from airflow.providers.amazon.aws.hooks.ec2 import EC2Hook
+
+        ec2: Any = EC2Hook(aws_conn_id=None, region_name=ORIGIN_REGION, api_type="client_type").conn
+        by_name = [{"Name": "tag:Name", "Values": [SUBNET_NAME]}]
+        (subnet,) = ec2.describe_subnets(Filters=by_name)["Subnets"]
+        default = [
+            {"Name": "vpc-id", "Values": [subnet["VpcId"]]},
+            {"Name": "group-name", "Values": ["default"]},
+        ]
+        (group,) = ec2.describe_security_groups(Filters=default)["SecurityGroups"]
+        interface = {"DeviceIndex": 0, "SubnetId": subnet["SubnetId"], "Groups": [group["GroupId"]]}
+        versions = {}
+        for server, configuration in configurations.items():
+            template = configuration["ec2LaunchTemplateID"]
+            made = ec2.create_launch_template_version(
+                LaunchTemplateId=template,
+                SourceVersion="$Default",
+                LaunchTemplateData={"NetworkInterfaces": [interface], "IamInstanceProfile": {"Name": INSTANCE_PROFILE}},
+            )
+            versions[server] = str(made["LaunchTemplateVersion"]["VersionNumber"])
+            ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=versions[server])
+        return versions
+
     in_sync = DrsReplicationSensor(
         task_id="in_sync",
         source_server_ids=servers,  # type: ignore[arg-type]
         region_name=ORIGIN_REGION,
-        max_lag=timedelta(minutes=1),
+        max_lag=0,
         timeout=timedelta(days=2),
         poke_interval=timedelta(minutes=1),
         deferrable=True,
@@ -56,9 +97,18 @@ with DAG(
         region_name=ORIGIN_REGION,
     )
     wait = DrsJobSensor(task_id="wait", job_ids=launch.output, region_name=ORIGIN_REGION, deferrable=True)
-    disconnect = DrsDisconnectRecoveryInstanceOperator(
-        task_id="disconnect",
-        recovery_instance_ids="{{ params.recovery_instance_ids }}",  # type: ignore[arg-type]
-        region_name=RECOVERY_REGION,
+
+    @task
+    def failed_back(launched: dict[str, Any]) -> list[str]:
+        """Return the recovery instances of the launch."""
+        return sorted(one["recovery_instance_id"] for one in launched["servers"].values())
+
+    # The servers of the recovery region replicate from the origin again. When they are in sync, stop the replication
+    # of the servers in the origin region, then terminate the recovery instances.
+    protect_again = DrsReverseReplicationOperator(
+        task_id="protect_again",
+        recovery_instance_ids=failed_back(wait.output),  # type: ignore[arg-type]
+        region_name=ORIGIN_REGION,
+        timeout=timedelta(minutes=30),
     )
-    in_sync >> launch >> wait >> disconnect
+    complete_templates(no_right_sizing.output) >> in_sync >> launch >> wait >> protect_again  # type: ignore[arg-type]

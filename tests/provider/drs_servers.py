@@ -16,7 +16,8 @@ AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "us-west-2"}
 def load(simulator: Any, speed: float = 2000, **special: Any) -> None:
     """Load the servers; ``s0={...}`` says how the first differs from one that just works."""
     servers = [{"id": one, "hostname": f"host{i}", **special.get(f"s{i}", {})} for i, one in enumerate(SERVERS)]
-    simulator.load({"servers": servers, "page_size": 3}, speed=speed)
+    origin = {"region": "us-east-1"}
+    simulator.load({"servers": servers, "accounts": [origin], "page_size": 3}, speed=speed)
 
 
 def calls(simulator: Any, operation: str) -> list[dict[str, Any]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowException
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
+from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.launch import ForeignJobError
 from drs_provider.operators.drs import DrsStartRecoveryOperator
 from drs_provider.operators.drs_failback import DrsDisconnectRecoveryInstanceOperator, DrsReverseReplicationOperator
@@ -194,23 +198,86 @@ class TestFailback:
         finish(job)
         return str(hook().recovery_instances(job_id=job)[0]["recoveryInstanceID"])
 
+    def reverse(self, task_context: Any, *ids: str, region: str = "us-west-2", **more: Any) -> dict[str, str]:
+        config = {"retries": {"total_max_attempts": 1}}
+        where = {"aws_conn_id": None, "region_name": region, "botocore_config": config}
+        task = DrsReverseReplicationOperator(task_id="reverse", recovery_instance_ids=ids, **where, **more)
+        return task.execute(task_context(task))
+
     @pytest.mark.parametrize("fault", [None, {"when": "after"}, {"when": "before"}])
     def test_reverse_replication_happens_once(
         self, drs_simulator_server: Any, task_context: Any, fault: dict[str, str] | None
     ) -> None:
-        load(drs_simulator_server)
+        load(drs_simulator_server, s0={"durations": {"initialisation": 0}})
         instance = self.recovered(task_context)
         if fault:
             drs_simulator_server.add_fault("ReverseReplication", error="InternalServerException", times=1, **fault)
-        options = {"recovery_instance_ids": [instance], "botocore_config": {"retries": {"total_max_attempts": 1}}}
-        task = DrsReverseReplicationOperator(task_id="reverse", **options, **AWS)
-        result = task.execute(task_context(task))
+        result = self.reverse(task_context, instance)
         assert list(result) == [instance]
-        assert ":source-server/s-" in result[instance]
-        again = DrsReverseReplicationOperator(task_id="reverse", **options, **AWS)
-        assert again.execute(task_context(again)) == result
+        assert result[instance].startswith("arn:aws:drs:us-east-1:123456789012:source-server/s-")
+        assert self.reverse(task_context, instance) == result
         expected = {None: 1, "after": 1, "before": 2}[fault["when"] if fault else None]
         assert len(calls(drs_simulator_server, "ReverseReplication")) == expected
+
+    def test_it_asks_again_until_the_agent_has_initialised(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, s0={"durations": {"initialisation": 5000}})
+        instance = self.recovered(task_context)
+        assert list(self.reverse(task_context, instance)) == [instance]
+        errors = [call["status"] for call in calls(drs_simulator_server, "ReverseReplication")]
+        assert errors[0] == 409 and errors[-1] == 200
+
+    def test_an_arn_of_an_earlier_cycle_proves_nothing(self, drs_simulator_server: Any, task_context: Any) -> None:
+        load(drs_simulator_server, s0={"durations": {"initialisation": 0}})
+        first = self.recovered(task_context)
+        stale = self.reverse(task_context, first)[first]
+        origin = DrsHook(aws_conn_id=None, region_name="us-east-1").conn
+        a2 = stale.rpartition("/")[2]
+        origin.stop_replication(sourceServerID=a2)
+        hook().conn.stop_failback(recoveryInstanceID=first)
+        hook().conn.terminate_recovery_instances(recoveryInstanceIDs=[first])
+        while hook().recovery_instances(instance_ids=[first]):
+            time.sleep(0.05)
+        origin.disconnect_source_server(sourceServerID=a2)
+        origin.delete_source_server(sourceServerID=a2)
+        task = DrsStartRecoveryOperator(task_id="again", servers=SERVERS[:1], is_drill=False, **AWS)
+        job = task.execute(task_context(task, "manual__2"))["jobs"][0]["job_id"]
+        finish(job)
+        second = str(hook().recovery_instances(job_id=job)[0]["recoveryInstanceID"])
+        (forward,) = hook().source_servers(SERVERS[:1])
+        assert forward["reversedDirectionSourceServerArn"] == stale
+        fresh = self.reverse(task_context, second)[second]
+        assert fresh != stale
+        assert len(calls(drs_simulator_server, "ReverseReplication")) == 2
+
+    def test_what_drs_accepts_and_does_not_begin_is_not_begun(
+        self, drs_simulator_server: Any, task_context: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load(drs_simulator_server, s0={"durations": {"initialisation": 0}})
+        instance = self.recovered(task_context)
+        sent: list[str] = []
+        call = BaseClient._make_api_call
+
+        def lost(client: Any, operation: str, request: Any) -> Any:
+            if operation != "ReverseReplication":
+                return call(client, operation, request)
+            sent.append(request["recoveryInstanceID"])
+            return {"reversedDirectionSourceServerArn": "arn:aws:drs:us-east-1:123456789012:source-server/s-gone"}
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", lost)
+        with pytest.raises(AirflowException, match=r"not done within .*: DRS accepted it and does not show it"):
+            self.reverse(task_context, instance, timeout=timedelta(seconds=2))
+        assert sent == [instance], "what was accepted is not asked for again"
+
+    def test_what_drs_says_of_the_origin_is_read_before_anything_is_reversed(
+        self, drs_simulator_server: Any, task_context: Any
+    ) -> None:
+        load(drs_simulator_server, s0={"durations": {"initialisation": 0}})
+        instance = self.recovered(task_context)
+        # The first call reads the recovery region, the second the origin.
+        drs_simulator_server.add_fault("DescribeSourceServers", error="AccessDeniedException", skip=1)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            self.reverse(task_context, instance)
+        assert calls(drs_simulator_server, "ReverseReplication") == []
 
     @pytest.mark.parametrize(
         ("kind", "operation"),

@@ -93,7 +93,7 @@ def test_the_recovery_to_a_moment_launches_stopped_from_the_chosen_snapshots(
     assert {one["State"]["Name"] for group in found for one in group["Instances"]} == {"stopped"}
 
 
-def test_the_way_back_launches_in_the_origin_region_and_disconnects(drs_simulator_server: Any, run_dag: Any) -> None:
+def test_the_way_back_launches_in_the_origin_region_and_protects_again(drs_simulator_server: Any, run_dag: Any) -> None:
     servers = [
         {
             "id": f"s-{n:017d}",
@@ -106,20 +106,26 @@ def test_the_way_back_launches_in_the_origin_region_and_disconnects(drs_simulato
     ]
     origin = {"region": "us-east-1", "servers": []}
     drs_simulator_server.load({"servers": servers, "accounts": [origin]}, speed=1500)
-    here = DrsHook(aws_conn_id=None, region_name="us-west-2")
+    ec2 = boto3.client("ec2", region_name="us-east-1")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    ec2.create_tags(Resources=[subnet], Tags=[{"Key": "Name", "Value": "shop-private-a"}])
+    here, there = (DrsHook(aws_conn_id=None, region_name=region) for region in ("us-west-2", "us-east-1"))
     instances = here.recovery_instances(server_ids=[one["id"] for one in servers])
     ids = sorted(one["recoveryInstanceID"] for one in instances)
     assert len(ids) == 2
     results = run_dag(load("drs_failback"), recovery_instance_ids=ids)
     assert sorted(results["reverse"]) == ids
-    assert {one["state"] for one in results["in_sync"].values()} == {"CONTINUOUS"}
+    assert {(one["state"], one["lag_seconds"]) for one in results["in_sync"].values()} == {("CONTINUOUS", 0.0)}
     assert results["wait"]["launched"] == 2
     (call,) = called(drs_simulator_server, "StartRecovery")
     assert call["isDrill"] is False
     assert sorted(one["sourceServerID"] for one in call["sourceServers"]) == sorted(results["origin_servers"])
-    assert (
-        sorted(one["recoveryInstanceID"] for one in called(drs_simulator_server, "DisconnectRecoveryInstance")) == ids
-    )
+    back = {one["recoveryInstanceID"] for one in there.recovery_instances(server_ids=results["origin_servers"])}
+    assert set(results["protect_again"]) == back
+    protecting = {
+        one["arn"]: one["sourceProperties"]["identificationHints"]["awsInstanceID"] for one in here.source_servers()
+    }
+    assert {arn: instance for instance, arn in results["protect_again"].items()} == protecting
 
 
 def test_the_script_runs_on_every_instance(drs_simulator_server: Any, run_dag: Any) -> None:

@@ -52,11 +52,14 @@ def scenario() -> dict[str, Any]:
     servers[0]["snapshots"] = [{"age": "10m"}, {"age": 0, "finished": False}]
     servers += [
         {"id": IDS[8], "hostname": "h8", "outcome": "failed", "fail_at": "conversion", "os": "windows"},
-        {"id": IDS[9], "hostname": "h9", "origin": "on_premises", "failback_client": 60, "launched": "drill"},
+        {"id": IDS[9], "hostname": "h9", "origin": "on_premises", "failback_client": 1, "launched": "drill"},
         {"id": IDS[10], "hostname": "h10", "outcome": "failed_silently"},
         {"id": IDS[11], "hostname": "h11", "launch_disposition": "STOPPED", "lag": "P0D"},
     ]
-    return {"servers": servers}
+    # The first server comes from a region where nothing more can replicate.
+    full = {"region": "eu-west-1", "quotas": {"replicating_servers": 0}}
+    servers[0]["origin_region"] = "eu-west-1"
+    return {"servers": servers, "accounts": [{"region": "us-east-1"}, full]}
 
 
 def refused(code: str, call: Any, **request: Any) -> None:
@@ -125,7 +128,7 @@ def failback(simulator: Any, drs: Any) -> None:
     drs.get_failback_replication_configuration(recoveryInstanceID=on_premises)
     drs.update_failback_replication_configuration(recoveryInstanceID=on_premises, bandwidthThrottling=3)
     refused("ValidationException", drs.reverse_replication, recoveryInstanceID=on_premises)
-    simulator.advance(700)
+    simulator.advance(900)
     look(drs)
     drs.start_failback_launch(recoveryInstanceIDs=[on_premises])
     simulator.advance(300)
@@ -134,6 +137,9 @@ def failback(simulator: Any, drs: Any) -> None:
     look(drs)
     refused("ConflictException", drs.terminate_recovery_instances, recoveryInstanceIDs=[instance])
     drs.stop_failback(recoveryInstanceID=instance)
+    refused("ConflictException", drs.terminate_recovery_instances, recoveryInstanceIDs=[instance])
+    elsewhere = by_server[IDS[0]]["recoveryInstanceID"]
+    refused("ServiceQuotaExceededException", drs.reverse_replication, recoveryInstanceID=elsewhere)
     refused("ConflictException", drs.delete_recovery_instance, recoveryInstanceID=instance)
     drs.disconnect_recovery_instance(recoveryInstanceID=instance)
     look(drs)

@@ -9,6 +9,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from drs_provider.simulator.durations import parse_duration
+
 ONE = "s-00000000000000001"
 
 
@@ -152,8 +154,54 @@ def test_only_what_is_stuck_can_be_retried(drs_simulator, drs):
     load(drs_simulator, replication="STALLED", lag="PT1H")
     drs.retry_data_replication(sourceServerID=ONE)
     assert replication(drs)[0] == "RESCAN"
-    drs_simulator.advance(121)
+    drs_simulator.advance(601)
+    state, lag = replication(drs)
+    assert state == "CONTINUOUS" and 3600 < parse_duration(lag) < 4200
+    drs_simulator.advance(300)
     assert replication(drs) == ("CONTINUOUS", "P0D")
+
+
+def test_answers_show_the_state_after_the_call(drs_simulator):
+    """The clock runs: the answer may not be as of the moment before the change."""
+    drs = boto3.client("drs", "us-west-2")
+    load(drs_simulator)
+    stopped = drs.stop_replication(sourceServerID=ONE)["sourceServer"]["dataReplicationInfo"]
+    assert stopped["dataReplicationState"] == "STOPPED"
+    started = drs.start_replication(sourceServerID=ONE)["sourceServer"]["dataReplicationInfo"]
+    assert started["dataReplicationState"] == "INITIATING"
+    load(drs_simulator, replication="STALLED")
+    retried = drs.retry_data_replication(sourceServerID=ONE)["dataReplicationInfo"]
+    assert retried["dataReplicationState"] == "RESCAN"
+
+
+def rescanned(drs: Any) -> float:
+    (disk,) = drs.describe_source_servers()["items"][0]["dataReplicationInfo"]["replicatedDisks"]
+    return float(disk["rescannedStorageBytes"] / disk["totalStorageBytes"])
+
+
+def test_a_healthy_server_is_rescanned_and_one_that_was_away_is_not_yet(drs_simulator, drs):
+    load(drs_simulator, durations={"rescan": "10m", "catch_up": "10m"})
+    assert rescanned(drs) == 1
+    load(drs_simulator, replication="STALLED", durations={"rescan": "10m", "catch_up": "10m"})
+    drs.retry_data_replication(sourceServerID=ONE)
+    seen = []
+    for _ in range(5):
+        seen.append((replication(drs)[0], round(rescanned(drs), 2)))
+        drs_simulator.advance(300)
+    assert seen == [("RESCAN", 0.0), ("RESCAN", 0.4), ("CONTINUOUS", 0.8), ("CONTINUOUS", 0.9), ("CONTINUOUS", 1.0)]
+    load(drs_simulator, rescanned=0.6, lag="PT11M", changes=[{"after": 60, "rescanned": 0.7}])
+    assert (replication(drs), rescanned(drs)) == (("CONTINUOUS", "PT11M"), pytest.approx(0.6))
+    drs_simulator.advance(60)
+    assert rescanned(drs) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("speed", [1, 60])
+def test_recovery_points_stay_however_fast_the_lag_grows(drs_simulator, drs, speed):
+    growing = {"id": ONE, "hostname": "db01", "lag_growth": 2}
+    drs_simulator.load({"servers": [growing]}, speed=speed)
+    before = ages(drs_simulator, drs)
+    drs_simulator.advance(60)
+    assert [age - 60 for age in ages(drs_simulator, drs)] == before
 
 
 def test_the_quota_of_replicating_servers(drs_simulator, drs):

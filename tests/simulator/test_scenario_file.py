@@ -197,3 +197,10 @@ def test_the_page_of_the_simulator_knows_every_key_and_its_examples_hold(drs_sim
     names = {"boto3": boto3}
     exec(test, names)
     names["test_a_drill"](drs_simulator)
+
+
+def test_the_tests_that_the_page_names_exist():
+    table = PAGE.split("| behaviour | source | test |")[1].split("\n\n")[0]
+    named = set(re.findall(r"`(test_\w+\.py)`", table))
+    assert len(named) >= 4
+    assert [name for name in sorted(named) if not (Path(__file__).parent / name).is_file()] == []

@@ -11,6 +11,7 @@
 | `POST release` | `{"id": n}` or nothing | lets held answers go |
 | `POST freeze`, `POST resume` | | `{"now": …, "frozen": …}` |
 | `POST advance` | `{"seconds": n}` | the same |
+| `POST events` | `{"event": …, "server": "s-…"}` | what a person does on premises; the same, as it was taken |
 | `GET clock` | | the same, and `speed` |
 | `DELETE log` | | empties the log, its file too |
 | `GET log` | `?since=n` | the log's entries, `n` and later |
@@ -53,6 +54,7 @@ class ControlPages:
             ("POST", "freeze"): self._freeze,
             ("POST", "resume"): self._resume,
             ("POST", "advance"): self._advance,
+            ("POST", "events"): self._happen,
             ("GET", "clock"): lambda request: self._clock(),
             ("GET", "log"): self._log,
             ("DELETE", "log"): self._clear_log,
@@ -111,6 +113,12 @@ class ControlPages:
     def _advance(self, request: Request) -> Any:
         self.simulation.advance(float(_body(request)["seconds"]))
         return self._clock()
+
+    def _happen(self, request: Request) -> Any:
+        body = _body(request)
+        event, server = str(body["event"]), str(body["server"])
+        self.simulation.happen(event, server)
+        return {"event": event, "server": server}
 
     def _clock(self) -> Any:
         clock = self.simulation.clock

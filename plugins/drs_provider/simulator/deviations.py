@@ -1,13 +1,14 @@
-"""Where the simulator answers otherwise than botocore's service models say, each with the reason.
+"""Where the simulator answers otherwise than botocore's service models say, and otherwise than live AWS does or may.
 
-AWS itself answers so, or has to do something that its model leaves open. Everything else conforms, which a test holds.
+Of the first, each has its reason: AWS itself answers so, or has to do something that its model leaves open. Everything
+else conforms, which a test holds.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["SHAPES", "UNDECLARED_ERRORS"]
+__all__ = ["FROM_LIVE", "SHAPES", "UNDECLARED_ERRORS"]
 
 #: Shapes whose values deviate, by service and name.
 SHAPES: Final[dict[str, str]] = {
@@ -22,8 +23,23 @@ SHAPES: Final[dict[str, str]] = {
 UNDECLARED_ERRORS: Final[dict[str, str]] = {
     "drs.ResourceNotFoundException": "operations that name a resource must say that it is not there, and "
     "StartRecovery, TerminateRecoveryInstances, DescribeJobLogItems and some others declare no error for it",
+    "drs.ServiceQuotaExceededException": "StartReplication and ReverseReplication add a replicating server, of which "
+    "there is a quota, and declare no error for it",
     "drs.ValidationException": "every AWS service refuses what its model does not allow, declared or not",
     "drs.AccessDeniedException": "every AWS service refuses whom IAM does not allow, declared or not",
     "ssm.ValidationException": "every AWS service refuses what its model does not allow, declared or not",
     "ssm.ThrottlingException": "every AWS service throttles, declared or not",
+}
+
+#: What is simpler than live AWS, or assumed where live behaviour is not established, by the part that it is about.
+FROM_LIVE: Final[dict[str, str]] = {
+    "drs.ReverseReplication": "the agent of an instance initialises in a fixed time after each start; profile and "
+    "metadata service of the instance are not looked at, and the server that comes to be has the forward one's tags",
+    "drs.StopFailback": "it changes failback.state only; a source server that replicates the instance goes on",
+    "drs.TerminateRecoveryInstances": "refused from ReverseReplication until StopReplication, at every moment between",
+    "drs.DisconnectRecoveryInstance": "in a failback it leaves the source server STALLED, as without an agent",
+    "drs.DataReplicationInfo": "an agent that is gone shows at once, not minutes later; a lag is caught up evenly, and "
+    "the rescan goes on evenly",
+    "drs.Failback": "failback.state of an AWS origin is FAILBACK_IN_PROGRESS until the launch, then FAILBACK_COMPLETED",
+    "drs.StartFailbackLaunch": "the job logs conversions only",
 }

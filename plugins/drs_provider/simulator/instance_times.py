@@ -7,6 +7,7 @@ hand, that is not when the instance was launched; and AWS renews the launch time
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -14,10 +15,11 @@ from moto.ec2.models.instances import Instance
 
 from drs_provider.simulator import simulation as simulations
 
-__all__ = ["began_at", "install", "started_at", "stopped_at"]
+__all__ = ["began_at", "install", "on_change", "started_at", "stopped_at"]
 
 _STARTED = "drs_simulator_started"
 _STOPPED = "drs_simulator_stopped"
+_CALLBACKS = "drs_simulator_callbacks"
 
 
 def install() -> None:
@@ -25,6 +27,11 @@ def install() -> None:
     instance: Any = Instance
     for name, note in (("__init__", _started), ("start", _started), ("stop", _stopped), ("terminate", _stopped)):
         setattr(instance, name, _noting(getattr(instance, name), note))
+
+
+def on_change(instance: Any, callback: Callable[[], None]) -> None:
+    """Call back whenever an instance has been started, stopped or terminated."""
+    vars(instance).setdefault(_CALLBACKS, []).append(callback)
 
 
 def started_at(instance: Any) -> float:
@@ -50,6 +57,8 @@ def _noting(original: Any, note: Any) -> Any:
         answer = original(instance, *args, **fields)
         simulation = simulations.current()
         note(instance, simulation.clock.now() if simulation is not None else datetime.now(timezone.utc).timestamp())
+        for callback in vars(instance).get(_CALLBACKS, ()):
+            callback()
         return answer
 
     return noting

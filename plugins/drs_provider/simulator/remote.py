@@ -93,6 +93,10 @@ class RemoteSimulator:
         """Let the answers go that a `hold` fault holds back."""
         self._call("POST", "release", {} if fault_id is None else {"id": fault_id})
 
+    def happen(self, event: str, server_id: str) -> None:
+        """Let a person do something to the machine of a source server on premises; see `Simulation.happen`."""
+        self._call("POST", "events", {"event": event, "server": server_id})
+
     def freeze(self) -> None:
         """Stop the clock."""
         self._call("POST", "freeze")

@@ -39,6 +39,18 @@ ReplicationState = Literal[
     "DISCONNECTED",
 ]
 Outcome = Literal["launched", "failed", "failed_silently", "hangs"]
+FailbackError = Literal[
+    "AGENT_NOT_SEEN",
+    "FAILBACK_CLIENT_NOT_SEEN",
+    "NOT_CONVERGING",
+    "UNSTABLE_NETWORK",
+    "FAILED_TO_ESTABLISH_RECOVERY_INSTANCE_COMMUNICATION",
+    "FAILED_TO_DOWNLOAD_REPLICATION_SOFTWARE_TO_FAILBACK_CLIENT",
+    "FAILED_TO_CONFIGURE_REPLICATION_SOFTWARE",
+    "FAILED_TO_PAIR_AGENT_WITH_REPLICATION_SOFTWARE",
+    "FAILED_TO_ESTABLISH_AGENT_REPLICATOR_SOFTWARE_COMMUNICATION",
+    "FAILED_GETTING_REPLICATION_STATE",
+]
 
 
 def _known_quotas(quotas: dict[str, int]) -> dict[str, int]:
@@ -52,6 +64,10 @@ def _known_quotas(quotas: dict[str, int]) -> dict[str, int]:
 Quotas = Annotated[dict[str, int], AfterValidator(_known_quotas)]
 #: One or several: the n-th launch has the n-th, and the last one repeats.
 Outcomes = Annotated[list[Outcome], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+#: One or several: the n-th boot of the failback client has the n-th, null for none, and the last one repeats.
+FailbackErrors = Annotated[
+    list[FailbackError | None], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
 
 
 class _Spec(BaseModel):
@@ -71,6 +87,12 @@ class Durations(_Spec):
     initiation: Duration | None = Field(default=None, description="INITIATING, of a replication that starts")
     initial_sync: Duration | None = None
     rescan: Duration | None = None
+    catch_up: Duration | None = Field(
+        default=None, description="From CONTINUOUS until the lag is zero and the rescan finished"
+    )
+    initialisation: Duration | None = Field(
+        default=None, description="From LAUNCH_END until the agent has initialised and replication can be reversed"
+    )
 
 
 class SnapshotSpec(_Spec):
@@ -89,6 +111,7 @@ class ChangeSpec(_Spec):
     lag: Duration | None = None
     lag_growth: float | None = None
     error: str | None = Field(default=None, description="dataReplicationError.error, such as AGENT_NOT_SEEN")
+    rescanned: float | None = Field(default=None, ge=0, le=1, description="The share of the disks that is rescanned")
 
 
 class LaunchTemplateSpec(_Spec):
@@ -112,6 +135,7 @@ class ServerSpec(_Spec):
     replication_error: str | None = None
     lag: Duration = 0.0
     lag_growth: float = Field(default=0.0, description="Seconds of lag that every second of AWS adds")
+    rescanned: float | None = Field(default=None, ge=0, le=1, description="The share of the disks that is rescanned")
     changes: list[ChangeSpec] = Field(default_factory=list)
     durations: Durations = Field(default_factory=Durations)
     outcome: Outcomes = ["launched"]
@@ -134,18 +158,28 @@ class ServerSpec(_Spec):
     failback_client: Duration | None = Field(
         default=None, description="On premises: the failback client is booted this long after a recovery"
     )
+    failback_error: FailbackErrors = Field(
+        default=[None], min_length=1, description="On premises: why the failback client cannot replicate"
+    )
+    failback_media_removed: Duration | None = Field(
+        default=None, description="On premises: a person takes the ISO out and reboots this long after the failback"
+    )
+    failback_agent: Literal["survives", "lost"] = Field(
+        default="survives", description="On premises: whether the agent replicates again after the failback"
+    )
     failback_outcome: Outcomes = ["launched"]
     private_ip: str | None = None
     disks: list[int] = Field(default_factory=lambda: [32 * 2**30], description="Bytes of each disk")
 
 
 class InstanceSpec(_Spec):
-    """An EC2 instance in the recovery region that DRS did not launch, its SSM agent online."""
+    """An EC2 instance that DRS did not launch, its SSM agent online."""
 
     id: str | None = Field(default=None, pattern=r"^i-[0-9a-f]{8,17}$")
     name: str = ""
     tags: dict[str, str] = Field(default_factory=dict)
     os: Literal["linux", "windows"] = "linux"
+    state: Literal["running", "stopped"] = "running"
 
 
 class AccountSpec(_Spec):
@@ -155,6 +189,7 @@ class AccountSpec(_Spec):
     region: str | None = None
     initialized: bool = True
     servers: list[ServerSpec] = Field(default_factory=list)
+    instances: list[InstanceSpec] = Field(default_factory=list)
     quotas: Quotas = Field(default_factory=dict)
 
 
@@ -187,6 +222,7 @@ class Scenario(_Spec):
             region=self.region,
             initialized=self.initialized,
             servers=self.servers,
+            instances=self.instances,
             quotas=self.quotas,
         )
         return [(self.account, self.region, own)] + [

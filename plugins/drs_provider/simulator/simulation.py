@@ -84,6 +84,20 @@ class Simulation:
         """Move the clock on by so many seconds (clock seconds, not divided by the speed)."""
         self.clock.advance(seconds)
 
+    def happen(self, event: str, server_id: str) -> None:
+        """Let a person do something to the machine of a source server on premises.
+
+        :param event: ``failback_client_booted``, ``failback_media_removed`` or ``agent_installed``.
+        :raises ValueError: there is no such server, or nobody can do that now.
+        """
+        from drs_provider.simulator.drs.models import backend_of
+
+        with self.clock.lock:
+            self.clock.run_due()
+            backend = backend_of(server_id)
+            backend.happen(event, backend.servers[server_id])
+            self.record(event.upper(), server=server_id, account=backend.account_id, region=backend.region_name)
+
     def add_fault(self, operation: str | Fault, **fields: Any) -> Fault:
         """Put a fault in force; see `Fault` for the fields. Returns it, with its `id`."""
         if isinstance(operation, Fault):

@@ -21,15 +21,19 @@ _DAY = 86400.0
 
 def seed_surroundings(scenario: Scenario, now: float) -> None:
     """Put the scenario's instances and topics in place; the instances have been running for a day."""
-    for spec in scenario.instances:
-        began_at(_instance(scenario, spec), now - _DAY)
+    for account, region, site in scenario.sites():
+        for spec in site.instances:
+            instance = _instance(account, region, spec)
+            began_at(instance, now - _DAY)
+            if spec.state == "stopped":
+                instance.stop()
     for topic in scenario.topics:
         *_, region, account, name = topic.split(":") if topic.startswith("arn:") else ("", "", topic)
         sns_backends[account or scenario.account][region or scenario.region].create_topic(name)
 
 
-def _instance(scenario: Scenario, spec: InstanceSpec) -> Any:
-    backend = ec2_backends[scenario.account][scenario.region]
+def _instance(account: str, region: str, spec: InstanceSpec) -> Any:
+    backend = ec2_backends[account][region]
     tags = {"Name": spec.name, **spec.tags} if spec.name else dict(spec.tags)
     with _with_id(spec.id):
         reservation = backend.run_instances(
@@ -39,7 +43,7 @@ def _instance(scenario: Scenario, spec: InstanceSpec) -> Any:
             [],
             instance_type="t3.small",
             is_instance_type_default=False,
-            region_name=scenario.region,
+            region_name=region,
             security_group_ids=[],
             tags={"instance": tags},
             nics={},

@@ -1,25 +1,44 @@
-"""Failback: replication in the other direction, from recovery instances to where they came from, and back again."""
+"""Failback to EC2: replication in the other direction, to where recovery instances came from, and back again.
+
+A1 is the instance at the origin, B1 its source server in the recovery region, B2 the recovery instance; A2 is the
+FAILBACK server that replicates B2 in the origin region, A3 the instance that A2 launches.
+"""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.drs.exceptions import Conflict, Uninitialized, Validation
-from drs_provider.simulator.drs.jobs import Participant
-from drs_provider.simulator.drs.launching import FailbackLaunching
 from drs_provider.simulator.drs.protection import Protection
 from drs_provider.simulator.drs.recoveries import Recoveries
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import SourceServer
 from drs_provider.simulator.drs.state import Request
-from drs_provider.simulator.scenario import ServerSpec
+from drs_provider.simulator.instance_times import started_at
+from drs_provider.simulator.scenario import LaunchTemplateSpec, ServerSpec
 
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.models import DrsBackend
 
 __all__ = ["Failback"]
+
+#: What a server that ReverseReplication makes does not have of the forward one: it begins like any new server.
+_NEW_SERVER: dict[str, Any] = {
+    "replication": "INITIATING",
+    "replication_error": None,
+    "lag": 0.0,
+    "lag_growth": 0.0,
+    "rescanned": None,
+    "changes": [],
+    "snapshots": None,
+    "launched": None,
+    "launch_disposition": "STARTED",
+    "copy_private_ip": False,
+    "copy_tags": True,
+    "launch_template": LaunchTemplateSpec(subnet=False, security_group=False, instance_profile=False),
+}
 
 
 class Failback(Recoveries, Protection):
@@ -28,126 +47,130 @@ class Failback(Recoveries, Protection):
     def reverse_replication(self, request: Request) -> dict[str, Any]:
         """ReverseReplication of a recovery instance that came from EC2.
 
-        In the recovery region it makes a FAILBACK source server in the origin region; of an instance that was failed
-        back, in the origin region, it points the forward server to that instance.
+        Of B2, it makes A2 in the origin region; of A3, in the origin region, it points B1 to that instance. Where the
+        origin is another zone of the same region, it points B1 to B2.
         """
         instance = self.instance(request["recoveryInstanceID"])
         if instance.server.spec.origin != "aws":
             raise Validation(f"Recovery instance {instance.id} did not originate in EC2", reason="other")
-        if instance.server.reversed_arn and instance.server.direction == "FAILOVER":
-            raise Conflict(f"Recovery instance {instance.id} is being replicated already", resourceId=instance.id)
-        if str(instance.ec2.state) != "running":
-            raise Conflict(f"Recovery instance {instance.id} is {instance.ec2.state}", resourceId=instance.id)
-        reversed_server = (
-            self._protect_again(instance) if instance.server.direction == "FAILBACK" else self._fail_back(instance)
-        )
+        self._reversible(instance)
+        server = instance.server
+        if server.direction == "FAILBACK":
+            reversed_server = self._protect_again(instance)
+        elif self._comes_from_here(server):
+            reversed_server = self._point(self, server, instance)
+        else:
+            reversed_server = self._fail_back(instance)
         return {"reversedDirectionSourceServerArn": reversed_server.arn}
 
     def stop_failback(self, request: Request) -> None:
-        """StopFailback: the instance is as if no failback had begun."""
+        """StopFailback: the failback is as if it had not begun; a server that replicates the instance goes on."""
         instance = self.instance(request["recoveryInstanceID"])
         instance.failback_state = "FAILBACK_NOT_STARTED"
         instance.failback_started_at = None
-        instance.set_replication("STOPPED")
-        instance.server.reversed_arn = None
-
-    def start_failback_launch(self, request: Request) -> dict[str, Any]:
-        """StartFailbackLaunch to machines on premises, whose failback client has synced."""
-        instances = [self.instance(instance_id) for instance_id in dict.fromkeys(request["recoveryInstanceIDs"])]
-        for instance in instances:
-            state = instance.failback_shown(self.clock.now())
-            if state != "FAILBACK_READY_FOR_LAUNCH":
-                raise Conflict(f"Failback of {instance.id} is {state}", resourceId=instance.id)
-            if instance.server.id in self.busy:
-                raise Conflict(f"Source server {instance.server.id} is in another job", resourceId=instance.server.id)
-        self.within_quotas(len(instances))
-        participants = [Participant(one.server.id, recovery_instance_id=one.id) for one in instances]
-        job = self.add_job("LAUNCH", "FAILBACK", participants, request.get("tags") or {})
-        FailbackLaunching(cast("DrsBackend", self), job, instances).start()
-        return {"job": job.describe()}
+        instance.client = None
 
     def disconnect_recovery_instance(self, request: Request) -> None:
-        """DisconnectRecoveryInstance: DRS lets go of it; the EC2 instance stays."""
+        """DisconnectRecoveryInstance: DRS lets go of it; the EC2 instance stays. Not of one that is protected."""
         instance = self.instance(request["recoveryInstanceID"])
         self.refuse_busy(instance)
-        instance.set_replication("DISCONNECTED")
+        now = self.clock.now()
+        if instance.is_protected(now):
+            raise Conflict("The recovery instance is protected and cannot be disconnected")
+        if instance.is_replicated(now) and instance.feeds is not None:
+            self.lose_agent(instance.feeds)
+        instance.disconnected = True
+        instance.client = None
         instance.failback_state = "FAILBACK_NOT_STARTED"
 
     def delete_recovery_instance(self, request: Request) -> None:
-        """DeleteRecoveryInstance of a disconnected one; the EC2 instance stays."""
+        """DeleteRecoveryInstance of a disconnected or a protected one; the EC2 instance stays."""
         instance = self.instance(request["recoveryInstanceID"])
-        if instance.replication_shown(self.clock.now()) != "DISCONNECTED":
-            raise Conflict(f"Recovery instance {instance.id} must be disconnected first", resourceId=instance.id)
+        self.refuse_busy(instance)
+        if not instance.disconnected and not instance.is_protected(self.clock.now()):
+            raise Conflict("The recovery instance must be disconnected first")
         self.forget_instance(instance)
 
-    def get_failback_replication_configuration(self, request: Request) -> dict[str, Any]:
-        """GetFailbackReplicationConfiguration."""
-        instance = self.instance(request["recoveryInstanceID"])
-        return {
-            "recoveryInstanceID": instance.id,
-            "name": instance.server.spec.hostname,
-            "bandwidthThrottling": 0,
-            "usePrivateIP": False,
-            "internetProtocol": "IPV4",
-            **instance.failback_configuration,
-        }
-
-    def update_failback_replication_configuration(self, request: Request) -> None:
-        """UpdateFailbackReplicationConfiguration."""
-        instance = self.instance(request["recoveryInstanceID"])
-        instance.failback_configuration.update(
-            {name: value for name, value in request.items() if name != "recoveryInstanceID"}
+    def _reversible(self, instance: RecoveryInstance) -> None:
+        now = self.clock.now()
+        if instance.terminating or instance.disconnected or str(instance.ec2.state) != "running":
+            raise Conflict("The recovery instance is not running, or is disconnected")
+        ready_at = max(instance.launched_at, started_at(instance.ec2)) + self.clock.scaled(
+            instance.server.duration("initialisation")
         )
+        if now < ready_at:
+            raise Conflict("The agent of the recovery instance is not initialized yet")
+        if instance.is_replicated(now):
+            raise Conflict("The recovery instance is being replicated already")
+
+    def _comes_from_here(self, server: SourceServer) -> bool:
+        """Whether the origin is in this account and region: another zone."""
+        account = server.spec.origin_account or self.account_id
+        return (account, server.spec.origin_region) == (self.account_id, self.region_name)
 
     def _fail_back(self, instance: RecoveryInstance) -> SourceServer:
         forward = instance.server
         origin = self._elsewhere(forward.spec.origin_account or self.account_id, forward.spec.origin_region)
+        server = next((one for one in origin.servers.values() if one.source is instance), None)
+        if server is not None and server.replication.state(self.clock.now()) == "DISCONNECTED":
+            raise Conflict("The source server of the failback is disconnected and must be deleted first")
         origin.may_replicate_another()
-        spec = ServerSpec(
-            **{
+        if server is None:
+            server = origin.add_server(simulations.require(), self._failback_spec(instance))
+            server.direction = "FAILBACK"
+            server.reversed_arn = forward.arn
+            server.point_to(instance)
+            self.watch(server, instance)
+        forward.reversed_arn = server.arn
+        origin.sync(server)
+        self._begun(instance, server)
+        instance.failback_state = "FAILBACK_IN_PROGRESS"
+        return server
+
+    def _failback_spec(self, instance: RecoveryInstance) -> ServerSpec:
+        forward = instance.server
+        return ServerSpec.model_validate(
+            {
                 **forward.spec.model_dump(),
+                **_NEW_SERVER,
                 "id": "s-" + uuid.uuid4().hex[:17],
                 "origin_instance": instance.id,
                 "origin_region": self.region_name,
                 "origin_account": self.account_id,
-                "replication": "INITIATING",
-                "replication_error": None,
-                "lag": 0.0,
-                "lag_growth": 0.0,
-                "changes": [],
-                "snapshots": None,
                 "outcome": forward.spec.failback_outcome,
-                "launched": None,
                 "tags": dict(forward.tags),
             }
         )
-        server = origin.add_server(simulations.require(), spec)
-        server.direction = "FAILBACK"
-        server.reversed_arn = forward.arn
-        server.fails_back = instance
-        forward.reversed_arn = server.arn
-        origin.sync(server)
-        now = self.clock.now()
-        instance.failback_state = "FAILBACK_IN_PROGRESS"
-        instance.failback_started_at = now
-        instance.follows = server
-        return server
 
     def _protect_again(self, instance: RecoveryInstance) -> SourceServer:
-        """The forward server replicates from the instance that was failed back: STALLED, RESCAN, CONTINUOUS."""
-        failback = instance.server
-        region, account = str(failback.reversed_arn).split(":")[3:5]
+        arn = str(instance.server.reversed_arn)
+        region, account = arn.split(":")[3:5]
         home = self._elsewhere(account, region)
-        forward = home.server(str(failback.reversed_arn).rsplit("/", 1)[1])
+        return self._point(home, home.server(arn.rsplit("/", 1)[1]), instance)
+
+    def _point(self, home: Failback, forward: SourceServer, instance: RecoveryInstance) -> SourceServer:
+        """The forward server replicates from an instance: STALLED, RESCAN, CONTINUOUS; a stopped one from the start."""
         now = self.clock.now()
-        rescan = now + self.clock.scaled(forward.duration("initiation"))
-        forward.replication.change(now, state="STALLED")
-        forward.replication.change(rescan, state="RESCAN")
-        forward.replication.change(
-            rescan + self.clock.scaled(forward.duration("rescan")), state="CONTINUOUS", lag=0.0, growth=0.0
-        )
-        forward.point_to(instance.id)
+        state = forward.replication.state(now)
+        if state == "DISCONNECTED":
+            raise Conflict("The source server is disconnected")
+        if forward.id in home.busy:
+            raise Conflict("The source server is participating in a job")
+        if state == "STOPPED":
+            home.may_replicate_another()
+            home.sync(forward)
+        else:
+            home.resync(forward, first="STALLED")
+        forward.point_to(instance)
+        home.watch(forward, instance)
+        self._begun(instance, forward)
         return forward
+
+    def _begun(self, instance: RecoveryInstance, server: SourceServer) -> None:
+        now = self.clock.now()
+        instance.feeds = server
+        instance.initiates_until = now + self.clock.scaled(server.duration("initiation"))
+        instance.failback_started_at = now
 
     def _elsewhere(self, account: str, region: str) -> DrsBackend:
         from drs_provider.simulator.drs.models import drs_backends

@@ -80,7 +80,12 @@ def create_launch_template(server: SourceServer) -> str:
 
 
 def launch_template_lacks(server: SourceServer) -> list[str]:
-    """What the template's default version lacks, and a launch needs; a repaired template lacks nothing."""
+    """What the template's default version lacks, and a launch needs; a repaired template lacks nothing.
+
+    A launch into an existing instance needs nothing of it.
+    """
+    if (server.launch_configuration.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID"):
+        return []
     data = _template(server)
     interface = (data.get("NetworkInterfaces") or [{}])[0]
     needed = {

@@ -25,7 +25,7 @@ from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.models import DrsBackend
 
-__all__ = ["FailbackLaunching", "Launching", "Terminating", "instance_tags"]
+__all__ = ["Launching", "Terminating", "Work", "instance_tags"]
 
 _SILENT_JOB_END = 0.2
 _RAW_ERROR = (
@@ -44,7 +44,7 @@ def instance_tags(server: SourceServer, job: Job) -> dict[str, str]:
     }
 
 
-class _Work:
+class Work:
     """A job at work: its log goes to the simulator's too."""
 
     def __init__(self, backend: DrsBackend, job: Job) -> None:
@@ -77,7 +77,7 @@ class _Work:
         self.note("JOB_END")
 
 
-class Launching(_Work):
+class Launching(Work):
     """A LAUNCH job, from its acceptance to its end.
 
     :param snapshots: the moment that each server is recovered to, by server id; absent: now, by an on-demand snapshot.
@@ -193,18 +193,10 @@ class Launching(_Work):
         )
         if server.fails_back is not None and not self.job.is_drill:
             server.fails_back.failback_state = "FAILBACK_COMPLETED"
-        self._await_failback_client(instance)
+        self.backend.await_failback_client(instance)
         self.job.participant(server.id).recovery_instance_id = instance.id
         self.note("LAUNCH_END", server, targetInstanceID=instance.id)
         self._ended(server, "LAUNCHED", JOB_ENDS)
-
-    def _await_failback_client(self, instance: RecoveryInstance) -> None:
-        """On premises, somebody boots the failback client a while after a recovery."""
-        after = instance.server.spec.failback_client
-        if instance.server.spec.origin == "on_premises" and after is not None and not instance.is_drill:
-            instance.client_seen_at = self.clock.now() + self.clock.scaled(after)
-            synced = instance.server.duration("initial_sync")
-            instance.client_synced_at = instance.client_seen_at + self.clock.scaled(synced)
 
     def _fails_at(self, phase: str, server: SourceServer, event: str) -> bool:
         if self.outcomes[server.id] != "failed" or server.spec.fail_at != phase:
@@ -224,35 +216,7 @@ class Launching(_Work):
             self.clock.call_in(to_job_end, self.end)
 
 
-class FailbackLaunching(_Work):
-    """A job that fails recovery instances back to machines on premises: a conversion, and a reboot over there."""
-
-    def __init__(self, backend: DrsBackend, job: Job, instances: list[RecoveryInstance]) -> None:
-        super().__init__(backend, job)
-        self.instances = instances
-
-    def start(self) -> None:
-        """Put the phases down with the clock."""
-        for instance in self.instances:
-            instance.failback_job_id = self.job.id
-        self.begin_soon(self._begin)
-
-    def _begin(self) -> None:
-        self.begin()
-        for instance in self.instances:
-            self.note("CONVERSION_START", instance.server)
-        longest = max(instance.server.duration("conversion") for instance in self.instances)
-        self.clock.call_in(longest, self._converted)
-
-    def _converted(self) -> None:
-        for instance, participant in zip(self.instances, self.job.participants, strict=True):
-            self.note("CONVERSION_END", instance.server)
-            instance.failback_state = "FAILBACK_COMPLETED"
-            participant.launch_status = "LAUNCHED"
-        self.end()
-
-
-class Terminating(_Work):
+class Terminating(Work):
     """A TERMINATE job: the instances shut down at once, and are gone at its end."""
 
     def __init__(self, backend: DrsBackend, job: Job, instances: list[RecoveryInstance]) -> None:

@@ -17,6 +17,7 @@ from drs_provider.simulator.drs.launching import instance_tags
 from drs_provider.simulator.drs.listings import Listings
 from drs_provider.simulator.drs.native_executions import Execution, NativeExecutions
 from drs_provider.simulator.drs.native_plans import RecoveryPlan
+from drs_provider.simulator.drs.on_premises import OnPremises
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from drs_provider.simulator.scenario import AccountSpec, ServerSpec
     from drs_provider.simulator.simulation import Simulation
 
-__all__ = ["DrsBackend", "drs_backends", "seed"]
+__all__ = ["DrsBackend", "backend_of", "drs_backends", "seed"]
 
 
-class DrsBackend(Failback, NativeExecutions, Listings, BaseBackend):
+class DrsBackend(Failback, OnPremises, NativeExecutions, Listings, BaseBackend):
     """The state of one account and region."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
@@ -73,6 +74,18 @@ class DrsBackend(Failback, NativeExecutions, Listings, BaseBackend):
 drs_backends = BackendDict(DrsBackend, "drs")
 
 
+def backend_of(server_id: str) -> DrsBackend:
+    """Return the account and region that a source server is in.
+
+    :raises ValueError: there is no such server.
+    """
+    for regions in drs_backends.values():
+        for backend in regions.values():
+            if server_id in backend.servers:
+                return backend
+    raise ValueError(f"there is no source server {server_id}")
+
+
 def seed(simulation: Simulation, account: str, region: str, site: AccountSpec) -> None:
     """Put the servers of one account and region in place."""
     backend = drs_backends[account][region]
@@ -108,3 +121,4 @@ def _launched_before(backend: DrsBackend, simulation: Simulation, server: Source
     instance = RecoveryInstance(ec2, server, job.id, is_drill, job.created_at, now - 86400 + 536, dict(server.tags))
     backend.add_instance(instance)
     job.participants[0].recovery_instance_id = instance.id
+    backend.await_failback_client(instance)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from drs_provider.simulator.drs.exceptions import Conflict, QuotaExceeded, Validation
+from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import SourceServer
 from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.instance_times import on_change
 from drs_provider.simulator.servicequotas.quotas import quota_code
 
 __all__ = ["Protection"]
@@ -28,19 +30,16 @@ class Protection(State):
     def start_replication(self, request: Request) -> dict[str, Any]:
         """StartReplication of a stopped server: a first sync, then CONTINUOUS."""
         server = self._idle(request["sourceServerID"])
-        now = self.clock.now()
-        state = server.replication.state(now)
-        if state != "STOPPED":
-            raise Conflict(f"Replication of {server.id} is {state}, not STOPPED", resourceId=server.id)
+        if server.replication.state(self.clock.now()) != "STOPPED":
+            raise Conflict("The replication of the source server is not stopped")
         self.may_replicate_another()
         self.sync(server)
-        return {"sourceServer": server.describe(now)}
+        return {"sourceServer": server.describe(self.clock.now())}
 
     def retry_data_replication(self, request: Request) -> dict[str, Any]:
         """RetryDataReplication of a stalled, disconnected or stopped server."""
         server = self.server(request["sourceServerID"])
-        now = self.clock.now()
-        state = server.replication.state(now)
+        state = server.replication.state(self.clock.now())
         if state not in ("STALLED", *_UNPROTECTED):
             raise Validation(f"Replication of {server.id} is {state}: only a stalled or stopped one can be retried")
         if state == "STALLED":
@@ -48,11 +47,13 @@ class Protection(State):
         else:
             self.may_replicate_another()
             self.sync(server)
-        return server.describe(now)
+        return server.describe(self.clock.now())
 
     def disconnect_source_server(self, request: Request) -> dict[str, Any]:
-        """DisconnectSourceServer: replication ends, and its resources are removed."""
+        """DisconnectSourceServer: replication ends, and its resources are removed. Not with a recovery instance."""
         server = self._idle(request["sourceServerID"])
+        if any(instance.server is server for instance in self.instances.values()):
+            raise Conflict("The source server has a recovery instance and cannot be disconnected")
         now = self.clock.now()
         server.replication.change(now, state="DISCONNECTED", lag=0.0)
         server.snapshots.delete_all()
@@ -68,18 +69,59 @@ class Protection(State):
 
     def sync(self, server: SourceServer) -> None:
         """A first sync from now on: INITIATING, INITIAL_SYNC, CONTINUOUS."""
-        now = self.clock.now()
-        synced = now + self.clock.scaled(server.duration("initiation") + server.duration("initial_sync"))
-        server.replication.change(now, state="INITIATING", lag=0.0)
-        server.replication.change(now + self.clock.scaled(server.duration("initiation")), state="INITIAL_SYNC")
-        server.replication.change(synced, state="CONTINUOUS", lag=0.0)
+        phases = [
+            ("INITIATING", server.duration("initiation")),
+            ("INITIAL_SYNC", server.duration("initial_sync")),
+        ]
+        synced = server.replication.catch_up(self.clock.now(), phases, server.duration("catch_up"))
         server.snapshots.begin(synced)
 
-    def resync(self, server: SourceServer) -> None:
-        """A sync of what is there already: RESCAN, CONTINUOUS."""
+    def resync(self, server: SourceServer, first: str | None = None) -> None:
+        """A sync of what is there already: RESCAN, CONTINUOUS; `first`: a state before them, until it is initiated."""
+        phases = [("RESCAN", server.duration("rescan"))]
+        if first is not None:
+            phases.insert(0, (first, server.duration("initiation")))
+        server.replication.catch_up(self.clock.now(), phases, server.duration("catch_up"))
+
+    def lose_agent(self, server: SourceServer) -> None:
+        """What a server replicates is gone or down: STALLED, unless it replicates nothing anyway."""
         now = self.clock.now()
-        server.replication.change(now, state="RESCAN")
-        server.replication.change(now + self.clock.scaled(server.duration("rescan")), state="CONTINUOUS", lag=0.0)
+        if server.replication.state(now) not in (*_UNPROTECTED, "STALLED"):
+            server.replication.change(now, state="STALLED", error="AGENT_NOT_SEEN")
+
+    def find_agent(self, server: SourceServer) -> None:
+        """What a stalled server replicates is there again; where the first sync had not ended, it begins anew."""
+        now = self.clock.now()
+        if server.replication.state(now) != "STALLED":
+            return
+        if server.snapshots.not_before > now or not server.has_recovery_point(now):
+            self.sync(server)
+        else:
+            self.resync(server)
+
+    def watch(self, server: SourceServer, instance: RecoveryInstance) -> None:
+        """Let the replication of an instance follow what becomes of it in EC2, however it is stopped or started."""
+
+        def changed() -> None:
+            if server.source is not instance:
+                return
+            if str(instance.ec2.state) == "running":
+                self.clock.call_in(server.duration("initialisation"), running)
+            else:
+                self.lose_agent(server)
+
+        def running() -> None:
+            if server.source is instance and str(instance.ec2.state) == "running" and not self._replaced(instance):
+                self.find_agent(server)
+
+        on_change(instance.ec2, changed)
+
+    def _replaced(self, instance: RecoveryInstance) -> bool:
+        """Whether something else was launched into the EC2 instance since, so that another agent runs there."""
+        from drs_provider.simulator.drs.models import drs_backends
+
+        known = drs_backends[instance.server.account][instance.server.region].instances.get(instance.id)
+        return known not in (None, instance)
 
     def may_replicate_another(self) -> None:
         """Refuse another replicating server beyond the quota."""

@@ -74,8 +74,9 @@ class Recoveries(Configuration):
                 resourceId=server_id,
                 resourceType="SourceServer",
             )
-        state = server.replication.state(self.clock.now())
-        if state in _NOT_LAUNCHABLE:
+        now = self.clock.now()
+        state = server.replication.state(now)
+        if state in _NOT_LAUNCHABLE or not server.has_recovery_point(now):
             raise Conflict(
                 f"Source server {server_id} cannot be launched while its data replication state is {state}",
                 resourceId=server_id,
@@ -163,9 +164,5 @@ class Recoveries(Configuration):
 
     def _terminable(self, instance: RecoveryInstance) -> None:
         self.refuse_busy(instance)
-        if instance.failback_shown(self.clock.now()) in ("FAILBACK_IN_PROGRESS", "FAILBACK_READY_FOR_LAUNCH"):
-            raise Conflict(
-                f"Recovery instance {instance.id} is being failed back",
-                resourceId=instance.id,
-                resourceType="RecoveryInstance",
-            )
+        if instance.in_failback(self.clock.now()):
+            raise Conflict("The recovery instance cannot be terminated during failback")

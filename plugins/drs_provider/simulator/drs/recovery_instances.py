@@ -6,10 +6,21 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.source_servers import SourceServer
 from drs_provider.simulator.drs.timestamps import timestamp
 
-__all__ = ["RecoveryInstance"]
+__all__ = ["FailbackClient", "RecoveryInstance"]
+
+_UNPROTECTED = ("STOPPED", "DISCONNECTED")
+
+
+@dataclass
+class FailbackClient:
+    """The failback client on a machine on premises, from one boot of it on."""
+
+    booted_at: float
+    replication: Replication
 
 
 @dataclass
@@ -23,17 +34,24 @@ class RecoveryInstance:
     snapshot_at: float
     launched_at: float
     tags: dict[str, str] = field(default_factory=dict)
-    failback_state: str = "FAILBACK_NOT_STARTED"
+    failback_state: str = ""
     failback_job_id: str | None = None
     failback_started_at: float | None = None
-    #: The FAILBACK server in the origin region whose replication this instance shows.
-    follows: SourceServer | None = None
+    #: The source server that replicates this instance since a ReverseReplication, and until when it is INITIATING.
+    feeds: SourceServer | None = None
+    initiates_until: float = 0.0
+    #: On premises: the client that replicates this instance to the machine, and how often one was booted.
+    client: FailbackClient | None = None
+    boots: int = 0
+    failback_launches: int = 0
+    disconnected: bool = False
     terminating: bool = False
     failback_configuration: dict[str, Any] = field(default_factory=dict)
-    #: When the failback client on premises was seen, and when it has synced.
-    client_seen_at: float | None = None
-    client_synced_at: float | None = None
-    _replication: str = "STOPPED"
+
+    def __post_init__(self) -> None:
+        if not self.failback_state:
+            fresh = {"aws": "FAILBACK_NOT_READY_FOR_LAUNCH", "on_premises": "FAILBACK_NOT_STARTED"}
+            self.failback_state = fresh[self.server.spec.origin]
 
     @property
     def id(self) -> str:
@@ -45,31 +63,60 @@ class RecoveryInstance:
         """The ARN."""
         return f"arn:aws:drs:{self.server.region}:{self.server.account}:recovery-instance/{self.id}"
 
-    def set_replication(self, state: str) -> None:
-        """From now on its own replication is so, and follows no other server's."""
-        self._replication = state
-        self.follows = None
+    def is_replicated(self, now: float) -> bool:
+        """Whether a source server replicates it, however well."""
+        if self.feeds is None or self.feeds.source is not self:
+            return False
+        return self.feeds.replication.state(now) not in _UNPROTECTED
+
+    def is_protected(self, now: float) -> bool:
+        """Whether it is protected by the server that recovers it, as after a failback: it is production."""
+        return self.is_replicated(now) and self.feeds is not None and self.feeds.direction == "FAILOVER"
+
+    def in_failback(self, now: float) -> bool:
+        """Whether its failback, or its protection, forbids to terminate it."""
+        return self.is_replicated(now) or (
+            self.client is not None and self.failback_state in ("FAILBACK_IN_PROGRESS", "FAILBACK_READY_FOR_LAUNCH")
+        )
 
     def replication_shown(self, now: float) -> str:
         """dataReplicationInfo.dataReplicationState."""
-        return self.follows.replication.state(now) if self.follows is not None else self._replication
+        if self.disconnected:
+            return "DISCONNECTED"
+        if self.feeds is not None and now < self.initiates_until and self.is_replicated(now):
+            return "INITIATING"
+        replication = self._replication()
+        return "NOT_STARTED" if replication is None else replication.state(now)
 
-    def failback_shown(self, now: float) -> str:
-        """failback.state: on premises it follows the failback client."""
-        if self.failback_state != "FAILBACK_NOT_STARTED" or self.client_seen_at is None or now < self.client_seen_at:
-            return self.failback_state
-        if self.client_synced_at is not None and now >= self.client_synced_at:
-            return "FAILBACK_READY_FOR_LAUNCH"
-        return "FAILBACK_IN_PROGRESS"
+    def _replication(self) -> Replication | None:
+        if self.client is not None:
+            return self.client.replication
+        return self.feeds.replication if self.feeds is not None and self.feeds.source is self else None
+
+    def _replication_info(self, now: float) -> dict[str, Any]:
+        state = self.replication_shown(now)
+        replication = self._replication()
+        if replication is None or self.disconnected:
+            return {"dataReplicationState": state}
+        info = {**replication.describe(now, self.server.spec.disks), "dataReplicationState": state}
+        if state == "INITIATING":
+            info.pop("lagDuration", None)
+            info.pop("dataReplicationError", None)
+        return info
 
     def describe(self, now: float) -> dict[str, Any]:
         """As DescribeRecoveryInstances shows it, with the state that EC2 has it in."""
         spec = self.server.spec
-        failback: dict[str, Any] = {"state": self.failback_shown(now), "failbackToOriginalServer": False}
+        failback: dict[str, Any] = {
+            "state": self.failback_state,
+            "failbackToOriginalServer": spec.origin == "on_premises",
+        }
         if self.failback_job_id:
             failback["failbackJobID"] = self.failback_job_id
         if self.failback_started_at is not None:
             failback["failbackInitiationTime"] = timestamp(self.failback_started_at)
+        if self.client is not None:
+            failback["failbackClientLastSeenByServiceDateTime"] = timestamp(now - 20)
         shown: dict[str, Any] = {
             "recoveryInstanceID": self.id,
             "ec2InstanceID": self.id,
@@ -83,7 +130,7 @@ class RecoveryInstance:
             "originEnvironment": "AWS" if spec.origin == "aws" else "ON_PREMISES",
             "agentVersion": "6.4.0",
             "failback": failback,
-            "dataReplicationInfo": {"dataReplicationState": self.replication_shown(now)},
+            "dataReplicationInfo": self._replication_info(now),
             "recoveryInstanceProperties": {
                 "lastUpdatedDateTime": timestamp(self.launched_at),
                 "identificationHints": {

@@ -19,7 +19,15 @@ __all__ = ["LastLaunch", "SourceServer"]
 
 #: What the phases take, in seconds, where neither scenario nor server says otherwise.
 _TYPICAL = {
-    system: {**COMMON, **phases, "initiation": 60.0, "initial_sync": 600.0, "rescan": 120.0}
+    system: {
+        **COMMON,
+        **phases,
+        "initiation": 60.0,
+        "initial_sync": 600.0,
+        "rescan": 600.0,
+        "catch_up": 300.0,
+        "initialisation": 60.0,
+    }
     for system, phases in BY_SYSTEM.items()
 }
 _OS = {"linux": "Linux version 5.10.0 (Red Hat Enterprise Linux 8.9)", "windows": "Microsoft Windows Server 2022"}
@@ -57,9 +65,10 @@ class SourceServer:
     recovery_instance_id: str | None = None
     launches: int = 0
     direction: str = "FAILOVER"
+    #: The ARN of the server in the other direction. It stays as it is when that server is gone.
     reversed_arn: str | None = None
-    #: The recovery instance that this FAILBACK server replicates.
-    fails_back: RecoveryInstance | None = None
+    #: The recovery instance that it replicates, since a ReverseReplication; None: the machine of the scenario.
+    source: RecoveryInstance | None = None
     launch_configuration: dict[str, Any] = field(default_factory=dict)
     replication_configuration: dict[str, Any] = field(default_factory=dict)
     _properties: dict[str, Any] | None = None
@@ -87,10 +96,23 @@ class SourceServer:
                 return seconds
         return _TYPICAL[self.spec.os].get(phase, 0.0)
 
-    def point_to(self, instance_id: str) -> None:
-        """From now on it is another EC2 instance that replicates."""
-        self.spec = self.spec.model_copy(update={"origin_instance": instance_id})
+    @property
+    def fails_back(self) -> RecoveryInstance | None:
+        """The recovery instance that this server brings back, where its direction is FAILBACK."""
+        return self.source if self.direction == "FAILBACK" else None
+
+    def point_to(self, instance: RecoveryInstance) -> None:
+        """From now on it is this recovery instance that it replicates."""
+        self.source = instance
+        self.spec = self.spec.model_copy(update={"origin_instance": instance.id})
         self._properties = None
+
+    def has_recovery_point(self, now: float) -> bool:
+        """Whether a launch has something to start from: what is replicated now, or a snapshot."""
+        if self.replication.synced(now) and self.snapshots.not_before <= now:
+            return True
+        consistent = self.replication.last_consistent(now)
+        return any(snapshot.finished for snapshot in self.snapshots.at(now, consistent))
 
     def next_outcome(self) -> str:
         """How the launch that begins now will end; counts launches."""

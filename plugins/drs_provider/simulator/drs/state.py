@@ -72,18 +72,16 @@ class State:
     def remove_instance(self, instance: RecoveryInstance) -> None:
         """A recovery instance is gone, in EC2 too."""
         terminate_instance(instance.ec2)
+        server = instance.server
+        if server.last_launch is not None and server.last_launch.job_id == instance.job_id:
+            server.last_launch.status = "TERMINATED"
         self.forget_instance(instance)
 
     def forget_instance(self, instance: RecoveryInstance) -> None:
-        """A recovery instance is no longer DRS's; EC2 may keep it."""
+        """A recovery instance is no longer DRS's; EC2 may keep it. What its server says of the past stays."""
         self.instances.pop(instance.id, None)
-        server = instance.server
-        if server.direction == "FAILOVER":
-            server.reversed_arn = None
-        if server.recovery_instance_id == instance.id:
-            server.recovery_instance_id = None
-            if server.last_launch is not None and server.last_launch.job_id == instance.job_id:
-                server.last_launch.status = "TERMINATED"
+        if instance.server.recovery_instance_id == instance.id:
+            instance.server.recovery_instance_id = None
 
     def job_began(self, job: Job) -> None:
         """A job was accepted: its servers are in no other one until it ends."""
