@@ -16,6 +16,8 @@ pytest_plugins = ["drs_provider.simulator.pytest_plugin"]
 # Each test process has a home of its own, before anybody imports Airflow, which writes its configuration there.
 _AIRFLOW_HOME = tempfile.mkdtemp(prefix="drs-tests-")
 os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
+# Where there is no Airflow, there is no variable to keep a name that is made up.
+os.environ["AIRFLOW__DRS_PROVIDER__INSTALLATION"] = "tests"
 
 
 def pytest_unconfigure() -> None:

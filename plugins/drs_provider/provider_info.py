@@ -87,6 +87,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "aws_dr_*",
                         "default": "",
                     },
+                    "installation": {
+                        "description": "Name of this Airflow in the tags of DRS jobs; jobs of other installations are "
+                        "never adopted or terminated. Give a standby Airflow the name of the one that it stands in "
+                        "for. Default: a name that is made up once and kept as the Airflow variable "
+                        "`drs_provider_installation`.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "prod-us-east-1",
+                        "default": "",
+                    },
                 },
             }
         },

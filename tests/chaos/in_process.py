@@ -26,9 +26,11 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.sdk import DAG, TriggerRule
 from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.execution_time.xcom import XCom
 from botocore.exceptions import ClientError
 
 from tests.chaos.faults import STARTING
+from tests.xcoms import XComs, store_xcom, stored_xcoms
 
 __all__ = ["InProcessRun", "Killed", "Killer", "quick_aws"]
 
@@ -155,6 +157,7 @@ def quick_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name, clock in clocks.items():
             patch.setattr(time, name, lambda clock=clock: clock() + ahead)
         patch.setattr(AwsGenericHook, "get_client_type", client)
+        patch.setattr(XCom, "set", store_xcom)
         yield
 
 
@@ -197,7 +200,7 @@ class InProcessRun:
         self.parameters = parameters
         self.rng = rng
         self.states: dict[str, str | None] = {task.task_id: None for task in dag.tasks}
-        self.xcoms: dict[str, dict[str, Any]] = {}
+        self.xcoms: XComs = stored_xcoms(dag.dag_id, self.run_id, anew=True)
         self._tries: dict[str, int] = {}
         now = datetime.now(timezone.utc)
         self._dag_run = SimpleNamespace(

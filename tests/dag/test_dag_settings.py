@@ -146,6 +146,8 @@ def test_nothing_filled_in_is_a_drill_of_everything() -> None:
         "skip_scripts": False,
         "keep_drill_instances": False,
         "override": None,
+        "replace_instances": [],
+        "take_over": "",
     }
 
 

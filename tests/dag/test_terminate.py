@@ -44,7 +44,8 @@ def test_a_job_that_ends_while_the_end_is_judged_is_not_overlooked(
         xcom_push=lambda key, value: told.update({key: value}),
     )
     now = datetime.now(timezone.utc)
-    context: Any = {"ti": ti, "dag_run": SimpleNamespace(run_after=now, start_date=now)}
+    dag_run = SimpleNamespace(dag_id="shop", run_id="manual__1", run_after=now, start_date=now)
+    context: Any = {"ti": ti, "dag_run": dag_run, "params": {}}
     with pytest.raises(AirflowException, match=f"{SERVER}: job .* has not ended, and may still launch it"):
         TerminateWork(task_id="terminate", loaded=PLAN)._finished(context, [])
     assert [left["instance_id"] for left in told["evidence"]["left"]] == [SERVER]

@@ -53,7 +53,7 @@ class TestFigures:
 
     def test_jobs_are_looked_for_from_when_the_run_was_due(self, drill: Any, monkeypatch: Any) -> None:
         asked: list[Any] = []
-        monkeypatch.setattr(drill.drs, "jobs_tagged", lambda tags, since: asked.append(since) or [])
+        monkeypatch.setattr(drill.drs, "jobs_since", lambda moment: asked.append(moment) or [])
         drill.facts["due"] = "2026-11-21T09:00:00Z"
         drill.record()
         assert asked[0].isoformat() == "2026-11-21T08:50:00+00:00"
@@ -238,7 +238,7 @@ class TestMissing:
     def test_when_aws_is_down_it_is_asked_once(self, drill: Any) -> None:
         drill.drs.error = ConnectionError("no route to host")
         record = drill.record()
-        assert drill.drs.asked == ["jobs_tagged"]
+        assert drill.drs.asked == ["jobs_since"]
         assert "no route to host" in record.unread[0].why
         assert record.run.state == "success"
 

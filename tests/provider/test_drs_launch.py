@@ -183,7 +183,7 @@ def test_a_worker_that_stood_still_after_its_look_looks_again(
         others.append(launch(ids(1), quotas=DrsQuotas())[0].job_id)
         drs_simulator_server.advance(1200)
         moment = time.time() + 1200
-        monkeypatch.setattr("drs_provider.hooks.launch.time", SimpleNamespace(time=lambda: moment, sleep=time.sleep))
+        monkeypatch.setattr("drs_provider.hooks.freshness.time", SimpleNamespace(time=lambda: moment, sleep=time.sleep))
         return DrsQuotas()
 
     asking = hook()

@@ -92,7 +92,7 @@ def _scripts(simulator: Simulation, instance: str) -> None:
     assert instance in run_blocking(managed_instances(calls, [instance]))
     request = {"DocumentName": "Shop-Warm", "InstanceIds": [instance]}
     once = ssm.calls_without_retries()
-    command = run_blocking(send_once(once, calls, key="0" * 32, attempt=1, label="x", since=0, request=request))
+    (command,) = run_blocking(send_once(once, calls, key="0" * 32, attempt=1, label="x", since=0, request=request))
     simulator.advance(60)
     run_blocking(find_commands(calls, "0" * 32, since=0))
     run_blocking(read_results(calls, [command], [instance]))

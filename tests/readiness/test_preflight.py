@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from drs_provider.hooks.run_identity import RunIdentity
 from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import CODES
 from drs_provider.readiness.preflight import PreflightResult, run_preflight
@@ -193,18 +194,23 @@ def test_server_busy(room: Room) -> None:
     result = room.check(load=False)
     assert found(result) == {("server-busy", "error", DB1)}
     assert "shop/one" in result.findings.errors[0].message
-    assert found(room.check(load=False, run_tag="shop/one")) == set()
+    assert found(room.check(load=False, own=RunIdentity("shop", "one"))) == set()
 
 
-def test_recovered_instance_live(room: Room) -> None:
+def test_live_instances(room: Room) -> None:
     room.load()
     drs = boto3.client("drs", region_name="us-west-2")
     drs.start_recovery(sourceServers=[{"sourceServerID": DB1}], tags={"drs-provider:run": "shop/one"})
     drs.start_recovery(sourceServers=[{"sourceServerID": DB2}], isDrill=True)
     room.simulator.advance(3600)
-    result = room.check(load=False, waves=["database"])
-    assert found(result) == {("recovered-instance-live", "error", DB1)}
-    assert found(room.check(load=False, waves=["database"], run_tag="shop/one")) == set()
+    recovered, drilled = ("recovered-instance-live", "error", DB1), ("drill-instance-live", "error", DB2)
+    assert found(room.check(load=False, waves=["database"])) == {recovered, drilled}
+    assert found(room.check(load=False, waves=["database"], own=RunIdentity("shop", "one"))) == {drilled}
+    for_real = found(room.check(load=False, waves=["database"], mode="recovery"))
+    assert for_real == {recovered, ("drill-instance-live", "warning", DB2)}
+    ids = {one["sourceServerID"]: one["recoveryInstanceID"] for one in drs.describe_recovery_instances()["items"]}
+    assert found(room.check(load=False, waves=["database"], replace=[ids[DB1]])) == {drilled}
+    assert found(room.check(load=False, waves=["database"], replace=list(ids.values()))) == set()
 
 
 def test_quota_servers_per_job_is_a_warning(room: Room) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from drs_provider.hooks.run_identity import RunIdentity
 from drs_provider.readiness.preflight import PreflightResult, recheck_wave
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def codes(result: PreflightResult) -> list[tuple[str, str | None]]:
     return [(finding.code, finding.server) for finding in result.findings]
 
 
-def test_it_makes_two_calls(room: Room) -> None:
+def test_it_makes_three_calls(room: Room) -> None:
     room.scenario["page_size"] = 100
     room.load()
     before = len(room.simulator.log)
@@ -32,7 +33,7 @@ def test_it_makes_two_calls(room: Room) -> None:
     assert codes(result) == []
     assert [one.id for one in result.resolved["app"]] == [APP1, APP2]
     calls = [entry["operation"] for entry in room.simulator.log[before:] if "operation" in entry]
-    assert sorted(calls) == ["DescribeJobs", "DescribeSourceServers"]
+    assert sorted(calls) == ["DescribeJobs", "DescribeRecoveryInstances", "DescribeSourceServers"]
 
 
 def test_a_plan_of_ids_describes_only_those(room: Room) -> None:
@@ -67,8 +68,8 @@ def test_busy_with_another_run_only(room: Room) -> None:
     room.load()
     drs = boto3.client("drs", region_name="us-west-2")
     drs.start_recovery(sourceServers=[{"sourceServerID": APP2}], isDrill=True, tags={"drs-provider:run": "shop/a"})
-    assert codes(recheck(room, run_tag="shop/a")) == []
-    assert codes(recheck(room, run_tag="shop/b")) == [("server-busy", APP2)]
+    assert codes(recheck(room, own=RunIdentity("shop", "a"))) == []
+    assert codes(recheck(room, own=RunIdentity("shop", "b"))) == [("server-busy", APP2)]
 
 
 def test_snapshots_are_chosen_where_a_time_is_given(room: Room) -> None:

@@ -19,6 +19,9 @@ def orphans(
     airflow: Annotated[
         bool, typer.Option("--airflow", help="Ask this machine's Airflow which runs are still going.")
     ] = False,
+    installation: Annotated[
+        str | None, typer.Option(help="Judge drills of this Airflow only. Default: the one that is set here.")
+    ] = None,
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
     aws_conn_id: Annotated[str | None, typer.Option(help="An Airflow connection instead.")] = None,
@@ -54,6 +57,7 @@ def orphans(
             now=datetime.now(timezone.utc),
             older_than=age,
             is_alive=_is_alive if airflow else None,
+            installation=installation if installation is not None else _installation(ask=airflow),
         )
     except (BotoCoreError, ClientError, ValueError) as error:
         say(str(error), err=True)
@@ -70,6 +74,22 @@ def orphans(
         owned = len(found) - len(listed)
         say(f"{len(lost)} orphans, {len(listed) - len(lost)} unknown, {owned} owned.")
     raise typer.Exit(1 if lost else 0)
+
+
+def _installation(*, ask: bool) -> str:
+    """Return the name of this machine's Airflow; empty where none is set, or kept in a database that is not asked."""
+    from drs_provider.hooks.installation import VARIABLE, configured_installation
+
+    if (configured := configured_installation()) or not ask:
+        return configured
+    from airflow.models.variable import Variable
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return str(Variable.get(VARIABLE, default_var="") or "")
+    except SQLAlchemyError as error:
+        typer.echo(f"Airflow's metadata database cannot be asked: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 def _is_alive(run: str) -> bool | None:

@@ -75,4 +75,21 @@ def run_params(plan: RecoveryPlan) -> dict[str, Param]:
             description='Only for a recovery: go on although preflight found something, such as {"findings": '
             '["replication-lag"], "reason": "the source site is gone"}. It is recorded in the report.',
         ),
+        "replace_instances": Param(
+            [],
+            type=["null", "array"],
+            items={"type": "string", "pattern": "^i-[0-9a-f]{8}([0-9a-f]{9})?$"},
+            title="Replace live instances",
+            description="DRS deletes a server's previous instance when it launches the next one. Ids of instances that "
+            "may go, such as i-0123456789abcdef0; without this, a server with a live instance of a recovery, or of "
+            "another drill, is not launched. It is recorded in the report.",
+        ),
+        "take_over": Param(
+            "",
+            type=["null", "string"],
+            maxLength=256,
+            title="Take over an installation",
+            description="Only when another Airflow is lost: its [drs_provider] installation. Jobs that it started for "
+            "this plan, mode and run id count as this run's own.",
+        ),
     }

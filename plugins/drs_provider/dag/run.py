@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,7 +18,19 @@ __all__ = ["Mode", "Override", "RecoveryRun", "RunParameterError"]
 
 Mode = Literal["drill", "recovery"]
 
-PARAMETERS = ("mode", "confirm", "waves", "snapshot_time", "skip_scripts", "keep_drill_instances", "override")
+_INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
+
+PARAMETERS = (
+    "mode",
+    "confirm",
+    "waves",
+    "snapshot_time",
+    "skip_scripts",
+    "keep_drill_instances",
+    "override",
+    "take_over",
+    "replace_instances",
+)
 
 
 class RunParameterError(ValueError):
@@ -49,6 +62,8 @@ class RecoveryRun:
     :param skip_scripts: whether the scripts of the plan are left out.
     :param keep_drill_instances: whether drill instances are left running.
     :param override: the findings that a person decided to go on with, if any.
+    :param take_over: the installation, lost by now, whose jobs of the same run id this run adopts; empty: none.
+    :param replace_instances: ids of live instances that a launch of this run may replace.
     """
 
     dag_id: str
@@ -60,6 +75,8 @@ class RecoveryRun:
     skip_scripts: bool = False
     keep_drill_instances: bool = False
     override: Override | None = None
+    take_over: str = ""
+    replace_instances: frozenset[str] = frozenset()
 
     @property
     def is_drill(self) -> bool:
@@ -116,6 +133,8 @@ class RecoveryRun:
             skip_scripts=_flag("skip_scripts", parameters.get("skip_scripts")),
             keep_drill_instances=_flag("keep_drill_instances", parameters.get("keep_drill_instances")),
             override=_parse_override(parameters.get("override")),
+            take_over=str(parameters.get("take_over") or "").strip(),
+            replace_instances=_parse_instances(parameters.get("replace_instances")),
         )
 
     def check(
@@ -226,3 +245,15 @@ def _parse_override(value: object) -> Override | None:
             '"reason": "the source site is gone"}'
         )
     return Override(frozenset(map(str, findings)), reason.strip())
+
+
+def _parse_instances(value: object) -> frozenset[str]:
+    if not value:
+        return frozenset()
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(one, str) and _INSTANCE_ID.fullmatch(one) for one in value
+    ):
+        raise RunParameterError(
+            f"replace_instances is {value!r}; expected a list of instance ids such as i-0123456789abcdef0"
+        )
+    return frozenset(value)

@@ -35,6 +35,7 @@ from drs_provider.evidence.record import (
     Wave,
 )
 from drs_provider.evidence.steps import left_instances
+from drs_provider.evidence.taken import without_taken
 from drs_provider.evidence.timeline import critical_path, recovered_at, rpo_measured, rto_measured, time_spent
 from drs_provider.evidence.waves import collect_wave
 
@@ -77,9 +78,9 @@ def collect_record(
     everything = [facts.task(task_id) for task_id in dict.fromkeys([*mapping(facts.tasks), *mapping(facts.xcoms)])]
     clock = min(filter(None, [moment(facts.started), *(task.began for task in everything)]), default=None)
     since = min(filter(None, [clock, moment(facts.due)]), default=None)
-    jobs = read_jobs(
-        reading, dag_id=facts.dag_id, run_id=facts.run_id, since=since, announced=_announced(plan.waves, facts)
-    )
+    others: list[Mapping[str, Any]] = []
+    announced = _announced(plan.waves, facts)
+    jobs = read_jobs(reading, facts.identity, since=since, announced=announced, others=others)
     # A run that is cleared as a whole forgets what its tasks did before; DRS does not.
     clock = min(filter(None, [clock, *(job.started for job in jobs)]), default=None)
     waves = [
@@ -90,6 +91,7 @@ def collect_record(
     mode = "recovery" if _mode(facts) == "recovery" else "drill"
     ended_before = _ended_before(facts, earlier)
     waves = _still_there(waves, ended_before)
+    waves = without_taken(reading, waves, jobs, others, facts.task("terminate").began if mode == "drill" else None)
     termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
     preflight = collect_preflight(facts.task("preflight"))
     approvals = all_approvals(collect_approvals(everything), earlier.approvals if earlier else (), since)

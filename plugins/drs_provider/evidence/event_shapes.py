@@ -13,6 +13,7 @@ __all__ = [
     "LaunchEvent",
     "LaunchedJob",
     "PreflightEvent",
+    "ReplacedInstance",
     "RollbackEvent",
     "ScriptEvent",
     "ServerResult",
@@ -84,6 +85,14 @@ class ServerToLaunch(TypedDict):
     lag_read: str
 
 
+class ReplacedInstance(TypedDict):
+    """A live instance that a launch replaced: DRS deletes a server's previous instance. ``what`` says whose it was."""
+
+    server: str
+    instance_id: str
+    what: str
+
+
 class LaunchEvent(Times):
     """The launch of a wave. ``servers`` by source server id."""
 
@@ -92,6 +101,7 @@ class LaunchEvent(Times):
     jobs: list[LaunchedJob]
     servers: dict[str, ServerToLaunch]
     overridden: list[str]
+    replaced: list[ReplacedInstance]
     reason: str | None
 
 

@@ -20,6 +20,7 @@ from drs_provider.evidence.event_shapes import (
     LaunchedJob,
     LaunchEvent,
     PreflightEvent,
+    ReplacedInstance,
     RollbackEvent,
     ScriptEvent,
     ServerResult,
@@ -43,6 +44,7 @@ __all__ = [
     "LaunchEvent",
     "LaunchedJob",
     "PreflightEvent",
+    "ReplacedInstance",
     "RollbackEvent",
     "ScriptEvent",
     "ServerResult",
@@ -170,12 +172,14 @@ def launch_event(
     jobs: Sequence[LaunchedJob] = (),
     servers: Mapping[str, ServerToLaunch] | None = None,
     overridden: Sequence[str] = (),
+    replaced: Sequence[ReplacedInstance] = (),
     reason: str | None = None,
 ) -> LaunchEvent:
     """Build the event of a wave's launch.
 
     :param servers: what was asked of DRS for each source server id.
     :param overridden: the codes of what stood in the way at that moment, and that a person decided to go on with.
+    :param replaced: live instances that the launch was about to replace.
     :param reason: why nothing was launched, such as a lag above the plan's limit.
     """
     return {
@@ -185,6 +189,7 @@ def launch_event(
         "jobs": list(jobs),
         "servers": dict(servers or {}),
         "overridden": sorted(overridden),
+        "replaced": list(replaced),
         "reason": reason,
     }
 

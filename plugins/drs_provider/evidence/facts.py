@@ -10,6 +10,7 @@ from typing import Any
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, STARTED_KEY
 from drs_provider.evidence.reading import events_of, mapping, moment, text
 from drs_provider.evidence.record import StepState
+from drs_provider.hooks.run_identity import Mode, RunIdentity
 
 __all__ = ["RunFacts", "TaskFacts", "step_state"]
 
@@ -102,6 +103,14 @@ class RunFacts:
     xcoms: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     endpoint: str | None = None
+
+    @property
+    def identity(self) -> RunIdentity:
+        """What tells the run's jobs in DRS from all others, as its first task recorded it."""
+        parameters, left = mapping(self.parameters), mapping(mapping(self.xcoms).get("confirm"))
+        record = mapping(left.get("identity"))
+        mode: Mode = "recovery" if parameters.get("mode") == "recovery" else "drill"
+        return RunIdentity.from_record(self.dag_id, self.run_id, mode, record, text(parameters.get("take_over")) or "")
 
     def task(self, task_id: str) -> TaskFacts:
         """Return what is known of a task."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from drs_provider.evidence.reading import events_of, first, integer, items, mapping, moment, text, texts
 from drs_provider.evidence.record import Phase, PhaseKind, Unread
 from drs_provider.hooks.faults import Fault, classify
-from drs_provider.hooks.launch_key import LAUNCH_TAG, RUN_TAG, WAVE_TAG, run_tag_value
+from drs_provider.hooks.launch_key import LAUNCH_TAG, RUN_TAG, WAVE_TAG, RunIdentity
 
 __all__ = ["DrsReader", "JobFacts", "Reading", "job_facts", "read_jobs"]
 
@@ -41,8 +41,8 @@ class DrsReader(Protocol):
     def jobs(self, job_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the jobs that exist of those named (DescribeJobs)."""
 
-    def jobs_tagged(self, tags: Mapping[str, str], since: datetime) -> list[dict[str, Any]]:
-        """Return the jobs since a moment that bear all the tags (DescribeJobs)."""
+    def jobs_since(self, moment: datetime) -> list[dict[str, Any]]:
+        """Return all jobs created at or after a moment (DescribeJobs)."""
 
     def job_log(self, job_id: str) -> list[dict[str, Any]]:
         """Return a job's log (DescribeJobLogItems)."""
@@ -119,20 +119,30 @@ class JobFacts:
 
 
 def read_jobs(
-    reading: Reading, *, dag_id: str, run_id: str, since: datetime | None, announced: Mapping[str, Mapping[str, Any]]
+    reading: Reading,
+    own: RunIdentity,
+    *,
+    since: datetime | None,
+    announced: Mapping[str, Mapping[str, Any]],
+    others: list[Mapping[str, Any]] | None = None,
 ) -> list[JobFacts]:
-    """Return the launch jobs of a run, oldest first.
+    """Return the launch jobs of a run, oldest first. What a task told of and DRS says to be another's is left out.
 
     :param reading: asks AWS.
+    :param own: the run.
     :param since: the start of the run.
     :param announced: the jobs that the run's tasks told of, by job id, as ``events.LaunchedJob`` with ``wave``.
+    :param others: gets the launch jobs of others, in the shape of DescribeJobs.
     """
-    tags = {RUN_TAG: run_tag_value(dag_id, run_id)}
     found: dict[str, Mapping[str, Any]] = {}
     if since is not None:
         start = since - CLOCK_TOLERANCE
-        answer = reading.ask("the jobs of the run by tag (DescribeJobs)", lambda r: r.jobs_tagged(tags, start))
-        found.update(_by_id(answer))
+        answer = reading.ask("the jobs of the run (DescribeJobs)", lambda r: r.jobs_since(start))
+        for job_id, job in _by_id(answer).items():
+            if job_id in announced or own.adopts(job):
+                found[job_id] = job
+            elif others is not None and job.get("type", "LAUNCH") == "LAUNCH" and not own.owns(job):
+                others.append(job)
     missing = sorted(set(announced) - set(found))
     if missing:
         found.update(_by_id(reading.ask(f"the jobs {', '.join(missing)} (DescribeJobs)", lambda r: r.jobs(missing))))
@@ -140,6 +150,10 @@ def read_jobs(
     for job_id in [*found, *(job_id for job_id in missing if job_id not in found)]:
         item = found.get(job_id, {})
         if item.get("type") == "TERMINATE":
+            continue
+        if item and not own.owns(item):
+            owner = mapping(item.get("tags")).get(RUN_TAG) or item.get("initiatedBy") or "somebody else"
+            reading.note(f"job {job_id} as this run's own", f"a task told of it, and it was started by {owner}")
             continue
         log = reading.ask(f"the log of job {job_id} (DescribeJobLogItems)", partial(_log, job_id))
         jobs.append(job_facts(job_id, item, log, announced.get(job_id, {})))

@@ -91,6 +91,11 @@ def _troubles(record: RunRecord) -> list[str]:
         ]
         scripts = [*wave.scripts, *(wave.rollback.scripts if wave.rollback else ())]
         found += [f"Script {escape(script.name)}: {_ended(script)}" for script in scripts if script.state == "failed"]
+    found += [
+        f"The launch of the wave {escape(wave.name)} replaced the live instance {escape(one.what)}"
+        for wave in record.waves
+        for one in wave.replaced
+    ]
     found += [f"Preflight: {escape(f.message)}" for f in record.preflight.findings if f.severity == "error"]
     left = [*record.termination.left, *(each for wave in record.waves if wave.rollback for each in wave.rollback.left)]
     found += [f"Instance {code(each.instance_id)} is still there: {escape(each.reason)}" for each in left]

@@ -37,6 +37,7 @@ __all__ = [
     "PhaseKind",
     "Plan",
     "Preflight",
+    "ReplacedInstance",
     "Rollback",
     "Run",
     "RunRecord",
@@ -171,6 +172,7 @@ class Server(_Fact):
     recovery_instance_id: str | None = None
     ec2_instance_id: str | None = None
     reason: str | None = None
+    taken: str | None = Field(None, description="which job of another deleted its instance before the run ended")
     attempts: int = Field(0, description="how many jobs tried to launch it")
     job_id: str | None = Field(None, description="the last job that launched it")
     snapshot_id: str | None = Field(None, description="null: the newest data")
@@ -178,6 +180,14 @@ class Server(_Fact):
     rpo_seconds: Seconds | None = None
     rpo_source: Literal["snapshot", "replication lag", "job log"] | None = None
     phases: list[Phase] = Field(default_factory=list)
+
+
+class ReplacedInstance(_Fact):
+    """A live instance that a launch of this run replaced: DRS deletes a server's previous instance."""
+
+    server: str
+    instance_id: str
+    what: str = Field(description="whose it was")
 
 
 class ScriptInstance(_Fact):
@@ -253,6 +263,7 @@ class Wave(_Timed):
     phases: list[Phase] = Field(default_factory=list)
     jobs: list[Job] = Field(default_factory=list)
     servers: list[Server] = Field(default_factory=list)
+    replaced: list[ReplacedInstance] = Field(default_factory=list)
     scripts: list[Script] = Field(default_factory=list)
     health_checks: list[HealthCheck] = Field(default_factory=list)
     rollback: Rollback | None = None

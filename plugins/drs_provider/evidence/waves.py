@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.jobs import JobFacts, Reading
-from drs_provider.evidence.reading import mapping, text, texts
-from drs_provider.evidence.record import HealthCheck, Job, Phase, PhaseKind, Rollback, Script, Server, Wave, WaveState
+from drs_provider.evidence.reading import items, mapping, text, texts
+from drs_provider.evidence.record import (
+    HealthCheck,
+    Job,
+    Phase,
+    PhaseKind,
+    ReplacedInstance,
+    Rollback,
+    Script,
+    Server,
+    Wave,
+    WaveState,
+)
 from drs_provider.evidence.servers import collect_servers
 from drs_provider.evidence.steps import collect_checks, collect_rollback, collect_script
 from drs_provider.evidence.timeline import clock_seconds, merge_phases
@@ -83,6 +94,14 @@ def collect_wave(
             for job in jobs
         ],
         servers=servers,
+        replaced=[
+            ReplacedInstance(
+                server=text(one.get("server")) or "unknown",
+                instance_id=text(one.get("instance_id")) or "unknown",
+                what=text(one.get("what")) or "",
+            )
+            for one in map(mapping, items(facts.task(f"{wave.name}.launch").event.get("replaced")))
+        ],
         scripts=scripts,
         health_checks=checks,
         rollback=rollback,

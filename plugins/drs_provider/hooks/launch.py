@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +23,11 @@ from airflow.providers.common.compat.sdk import AirflowException
 from drs_provider.hooks.drs import API_SERVERS_PER_JOB, DrsHook, DrsQuotas
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.freshness import Look
+from drs_provider.hooks.launch_intents import LaunchJournal
 from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
+from drs_provider.hooks.launched_instances import ended_servers
+from drs_provider.hooks.previous_instances import PreviousInstance, previous_instances
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.readiness.timestamps import parse_timestamp
 
@@ -33,6 +37,7 @@ __all__ = [
     "LaunchError",
     "LaunchPatience",
     "LaunchedJob",
+    "LiveInstanceError",
     "NoFreeSlot",
     "Relaunch",
     "ServerToLaunch",
@@ -43,9 +48,6 @@ Relaunch = Literal["none", "failed", "all"]
 Job = Mapping[str, Any]
 
 ALIVE = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
-FRESH_SECONDS = 20.0
-"""How old the last look at the jobs may be at a start. A machine that stood still meanwhile looks again: Airflow may
-have given its task up and begun another try, and the job of that may have ended already."""
 QUOTA_TRIES = 3
 
 _EXPLANATIONS = {
@@ -64,6 +66,19 @@ class LaunchError(AirflowException):
 
 class ForeignJobError(LaunchError):
     """A server is in a job that this launch did not start."""
+
+
+class LiveInstanceError(LaunchError):
+    """
+    A server has a live instance that the launch would delete.
+
+    :param message: What a person reads.
+    :param instances: The instances.
+    """
+
+    def __init__(self, message: str, instances: Sequence[PreviousInstance]) -> None:
+        super().__init__(message)
+        self.instances = tuple(instances)
 
 
 class NoFreeSlot(LaunchError):
@@ -156,14 +171,18 @@ def launch_once(
     listed: Sequence[Job] | None = None,
     listed_at: float | None = None,
     patience: LaunchPatience | None = None,
+    replace: Collection[str] = (),
+    journal: LaunchJournal | None = None,
     on_job: Callable[[LaunchedJob], None] | None = None,
+    on_replaced: Callable[[PreviousInstance], None] | None = None,
     log: logging.Logger | None = None,
 ) -> list[LaunchedJob]:
     """
     Launch source servers, each in exactly one job, however often this is called with the same key.
 
     :param hook: The connection to the recovery region.
-    :param key: The identity of the launch. Jobs of the same run, wave and attempt are adopted.
+    :param key: The identity of the launch. Jobs of the same run, mode, wave and attempt are adopted, their servers as
+        long as EC2 has the instances that were launched.
     :param servers: What to launch; ids, or mappings with ``id`` and ``snapshot``.
     :param is_drill: A drill, or a recovery in earnest.
     :param since: No job of this run was created before: bounds the look through DescribeJobs.
@@ -178,9 +197,14 @@ def launch_once(
         at least all of the last two days (:data:`BUSY_WINDOW`).
     :param listed_at: When it began to read them, in epoch seconds; by default now.
     :param patience: How long to wait for what.
+    :param replace: Ids of live instances that a person gave up: DRS deletes a server's previous instance.
+    :param journal: Told before and after each call of StartRecovery.
     :param on_job: Told of each job as soon as it is known.
+    :param on_replaced: Told of each live instance that the launch is about to replace and that is not the run's own.
     :returns: The jobs, adopted ones first.
     :raises ForeignJobError: when a server is in a job of someone else; the message names job and server.
+    :raises LiveInstanceError: when a server has a live instance of a recovery, or in a drill one of another drill, and
+        nobody gave it up.
     :raises NoFreeSlot: when no slot became free in time.
     :raises LaunchError: when DRS refuses. Here as there, the jobs started so far go on, and the next call adopts them.
     """
@@ -191,7 +215,7 @@ def launch_once(
             raise ValueError(f"{one.id} is given with two snapshots: {wanted[one.id].snapshot} and {one.snapshot}")
     launch = _Launch(
         hook,
-        key,
+        key.in_mode("drill" if is_drill else "recovery"),
         since,
         is_drill,
         dict(tags or {}),
@@ -199,12 +223,15 @@ def launch_once(
         frozenset(ended),
         patience or LaunchPatience(),
         log or _log,
+        frozenset(replace),
+        journal,
+        on_replaced or (lambda instance: None),
     )
     told = on_job or (lambda job: None)
     if listed is None:
         listed, listed_at = hook.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW)), None
     # One listing serves twice: what to adopt, and how many slots are taken when the first job is started.
-    launch.listed, launch.looked = listed, time.time() if listed_at is None else listed_at
+    launch.listed, launch.look = listed, Look(listed_at)
     done = launch.adopt(listed)
     for job in done:
         told(job)
@@ -248,18 +275,27 @@ class _Launch:
     ended: frozenset[str]
     patience: LaunchPatience
     log: logging.Logger
+    replace: frozenset[str]
+    journal: LaunchJournal | None
+    on_replaced: Callable[[PreviousInstance], None]
     listed: Sequence[Job] | None = None
-    looked: float = 0.0
+    look: Look = field(default_factory=Look)
 
     def adopt(self, jobs: Sequence[Job]) -> list[LaunchedJob]:
         """Return this launch's jobs among ``jobs`` (newest first), each with the servers that count as launched."""
         adopted: list[LaunchedJob] = []
         taken: set[str] = set()
-        for job in jobs:
-            theirs = self.key.of_job(job)
-            if theirs is None or theirs.attempt != self.key.attempt or self._of_a_deleted_run(job):
-                continue
-            servers = [server for server in self._counting(job, theirs) if server not in taken]
+        ours = [
+            (job, theirs)
+            for job in jobs
+            if (theirs := self.key.of_job(job)) is not None
+            and theirs.attempt == self.key.attempt
+            and not self._of_a_deleted_run(job)
+        ]
+        ended = ended_servers(self.hook, [job for job, _ in ours])
+        for job, theirs in ours:
+            gone = ended.get(str(job["jobID"]), frozenset())
+            servers = [one for one in self._counting(job, theirs) if one not in taken and one not in gone]
             if not servers:
                 continue
             taken.update(servers)
@@ -269,7 +305,8 @@ class _Launch:
 
     def _of_a_deleted_run(self, job: Job) -> bool:
         """Whether a job is over that was started before this run began: a run that was deleted had the same id."""
-        return is_complete(job) and parse_timestamp(str(job["creationDateTime"])) < self.since
+        before = is_complete(job) and parse_timestamp(str(job["creationDateTime"])) < self.since
+        return before and not self.key.identity.takes_over(job)
 
     def _counting(self, job: Job, theirs: LaunchKey) -> list[str]:
         if self.relaunch == "none" or theirs.generation >= self.key.generation:
@@ -290,12 +327,14 @@ class _Launch:
             # After a pause another try, which was given up for dead, may have started the job, and it may have ended.
             if jobs is not adopted_from and (found := self._of(chunk, jobs)):
                 return found
-            if time.time() - self.looked > FRESH_SECONDS:
+            if not self.look.is_fresh or not self._clear_the_way(chunk, jobs):
                 continue
             try:
                 return [self._start(chunk)]
             except Exception as error:
                 fault = classify(error)
+                if fault not in (Fault.AMBIGUOUS, Fault.CONFLICT):
+                    self._answered(chunk, None)
                 self.log.warning("StartRecovery of %d servers: %s", len(chunk), error_text(error))
                 if fault is Fault.DEFINITE:
                     raise self._explained(error, chunk) from error
@@ -320,6 +359,48 @@ class _Launch:
             time.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, 30.0)
 
+    def _clear_the_way(self, chunk: Sequence[ServerToLaunch], jobs: Sequence[Job]) -> bool:
+        """
+        Do what has to be done right before the call; return False where that took so long that the look is an old one.
+
+        :param jobs: The jobs of the last look, this run's own among them.
+        :raises LiveInstanceError: when a server has a live instance that the launch must not replace.
+        """
+        live = previous_instances(
+            self.hook.recovery_instances(server_ids=[server.id for server in chunk]), jobs, self.key.identity
+        )
+        kept = [one for one in live if one.protected(drill=self.is_drill, replace=self.replace)]
+        if kept:
+            code = "drill-instance-live" if all(one.is_drill for one in kept) else "recovered-instance-live"
+            raise LiveInstanceError(
+                f"Nothing was started for {', '.join(server.id for server in chunk)} ({code}): DRS deletes a server's "
+                "previous instance at its next launch, and there are live ones: "
+                + "; ".join(f"{one.server} has {one}" for one in kept)
+                + ". If nothing depends on them, terminate them, or name them in replace_instances.",
+                kept,
+            )
+        for one in live:
+            if not one.own:
+                self.log.warning("The launch of %s deletes %s", one.server, one)
+                self.on_replaced(one)
+        if self.journal:
+            self.journal.before(self._tag(chunk), [server.id for server in chunk])
+        if not self.look.is_fresh:
+            self._answered(chunk, None)
+            return False
+        return True
+
+    def _answered(self, chunk: Sequence[ServerToLaunch], job_id: str | None) -> None:
+        """Note what became of the call; a journal that fails now leaves the call in doubt, and that is all."""
+        if self.journal:
+            try:
+                self.journal.after(self._tag(chunk), job_id)
+            except Exception:
+                self.log.warning("What became of StartRecovery could not be recorded", exc_info=True)
+
+    def _tag(self, chunk: Sequence[ServerToLaunch]) -> str:
+        return self.key.chunk(server.id for server in chunk)
+
     def _start(self, chunk: Sequence[ServerToLaunch]) -> LaunchedJob:
         ids = tuple(server.id for server in chunk)
         tags = {**self.tags, **self.key.tags(ids, is_drill=self.is_drill)}
@@ -332,6 +413,7 @@ class _Launch:
             tags=tags,
         )["job"]
         self.log.info("Started job %s, which launches %s", job["jobID"], ", ".join(ids))
+        self._answered(chunk, str(job["jobID"]))
         return LaunchedJob(job["jobID"], tags[LAUNCH_TAG], self.key.attempt, False, ids)
 
     def _look_again(self, chunk: Sequence[ServerToLaunch], error: Exception) -> list[LaunchedJob]:
@@ -344,6 +426,7 @@ class _Launch:
         while True:
             jobs = self.hook.jobs_since(since)
             if found := self._of(chunk, jobs):
+                self._answered(chunk, found[0].job_id)
                 return found
             if classify(error) is Fault.CONFLICT:
                 self._name_foreign_job(jobs, ids, error)
@@ -375,8 +458,8 @@ class _Launch:
         while True:
             jobs, self.listed = self.listed, None
             if jobs is None:
-                jobs = self.hook.jobs_since(datetime.now(timezone.utc) - BUSY_WINDOW)
-                self.looked = time.time()
+                jobs = self.hook.jobs_since(min(self.since, datetime.now(timezone.utc) - BUSY_WINDOW))
+                self.look.again()
             slots = SlotsTaken.of(jobs)
             if slots.leave_room_for(servers, quotas):
                 return time.time() - started, jobs

@@ -7,6 +7,8 @@
   the first clear and grows with each. (Clearing a task while it runs only restarts it: that counts as a retry.)
 * *attempt* counts launches of servers that failed before, 1 being the first.
 * *chunk* is a digest of the servers of the job: it depends on neither quotas nor order.
+
+Which run it is, :class:`~drs_provider.hooks.run_identity.RunIdentity` tells: ids alone do not.
 """
 
 from __future__ import annotations
@@ -17,47 +19,37 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from drs_provider.hooks.run_identity import (
+    INSTALLATION_TAG,
+    MAX_TAG_VALUE,
+    MODE_TAG,
+    RUN_TAG,
+    Mode,
+    RunIdentity,
+    run_tag_value,
+    tag_value,
+)
+
 __all__ = [
     "DAG_TAG",
+    "INSTALLATION_TAG",
     "LAUNCH_TAG",
     "MODE_TAG",
     "RUN_TAG",
     "WAVE_TAG",
     "LaunchKey",
+    "RunIdentity",
     "generation_of",
     "run_tag_value",
     "tag_value",
 ]
 
 LAUNCH_TAG = "drs-provider:launch"
-RUN_TAG = "drs-provider:run"
 DAG_TAG = "drs-provider:dag"
 WAVE_TAG = "drs-provider:wave"
-MODE_TAG = "drs-provider:mode"
 
-MAX_TAG_VALUE = 256
 _SUFFIX_ROOM = 48
-_NOT_IN_TAGS = re.compile(r"[^\w .:/=+\-@]")
 _SUFFIX = re.compile(r"/g(\d+)/a(\d+)/c([0-9a-f]+)$")
-
-
-def tag_value(text: str, limit: int = MAX_TAG_VALUE) -> str:
-    """
-    Return ``text`` as an AWS tag value of at most ``limit`` characters.
-
-    What AWS does not allow is replaced, what is too long is cut, and then a digest of the whole text is put at the end:
-    two texts never become the same value.
-    """
-    clean = _NOT_IN_TAGS.sub("_", text)
-    if clean == text and len(text) <= limit:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return f"{clean[: limit - len(digest) - 1]}.{digest}"
-
-
-def run_tag_value(dag_id: str, run_id: str) -> str:
-    """Return the value of the ``drs-provider:run`` tag of everything that a DAG run launches."""
-    return tag_value(f"{dag_id}/{run_id}")
 
 
 def generation_of(context: Mapping[str, Any]) -> int:
@@ -76,6 +68,7 @@ class LaunchKey:
     :param wave: What is launched: the wave's name, or the task's id.
     :param generation: See the module.
     :param attempt: See the module.
+    :param of_run: The run; None for whoever knows no more of it than its ids.
     """
 
     dag_id: str
@@ -83,9 +76,12 @@ class LaunchKey:
     wave: str
     generation: int = 0
     attempt: int = 1
+    of_run: RunIdentity | None = None
 
     @classmethod
-    def of(cls, context: Mapping[str, Any], wave: str | None = None, attempt: int = 1) -> LaunchKey:
+    def of(
+        cls, context: Mapping[str, Any], wave: str | None = None, attempt: int = 1, of_run: RunIdentity | None = None
+    ) -> LaunchKey:
         """
         Return the key of the task that runs in an Airflow context.
 
@@ -95,12 +91,25 @@ class LaunchKey:
         map_index = getattr(task_instance, "map_index", -1)
         mapped = f"[{map_index}]" if map_index is not None and map_index >= 0 else ""
         name = f"{wave or task_instance.task_id}{mapped}"
-        return cls(task_instance.dag_id, task_instance.run_id, name, generation_of(context), attempt)
+        return cls(task_instance.dag_id, task_instance.run_id, name, generation_of(context), attempt, of_run)
+
+    @property
+    def identity(self) -> RunIdentity:
+        """The run whose launch it is."""
+        return self.of_run or RunIdentity(self.dag_id, self.run_id)
 
     @property
     def run(self) -> str:
         """The value of the ``drs-provider:run`` tag."""
-        return run_tag_value(self.dag_id, self.run_id)
+        return self.identity.run_tag
+
+    def in_mode(self, mode: Mode) -> LaunchKey:
+        """Return the key of a launch in a mode."""
+        return replace(self, of_run=self.identity.in_mode(mode))
+
+    def with_attempt(self, attempt: int) -> LaunchKey:
+        """Return the key of another attempt of the launch."""
+        return replace(self, attempt=attempt)
 
     @property
     def prefix(self) -> str:
@@ -116,16 +125,15 @@ class LaunchKey:
         """Return the tags of the job that launches these servers."""
         return {
             LAUNCH_TAG: self.chunk(server_ids),
-            RUN_TAG: self.run,
             DAG_TAG: tag_value(self.dag_id),
             WAVE_TAG: tag_value(self.wave),
-            MODE_TAG: "drill" if is_drill else "recovery",
+            **self.identity.in_mode("drill" if is_drill else "recovery").tags,
         }
 
     def of_job(self, job: Mapping[str, Any]) -> LaunchKey | None:
         """Return the key under which a job was launched, if it is a job of this launch in any generation or attempt."""
         value = (job.get("tags") or {}).get(LAUNCH_TAG, "")
         match = _SUFFIX.search(value)
-        if match is None or value[: match.start()] != self.prefix:
+        if match is None or value[: match.start()] != self.prefix or not self.identity.adopts(job):
             return None
         return replace(self, generation=int(match.group(1)), attempt=int(match.group(2)))

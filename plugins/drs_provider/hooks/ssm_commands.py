@@ -1,8 +1,8 @@
 """SSM commands: found by the key of their task, sent once, read to the last invocation.
 
-`SendCommand` has no client token. Three things together make it happen once: the SDK does not retry it, every command
-carries the key of its task in `Comment`, and after an answer that leaves open whether SSM accepted the command, it is
-looked for before it is sent again.
+`SendCommand` has no client token. Four things together make it happen once: the SDK does not retry it, every command
+carries the key of its task in `Comment`, it is looked for at most 20 s before it is sent, and after an answer that
+leaves open whether SSM accepted the command, it is looked for before it is sent again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from drs_provider.hooks.calls import Calls
 from drs_provider.hooks.faults import Fault, classify
+from drs_provider.hooks.freshness import Look
 from drs_provider.hooks.ssm import PAGE
 from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, tail
 
@@ -163,24 +164,42 @@ async def send_once(
     label: str,
     since: float,
     request: Mapping[str, Any],
+    look: Look | None = None,
     patience: float = 300.0,
-) -> SentCommand:
+) -> list[SentCommand]:
     """Send a command, and see to it that it is sent once (SendCommand).
+
+    Where the look at the commands is an old one, they are looked for again first: another try may have sent them
+    meanwhile, to some or to all of the instances, in this attempt or in a later one.
 
     :param once: calls without SDK retries; ``reading`` is for looking.
     :param since: epoch seconds; no command of this key is older.
     :param request: the parameters of SendCommand except `Comment`, with at most 50 `InstanceIds`.
+    :param look: when the caller looked at the commands of this key; by default now.
     :param patience: seconds for which throttling is waited out.
+    :returns: the commands that have reached the instances.
     :raises botocore.exceptions.ClientError: when SSM refuses, or when it never became clear that it accepted.
     :raises ValueError: when the request does not fit the API. No message holds a value of a parameter.
     """
-    instances = set(request["InstanceIds"])
+    instances = list(request["InstanceIds"])
+    look = look or Look()
+    others: list[SentCommand] = []
     give_up = time.time() + patience
     sends, pause = 0, 1.0
     while True:
+        if not look.is_fresh:
+            others = await _sent_by_others(reading, key, attempt, instances, since, str(request["DocumentName"]))
+            look.again()
+            if others:
+                once.log.info("Another try has sent it: adopting %s", ", ".join(one.command_id for one in others))
+        rest = [one for one in instances if not any(one in command.instance_ids for command in others)]
+        if not rest:
+            return others
         try:
-            answer = await once.call("send_command", Comment=comment_of(key, attempt, label), **request)
-            return _sent(answer["Command"])
+            answer = await once.call(
+                "send_command", Comment=comment_of(key, attempt, label), **{**request, "InstanceIds": rest}
+            )
+            return [*others, _sent(answer["Command"])]
         except Exception as error:
             fault, failure = classify(error), without_values(error, request.get("Parameters"))
         if fault is Fault.THROTTLED and time.time() + pause < give_up:
@@ -196,12 +215,21 @@ async def send_once(
             await once.sleep(wait)
             found = await find_commands(reading, key, since=since, document_name=request["DocumentName"])
             for command in found:
-                if command.attempt == attempt and instances <= set(command.instance_ids):
+                if command.attempt == attempt and set(rest) <= set(command.instance_ids):
                     once.log.info("SSM had accepted it: adopting command %s", command.command_id)
-                    return command
+                    return [*others, command]
         if sends >= _SENDS:
             raise failure
         once.log.info("SSM has no such command: sending it again")
+
+
+async def _sent_by_others(
+    calls: Calls, key: str, attempt: int, instance_ids: Sequence[str], since: float, document_name: str
+) -> list[SentCommand]:
+    """Return the commands of this attempt, and of later ones, that have reached any of the instances."""
+    found = await find_commands(calls, key, since=since, document_name=document_name)
+    wanted = set(instance_ids)
+    return [one for one in found if one.attempt >= attempt and wanted.intersection(one.instance_ids)]
 
 
 def redact(message: str, parameters: Mapping[str, Sequence[str] | str] | None) -> str:

@@ -13,9 +13,10 @@ from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import matches_hostname, matches_tags
+from drs_provider.hooks.installation import installation
 from drs_provider.hooks.job_wait import job_ids_of
 from drs_provider.hooks.launch import LaunchedJob, LaunchPatience, Relaunch, ServerToLaunch, launch_once
-from drs_provider.hooks.launch_key import RUN_TAG, LaunchKey, run_tag_value
+from drs_provider.hooks.launch_key import LaunchKey, RunIdentity
 from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.links.drs import DrsJobLink, DrsRecoveryInstancesLink
 from drs_provider.operators.triggerer_absence import OutlivesTriggerer
@@ -57,17 +58,22 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
     :param tags: Further tags for the jobs. (templated)
     :param wave: What the launch is called in its tags; defaults to the task's id. (templated)
     :param attempt: Counts launches of servers that failed before; jobs of another attempt are not adopted. (templated)
-    :param relaunch: What a deliberate clear of the task does: ``none`` (the default) adopts what was launched,
+    :param relaunch: What a deliberate clear of the task does: ``none`` (the default) adopts what was launched and is
+        still there,
         ``failed`` launches the servers that failed again, ``all`` launches every server again. An automatic retry
         always adopts, and so does clearing the task while it runs.
     :param slots_timeout: How long to wait for free job slots.
+    :param replace_instances: Ids of live recovery instances that the launch may delete. DRS deletes a server's previous
+        instance, drill or not: without its id here, a server with a live instance of a recovery is not launched, nor,
+        in a drill, one with an instance of another drill. (templated)
     :raises ForeignJobError: when a server is in someone else's job.
+    :raises LiveInstanceError: when a server has a live instance that is not to be replaced.
     :raises LaunchError: when DRS refuses.
     """
 
     aws_hook_class = DrsHook
     template_fields: Sequence[str] = aws_template_fields(
-        "servers", "server_tags", "hostnames", "is_drill", "tags", "wave", "attempt"
+        "servers", "server_tags", "hostnames", "is_drill", "tags", "wave", "attempt", "replace_instances"
     )
     operator_extra_links = (DrsJobLink(),)
     ui_color = "#f9e3c7"
@@ -84,6 +90,7 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
         attempt: int | str = 1,
         relaunch: Relaunch = "none",
         slots_timeout: timedelta = timedelta(minutes=30),
+        replace_instances: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,11 +105,14 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
         self.attempt = attempt
         self.relaunch = relaunch
         self.slots_timeout = slots_timeout
+        self.replace_instances = replace_instances
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Adopt the jobs that exist, start the others."""
         is_drill = _as_bool(self.is_drill)
-        key = LaunchKey.of(context, self.wave, int(self.attempt))
+        ti = context["ti"]
+        own = RunIdentity(ti.dag_id, ti.run_id, installation=installation())
+        key = LaunchKey.of(context, self.wave, int(self.attempt), own)
         self._say_what_a_clear_does(key)
         known: list[str] = []
 
@@ -119,6 +129,7 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
             tags=self.tags,
             relaunch=self.relaunch,
             patience=LaunchPatience(slots=self.slots_timeout),
+            replace=self.replace_instances or (),
             on_job=on_job,
             log=self.log,  # type: ignore[arg-type]
         )
@@ -254,8 +265,8 @@ class DrsTerminateRecoveryInstancesOperator(OutlivesTriggerer, AwsBaseOperator[D
     def _instances(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         jobs = job_ids_of(self.job_ids) if self.job_ids else []
         if self.of_this_run:
-            run = run_tag_value(context["ti"].dag_id, context["ti"].run_id)
-            jobs += [job["jobID"] for job in self.hook.jobs_tagged({RUN_TAG: run}, run_began(context))]
+            own = RunIdentity(context["ti"].dag_id, context["ti"].run_id, installation=installation())
+            jobs += [job["jobID"] for job in self.hook.jobs_since(run_began(context)) if own.owns(job)]
         return instances_to_end(self.hook, list(self.recovery_instance_ids or ()), jobs)
 
 

@@ -13,6 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
 from airflow.providers.common.compat.sdk import AirflowException
 
 from drs_provider.hooks.calls import chunks, run_blocking
+from drs_provider.hooks.freshness import Look
 from drs_provider.hooks.ssm import PAGE, SsmHook, instances_with_tags, managed_instances, sibling_hook
 from drs_provider.hooks.ssm_commands import find_commands, read_commands, read_results, send_once
 from drs_provider.hooks.ssm_status import InstanceResult, SentCommand, allowed_errors
@@ -68,6 +69,8 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
 
     _killed = False
     _sent: list[str] | None = None
+    #: The last look at the commands of this task.
+    _look: Look | None = None
 
     @property
     @abstractmethod
@@ -143,6 +146,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         calls = self.hook.calls()
         document = None if self.by_platform else self.document_for("Linux")[0]
         found = run_blocking(find_commands(calls, identity.key, since=identity.since, document_name=document))
+        self._look = Look()
         self._sent = [command.command_id for command in found]
         return found, run_blocking(read_results(calls, found, wanted)) if found else {}
 
@@ -186,7 +190,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
                     raise AirflowException("The task was killed before the script was sent to all instances")
                 request = self._request(some, *self.document_for(platform))
                 self.before_sending(context)
-                command = run_blocking(
+                commands = run_blocking(
                     send_once(
                         once,
                         reading,
@@ -195,11 +199,14 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
                         label=identity.label,
                         since=identity.since,
                         request=request,
+                        look=self._look,
                     )
                 )
-                self._sent = [*(self._sent or ()), command.command_id]
-                sent.append(command)
-                self.log.info("Command %s: %s on %s", command.command_id, request["DocumentName"], ", ".join(some))
+                sent += [command for command in commands if command not in sent]
+                for command in commands:
+                    self._sent = [*(self._sent or ()), command.command_id]
+                    reached = ", ".join(command.instance_ids)
+                    self.log.info("Command %s: %s on %s", command.command_id, request["DocumentName"], reached)
                 if self._killed:  # on_kill came while SSM had the request, and did not know of the command
                     self._cancel(self._sent)
         return sent

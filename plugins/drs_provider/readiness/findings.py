@@ -72,7 +72,10 @@ CODES: dict[str, Code] = {
     # Conflicts
     "server-busy": Code("error", True, "An active DRS job of another run holds the server."),
     "recovered-instance-live": Code(
-        "error", True, "The server has an instance from an earlier recovery; a new launch may remove it."
+        "error", False, "The server has a live instance of a recovery, which a launch deletes; see replace_instances."
+    ),
+    "drill-instance-live": Code(
+        "error", False, "The server has a live instance of another run's drill; in a recovery this is a warning."
     ),
     # Quotas
     "quota-servers-per-job": Code(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from drs_provider.hooks.previous_instances import previous_instances
+from drs_provider.hooks.run_identity import RUN_TAG, RunIdentity
 from drs_provider.readiness.clients import Clients, pages
-from drs_provider.readiness.findings import Finding
+from drs_provider.readiness.findings import Finding, Mode
 from drs_provider.readiness.resolution import MAX_IDS_PER_FILTER, ResolvedServer
 
-__all__ = ["RUN_TAG", "active_jobs", "check_busy", "check_recovered", "describe_jobs", "live_recovery_instances"]
+__all__ = [
+    "active_jobs",
+    "check_busy",
+    "check_previous_instances",
+    "describe_jobs",
+    "recovery_instances",
+]
 
-RUN_TAG = "drs-provider:run"
 ACTIVE = ("PENDING", "STARTED")
 GONE = ("TERMINATED", "NOT_FOUND")
 
@@ -26,13 +33,13 @@ def describe_jobs(clients: Clients, since: datetime | None = None) -> list[dict[
     return list(pages(clients.drs.describe_jobs, **filters))
 
 
-def active_jobs(jobs: Iterable[Mapping[str, Any]], run_tag: str | None) -> list[Mapping[str, Any]]:
+def active_jobs(jobs: Iterable[Mapping[str, Any]], own: RunIdentity | None) -> list[Mapping[str, Any]]:
     """The jobs that have not ended and are not of this run.
 
     :param jobs: items of DescribeJobs.
-    :param run_tag: the value of ``drs-provider:run`` on this run's own jobs; None: every job is another's.
+    :param own: the run; None: every job is another's.
     """
-    return [job for job in jobs if job.get("status") in ACTIVE and not _own(job, run_tag)]
+    return [job for job in jobs if job.get("status") in ACTIVE and not _own(job, own)]
 
 
 def check_busy(active: Iterable[Mapping[str, Any]], servers: Iterable[ResolvedServer]) -> list[Finding]:
@@ -56,8 +63,8 @@ def check_busy(active: Iterable[Mapping[str, Any]], servers: Iterable[ResolvedSe
     return findings
 
 
-def live_recovery_instances(clients: Clients, server_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Recovery instances of these servers that still exist and are no drill's (DescribeRecoveryInstances).
+def recovery_instances(clients: Clients, server_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The recovery instances of these servers, drills' included (DescribeRecoveryInstances).
 
     :param server_ids: source server ids; more than 200 take several calls.
     """
@@ -66,39 +73,49 @@ def live_recovery_instances(clients: Clients, server_ids: Sequence[str]) -> list
         instance
         for chunk in chunks
         for instance in pages(clients.drs.describe_recovery_instances, filters={"sourceServerIDs": list(chunk)})
-        if not instance.get("isDrill") and instance.get("ec2InstanceState") not in GONE
     ]
 
 
-def check_recovered(
+def check_previous_instances(
     instances: Iterable[Mapping[str, Any]],
     jobs: Iterable[Mapping[str, Any]],
     servers: Iterable[ResolvedServer],
-    run_tag: str | None,
+    own: RunIdentity | None,
+    *,
+    mode: Mode,
+    replace: Collection[str] = (),
 ) -> list[Finding]:
-    """A finding for each server that has already been recovered for real, other than by this run.
+    """A finding for each server with a live instance of another run, which DRS deletes at the next launch.
 
-    DRS removes a server's previous instance when it launches the next one, so a drill of a server that has failed over
-    could take the recovered system down.
-
-    :param instances: what :func:`live_recovery_instances` returns.
+    :param instances: what :func:`recovery_instances` returns.
     :param jobs: items of DescribeJobs; tells this run's instances from others'.
     :param servers: the servers that this run launches.
-    :param run_tag: the value of ``drs-provider:run`` on this run's own jobs.
+    :param own: the run; None: every instance is another's.
+    :param mode: the run's mode: a recovery replaces a drill's instance, with a warning.
+    :param replace: ids of instances that a person gave up.
     """
-    own = {job["jobID"] for job in jobs if _own(job, run_tag)}
-    live = {instance["sourceServerID"]: instance for instance in instances if instance.get("jobID") not in own}
+    live = {one.server: one for one in previous_instances(instances, jobs, own) if not one.own}
     findings = []
     for server in servers:
-        if (instance := live.get(server.id)) is not None:
-            message = (
-                f"{server.hostname or server.id} was recovered for real: instance {instance.get('ec2InstanceID')} "
-                f"({instance.get('ec2InstanceState', 'state unknown')}) of job {instance.get('jobID')} still exists."
+        if (instance := live.get(server.id)) is None or instance.is_named_in(replace):
+            continue
+        what, lets_go = f"{server.hostname or server.id} has the live instance {instance}", "replace_instances"
+        if not instance.is_drill:
+            message = f"{what}. A launch would delete it."
+            remedy = (
+                f"Leave its wave out. If nothing depends on the instance any more, terminate it, or start the run with "
+                f"its id in {lets_go}."
             )
-            remedy = "Leave its wave out, or end or disconnect that instance first if nothing depends on it."
             findings.append(server.finding("recovered-instance-live", message, remedy))
+        elif mode == "drill":
+            message = f"{what}. A drill would delete it."
+            remedy = f"Wait until that drill has ended, or start the run with the instance's id in {lets_go}."
+            findings.append(server.finding("drill-instance-live", message, remedy))
+        else:
+            message, remedy = f"{what}. The launch of this recovery deletes it.", "Nothing: a recovery goes first."
+            findings.append(server.finding("drill-instance-live", message, remedy, severity="warning"))
     return findings
 
 
-def _own(job: Mapping[str, Any], run_tag: str | None) -> bool:
-    return run_tag is not None and (job.get("tags") or {}).get(RUN_TAG) == run_tag
+def _own(job: Mapping[str, Any], own: RunIdentity | None) -> bool:
+    return own is not None and own.owns(job)

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from drs_provider.hooks.run_identity import INSTALLATION_TAG, RUN_TAG, RunIdentity
 from drs_provider.readiness.clients import Clients, pages
-from drs_provider.readiness.jobs import ACTIVE, GONE, RUN_TAG, describe_jobs
+from drs_provider.readiness.jobs import ACTIVE, GONE, describe_jobs
 from drs_provider.readiness.timestamps import parse_timestamp
 
 __all__ = ["DrillInstance", "find_drill_instances"]
@@ -29,6 +30,7 @@ class DrillInstance:
     :param state: its EC2 state as DRS reports it.
     :param source_server_id: the server it is a copy of.
     :param job_id: the job that launched it.
+    :param installation: the Airflow whose run it is, by its tag; None where there is no tag.
     :param run: ``<dag_id>/<run_id>`` of the run that launched it; None: not known any more, or not of this provider.
     :param launched: when its job was created, ISO 8601; None where the job is not kept any more.
     :param verdict: ``orphan``, ``owned`` or ``unknown``.
@@ -41,6 +43,7 @@ class DrillInstance:
     source_server_id: str | None
     job_id: str | None
     run: str | None
+    installation: str | None
     launched: str | None
     verdict: str
     reason: str
@@ -56,6 +59,7 @@ def find_drill_instances(
     now: datetime,
     older_than: timedelta,
     is_alive: Callable[[str], bool | None] | None = None,
+    installation: str = "",
 ) -> list[DrillInstance]:
     """All drill instances of the region with a verdict on each (DescribeRecoveryInstances, DescribeJobs).
 
@@ -63,7 +67,9 @@ def find_drill_instances(
     :param now: the present moment, aware.
     :param older_than: instances of jobs younger than this are taken to be owned, where ``is_alive`` cannot tell.
     :param is_alive: tells of a run (``<dag_id>/<run_id>``) whether it is still going; None for one it does not know.
+    :param installation: this Airflow, whose drills alone are judged; empty: those of every Airflow.
     """
+    here = RunIdentity("", "", installation=installation)
     jobs = {job["jobID"]: job for job in describe_jobs(clients)}
     busy = {run for job in jobs.values() if job.get("status") in ACTIVE and (run := _run(job)) is not None}
     found = []
@@ -73,8 +79,12 @@ def find_drill_instances(
         job = jobs.get(instance.get("jobID", ""), {})
         run = _run(job) or _run(instance)
         launched = job.get("creationDateTime")
-        alive = is_alive(run) if is_alive is not None and run is not None else None
-        verdict, reason = _judge(run, job, alive, run in busy, now, older_than)
+        theirs = _tag(job, INSTALLATION_TAG) or _tag(instance, INSTALLATION_TAG)
+        if installation and not here.is_of_installation({"tags": {INSTALLATION_TAG: theirs} if theirs else {}}):
+            verdict, reason = "unknown", f"a drill of the installation {theirs}: only that one can tell"
+        else:
+            alive = is_alive(run) if is_alive is not None and run is not None else None
+            verdict, reason = _judge(run, job, alive, run in busy, now, older_than)
         found.append(
             DrillInstance(
                 recovery_instance_id=instance["recoveryInstanceID"],
@@ -83,6 +93,7 @@ def find_drill_instances(
                 source_server_id=instance.get("sourceServerID"),
                 job_id=instance.get("jobID"),
                 run=run,
+                installation=theirs,
                 launched=launched,
                 verdict=verdict,
                 reason=reason,
@@ -109,5 +120,9 @@ def _judge(
 
 
 def _run(item: Mapping[str, Any]) -> str | None:
-    run: str | None = (item.get("tags") or {}).get(RUN_TAG)
-    return run
+    return _tag(item, RUN_TAG)
+
+
+def _tag(item: Mapping[str, Any], name: str) -> str | None:
+    value: str | None = (item.get("tags") or {}).get(name)
+    return value

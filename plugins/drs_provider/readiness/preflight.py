@@ -42,6 +42,7 @@ from drs_provider.readiness.resolution import (
 from drs_provider.readiness.script_secrets import Lookup, check_secrets
 
 if TYPE_CHECKING:
+    from drs_provider.hooks.run_identity import RunIdentity
     from drs_provider.plan import RecoveryPlan
 
 __all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
@@ -95,7 +96,8 @@ def run_preflight(
     mode: Mode,
     waves: Collection[str] | None = None,
     snapshot_time: datetime | None = None,
-    run_tag: str | None = None,
+    own: RunIdentity | None = None,
+    replace: Collection[str] = (),
     skip_scripts: bool = False,
     lookup: Lookup | None = None,
     known: Iterable[Finding] = (),
@@ -107,7 +109,8 @@ def run_preflight(
     :param mode: ``drill`` or ``recovery``.
     :param waves: names of the waves that run; None or empty means all.
     :param snapshot_time: recover each server to its last completed snapshot at or before it; None means the latest.
-    :param run_tag: the value of the tag ``drs-provider:run`` on this run's own jobs, which do not count as others'.
+    :param own: the run, whose own jobs do not count as others'; None: every job is another's.
+    :param replace: ids of live instances that a launch may replace.
     :param skip_scripts: whether this run leaves the scripts out.
     :param lookup: looks up what scripts take from Airflow connections; None where there is no Airflow to ask.
     :param known: what the caller has found already.
@@ -130,7 +133,7 @@ def run_preflight(
         if has_recovery_point(by_id[server.id])
     ]
     quotas: list[Quotas] = []
-    checks.append(Check("jobs and quotas", partial(_check_jobs, plan, clients, resolved, run_tag, quotas)))
+    checks.append(Check("jobs and quotas", partial(_check_jobs, plan, clients, resolved, own, quotas, mode, replace)))
     for wave in plan.waves:
         agent = needs_agent(wave, mode, scripts=not skip_scripts)
         running = needs_running(wave, mode, scripts=not skip_scripts)
@@ -166,13 +169,14 @@ def recheck_wave(
     mode: Mode,
     waves: Collection[str] | None = None,
     snapshot_time: datetime | None = None,
-    run_tag: str | None = None,
+    own: RunIdentity | None = None,
+    replace: Collection[str] = (),
     jobs_since: datetime | None = None,
 ) -> PreflightResult:
-    """Right before a wave's launch: resolve it again, and look again at what changes by itself: state, lag, other jobs.
+    """Right before a wave's launch: resolve it again, and look again at what changes by itself.
 
-    Two operations, DescribeSourceServers and DescribeJobs; with a snapshot to choose, DescribeRecoverySnapshots
-    for each server that needs one.
+    That is state, lag, other jobs, and live instances that the launch would delete: DescribeSourceServers, DescribeJobs
+    and DescribeRecoveryInstances; with a snapshot to choose, DescribeRecoverySnapshots for each server that needs one.
 
     :param plan: the plan.
     :param wave: the wave's name.
@@ -180,7 +184,8 @@ def recheck_wave(
     :param mode: ``drill`` or ``recovery``.
     :param waves: names of the waves that this run launches, to notice a server that two of them select; None: all.
     :param snapshot_time: as in :func:`run_preflight`.
-    :param run_tag: as in :func:`run_preflight`.
+    :param own: as in :func:`run_preflight`.
+    :param replace: as in :func:`run_preflight`.
     :param jobs_since: list jobs at least since then, so that the launch need not list them again.
     :return: findings and servers of this wave only, and the jobs.
     """
@@ -208,13 +213,16 @@ def recheck_wave(
         findings += _check_wave_sizes(plan, {wave: servers})
     by_id = {server["sourceServerID"]: server for server in described}
     findings += _check_replication(plan, servers, by_id)
-    findings += job_checks.check_busy(job_checks.active_jobs(known, run_tag), servers)
+    findings += job_checks.check_busy(job_checks.active_jobs(known, own), servers)
     snapshots: dict[str, ResolvedServer] = {}
     findings += _concurrently(
         [
-            Check(f"snapshots of {server.id}", partial(_check_snapshot, clients, server, snapshot_time, snapshots))
-            for server in servers
-            if snapshot_time is not None or server.snapshot is not None
+            Check("recovery instances", partial(_check_instances, clients, servers, known, own, mode, replace)),
+            *(
+                Check(f"snapshots of {server.id}", partial(_check_snapshot, clients, server, snapshot_time, snapshots))
+                for server in servers
+                if snapshot_time is not None or server.snapshot is not None
+            ),
         ]
     )
     final = [snapshots.get(server.id, server) for server in servers]
@@ -269,21 +277,34 @@ def _check_jobs(
     plan: RecoveryPlan,
     clients: Clients,
     resolved: Mapping[str, Sequence[ResolvedServer]],
-    run_tag: str | None,
+    own: RunIdentity | None,
     found_quotas: list[Quotas],
+    mode: Mode,
+    replace: Collection[str],
 ) -> list[Finding]:
     servers = [server for found in resolved.values() for server in found]
     known = job_checks.describe_jobs(clients)
-    active = job_checks.active_jobs(known, run_tag)
+    active = job_checks.active_jobs(known, own)
     findings = job_checks.check_busy(active, servers)
-    live = job_checks.live_recovery_instances(clients, [server.id for server in servers])
-    findings += job_checks.check_recovered(live, known, servers, run_tag)
+    findings += _check_instances(clients, servers, known, own, mode, replace)
     quotas, assumed = read_quotas(clients)
     if not assumed:
         found_quotas.append(quotas)
     depends_on = {wave.name: tuple(wave.depends_on) for wave in plan.waves}
     sizes = {name: len(found) for name, found in resolved.items()}
     return findings + assumed + check_quotas(depends_on, sizes, quotas, active)
+
+
+def _check_instances(
+    clients: Clients,
+    servers: Sequence[ResolvedServer],
+    jobs: Sequence[Mapping[str, Any]],
+    own: RunIdentity | None,
+    mode: Mode,
+    replace: Collection[str],
+) -> list[Finding]:
+    live = job_checks.recovery_instances(clients, [server.id for server in servers])
+    return job_checks.check_previous_instances(live, jobs, servers, own, mode=mode, replace=replace)
 
 
 def _check_permissions(

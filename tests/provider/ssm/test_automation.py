@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from typing import Any
@@ -207,6 +208,25 @@ def test_a_retry_after_a_crash_adopts_and_one_after_a_failure_starts_again(regio
     assert len(region.events("AUTOMATION_START")) == 2
     attempt(5, pass_time, max_tries=7)
     assert len(region.events("AUTOMATION_START")) == 3
+
+
+@pytest.mark.parametrize("status", ["Success", "Failed"])
+def test_a_worker_that_stood_still_before_it_starts_one_finds_that_of_another_try(
+    region, run_task, task_context, monkeypatch, status
+):
+    region.load(1, documents={"Shop-Failover": {"kind": "Automation", "duration": 2, "outcome": status}})
+    operator, others = automation(retries=1), automation(retries=1)
+
+    def stand_still(context: Any) -> None:
+        with contextlib.suppress(AirflowException):
+            run_task(others, task_context(others, try_number=1))
+
+    monkeypatch.setattr(operator, "before_sending", stand_still)
+    with contextlib.suppress(AirflowException):
+        run_task(operator, task_context(operator))
+    tokens = {call["params"]["ClientToken"] for call in region.calls("StartAutomationExecution")}
+    assert len(tokens) == 1
+    assert len(region.events("AUTOMATION_START")) == 1
 
 
 def test_other_parameters_in_a_retry_are_refused_with_advice(region, run_task, task_context):

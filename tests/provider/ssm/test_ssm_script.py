@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -202,6 +205,39 @@ def test_a_retry_after_a_crash_adopts_the_command(region, run_task, task_context
     third = script(instances=ids, retries=2)
     assert run_task(third, task_context(third, try_number=3)).value["command_id"] == outcome.value["command_id"]
     assert len(region.events("COMMAND_START")) == 1
+
+
+@pytest.mark.parametrize("outcome", ["Success", "Failed"])
+def test_a_worker_that_stood_still_before_it_sends_looks_again(region, run_task, task_context, monkeypatch, outcome):
+    """Another try sends the script meanwhile, and it is over when the worker goes on."""
+    ids = region.load(2, documents={"Shop-Promote": {"duration": 2, "outcome": outcome}})
+    operator, others = script(instances=ids, retries=1), script(instances=ids, retries=1)
+
+    def stand_still(context: Any) -> None:
+        with contextlib.suppress(AirflowException):
+            run_task(others, task_context(others, try_number=2))
+        late = time.time() + 1200
+        monkeypatch.setattr("drs_provider.hooks.freshness.time", SimpleNamespace(time=lambda: late))
+
+    monkeypatch.setattr(operator, "before_sending", stand_still)
+    with contextlib.suppress(AirflowException):
+        run_task(operator, task_context(operator))
+    assert len(region.calls("SendCommand")) == 1
+
+
+def test_a_worker_that_stood_still_sends_only_where_nobody_has_sent(region, run_task, task_context, monkeypatch):
+    ids = region.load(3, documents={"Shop-Promote": {"duration": 2}})
+    operator, others = script(instances=ids, retries=1), script(instances=ids[:2], retries=1)
+
+    def stand_still(context: Any) -> None:
+        run_task(others, task_context(others, try_number=2))
+        late = time.time() + 1200
+        monkeypatch.setattr("drs_provider.hooks.freshness.time", SimpleNamespace(time=lambda: late))
+
+    monkeypatch.setattr(operator, "before_sending", stand_still)
+    outcome = run_task(operator, task_context(operator))
+    assert [call["params"]["InstanceIds"] for call in region.calls("SendCommand")] == [ids[:2], ids[2:]]
+    assert set(outcome.value["instances"]) == set(ids)
 
 
 def test_a_retry_finds_the_command_although_the_scheduler_s_clock_is_ahead(region, run_task, task_context):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
@@ -11,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
+from drs_provider.dag.work.identity import identity_of, jobs_since
+from drs_provider.dag.work.xcom import pulled
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsQuotas
@@ -21,6 +21,7 @@ from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
     from drs_provider.hooks.drs import DrsHook
+    from drs_provider.hooks.run_identity import RunIdentity
     from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = [
@@ -51,34 +52,10 @@ LONGEST_SLOT_WAIT = timedelta(hours=12)
 _PASSING = frozenset({"InvalidInstanceId"})
 """Refusals that may be over at Airflow's next try: SSM says this of an instance that restarts."""
 
-_CLOCK_MARGIN = timedelta(minutes=15)
-
 
 def aws_clients(hook: DrsHook) -> Clients:
     """Return clients for the checks, made by a hook: of one session, so that an assumed role is assumed once."""
     return Clients(hook.client)
-
-
-def jobs_since(context: Mapping[str, Any]) -> datetime:
-    """Return a moment before which the run cannot have started a job.
-
-    A clear of the run moves its start date, but not the time after which it might run; clocks may differ a little.
-    """
-    dag_run = context["dag_run"]
-    moments: list[datetime] = [moment for moment in (dag_run.run_after, dag_run.start_date) if moment is not None]
-    return min(moments) - _CLOCK_MARGIN
-
-
-def pulled(context: Mapping[str, Any], task_id: str, key: str = "return_value") -> Any:
-    """Return an XCom of another task of the run, None where there is none.
-
-    What a trigger leaves in XCom when it ends its task, Airflow stores as the text of its JSON; a worker's as it is.
-    """
-    value = context["ti"].xcom_pull(task_ids=task_id, key=key)
-    if isinstance(value, str) and value[:1] in ("{", "[", '"'):
-        with contextlib.suppress(ValueError):
-            return json.loads(value)
-    return value
 
 
 def account_quotas(context: Mapping[str, Any], hook: DrsHook) -> DrsQuotas:
@@ -152,6 +129,10 @@ class RecoveryWork:
             return RecoveryRun.from_context(context)
         except RunParameterError as error:
             raise AirflowFailException(str(error)) from None
+
+    def identity(self, context: Mapping[str, Any]) -> RunIdentity:
+        """Return what tells this run's jobs in DRS from all others."""
+        return identity_of(context, self.run(context))
 
     def begin(self, context: Mapping[str, Any], *, acts: bool = True) -> RecoveryRun:
         """Start a task's work: skip a wave that was left out, and refuse a plan that changed since the run began.

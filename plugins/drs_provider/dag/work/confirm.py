@@ -14,6 +14,7 @@ from drs_provider.dag.missed import not_held, previous_moment
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, utc_now
+from drs_provider.dag.work.identity import record_identity
 from drs_provider.evidence.events import approval_event, confirm_event
 from drs_provider.plan.durations import format_duration
 
@@ -172,6 +173,7 @@ class ConfirmWork(_Approval):
                 scheduled=dag_run.run_type not in _BY_HAND,
                 parameters=context["params"],
             )
+            record_identity(context, run)
         except RunParameterError as error:
             event = confirm_event(
                 started=begun,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, utc_now
+from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import launch_event
 from drs_provider.hooks.drs import DrsHook
@@ -21,7 +22,8 @@ from drs_provider.hooks.launch import (
     NoFreeSlot,
     launch_once,
 )
-from drs_provider.hooks.launch_key import LaunchKey, run_tag_value
+from drs_provider.hooks.launch_key import LaunchKey, RunIdentity
+from drs_provider.hooks.previous_instances import PreviousInstance
 from drs_provider.links.drs import DrsJobLink
 from drs_provider.readiness import recheck_wave
 
@@ -86,6 +88,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         servers: list[ResolvedServer] = []
         overridden: set[str] = set()
         lags: dict[str, Any] = {}
+        replaced: dict[str, PreviousInstance] = {}
 
         def record(status: str, reason: str | None = None) -> None:
             self.leave_evidence(
@@ -108,6 +111,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
                         for server in servers
                     },
                     overridden=sorted(overridden),
+                    replaced=[one.as_event() for one in replaced.values()],  # type: ignore[misc]
                     reason=reason,
                 ),
             )
@@ -117,12 +121,16 @@ class LaunchWork(RecoveryWork, BaseOperator):
             if len(jobs) == 1:
                 DrsJobLink.push(context, self, hook, [job.job_id])
 
-        key = LaunchKey.of(context, wave=self.wave.name)
-        earlier = WaveJobs.find(hook, key, jobs_since(context)) if again else WaveJobs((), key)
+        key = LaunchKey.of(context, wave=self.wave.name, of_run=self.identity(context))
+        earlier = WaveJobs((), key)
+        if again:
+            intents = read_intents(context, [self.wave.name])
+            earlier = WaveJobs.find(hook, key, jobs_since(context), intents=intents)
         alive = set(earlier.alive) - earlier.ended_since(hook)
         looked = time.time()
         try:
-            ready = self._look_again(run, hook, jobs_since(context), alive, more="more " if earlier.jobs else "")
+            more = "more " if earlier.jobs else ""
+            ready = self._look_again(run, hook, key.identity, jobs_since(context), alive, more=more)
             servers = ready.resolved[self.wave.name]
             read = utc_now()
             lags.update({server.id: (server.lag_seconds, read) for server in servers})
@@ -141,10 +149,13 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 quotas=account_quotas(context, hook),
                 # Also where a later job failed: what one before it had launched must have been ended for that.
                 ended=earlier.servers - alive,
-                listed=ready.jobs,
+                listed=_with(ready.jobs, earlier.jobs),
                 listed_at=looked,
                 patience=patience,
+                replace=run.replace_instances,
+                journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context)),
                 on_job=on_job,
+                on_replaced=lambda instance: replaced.update({instance.id: instance}),
                 log=self.log,
             )
         except (LaunchError, _NotReady) as error:
@@ -179,7 +190,14 @@ class LaunchWork(RecoveryWork, BaseOperator):
         }
 
     def _look_again(
-        self, run: RecoveryRun, hook: DrsHook, since: datetime, launching: set[str], *, more: str
+        self,
+        run: RecoveryRun,
+        hook: DrsHook,
+        own: RunIdentity,
+        since: datetime,
+        launching: set[str],
+        *,
+        more: str,
     ) -> PreflightResult:
         """Resolve the wave's servers once more and look at what may have changed since preflight.
 
@@ -192,7 +210,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
             mode=run.mode,
             waves=run.waves,
             snapshot_time=run.snapshot_time,
-            run_tag=run_tag_value(run.dag_id, run.run_id),
+            own=own,
+            replace=run.replace_instances,
             jobs_since=since,
         )
         if len(result.findings):
@@ -203,6 +222,15 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 + result.findings.message(run.overridden)
             )
         return result
+
+
+def _with(listed: list[dict[str, Any]] | None, known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]] | None:
+    """Return listed jobs with those that are known and not listed yet, newest first."""
+    if listed is None:
+        return None
+    ids = {job["jobID"] for job in listed}
+    jobs = [*listed, *(job for job in known if job["jobID"] not in ids)]
+    return sorted(jobs, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
 
 
 class _NotReady(Exception):

@@ -12,7 +12,6 @@ from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.evidence.events import preflight_event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.launch_key import run_tag_value
 from drs_provider.readiness import override_problems, run_preflight
 from drs_provider.readiness.connection import missing_connection, refused_connection
 
@@ -73,7 +72,8 @@ class PreflightWork(RecoveryWork, BaseOperator):
             mode=run.mode,
             waves=run.waves,
             snapshot_time=run.snapshot_time,
-            run_tag=run_tag_value(run.dag_id, run.run_id),
+            own=self.identity(context),
+            replace=run.replace_instances,
             skip_scripts=run.skip_scripts,
             lookup=secret_value,
             known=known,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -13,9 +13,11 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     BaseOperator,
 )
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from drs_provider.dag.delegation import in_place_of_the_task
 from drs_provider.dag.work.base import RecoveryWork, is_final, jobs_since, reason_of, task_states, utc_now
+from drs_provider.dag.work.intents import read_intents
 from drs_provider.dag.work.scripts import script_work
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import ScriptEvent, rollback_event, script_event
@@ -35,6 +37,7 @@ __all__ = ["RollbackWork"]
 _TERMINATION_TIMEOUT = timedelta(minutes=30)
 _SPARE = timedelta(minutes=15)
 _LOOK_SECONDS = 5.0
+_SHORTEST_DEFERRAL = timedelta(seconds=2.5)
 
 
 class RollbackWork(RecoveryWork, BaseOperator):
@@ -79,7 +82,15 @@ class RollbackWork(RecoveryWork, BaseOperator):
         self.require_connection(run)
         self.log.warning("Unwinding the wave %s, because of: %s", self.wave.name, ", ".join(failed))
         self.note_start(context)
+        return self.after_answers(context)
+
+    def after_answers(self, context: Context, event: Any = None) -> dict[str, Any] | None:
+        """Wait until it is known what became of every launch, and no job is in progress any more."""
         jobs = self._jobs(context)
+        if jobs.open:
+            until = max(max(one.certain_from for one in jobs.open), datetime.now(timezone.utc) + _SHORTEST_DEFERRAL)
+            self.log.info("It is not known whether DRS accepted these calls: %s", "; ".join(map(str, jobs.open)))
+            self.defer(trigger=DateTimeTrigger(until), method_name="after_answers")
         if jobs.all_complete:
             return self.unwind(context)
         self.defer(
@@ -115,6 +126,10 @@ class RollbackWork(RecoveryWork, BaseOperator):
         if failed:
             self._record(context, "failed", ended, [], scripts, f"scripts failed: {', '.join(failed)}")
             raise AirflowFailException(f"Instances were ended ({len(ended)}), but scripts failed: {', '.join(failed)}")
+        if jobs.open:
+            reason = f"it is not known whether these calls started jobs: {'; '.join(map(str, jobs.open))}"
+            self._record(context, "failed", ended, [], scripts, reason)
+            raise AirflowException(f"Instances were terminated ({len(ended)}), but {reason}")
         if not jobs.all_complete:
             hanging = [str(job["jobID"]) for job in jobs.jobs if job.get("status") != "COMPLETED"]
             reason = f"jobs have not ended and may still launch instances: {', '.join(hanging)}"
@@ -167,7 +182,10 @@ class RollbackWork(RecoveryWork, BaseOperator):
 
     def _jobs(self, context: Context) -> WaveJobs:
         ti = context["ti"]
-        return WaveJobs.find(DrsHook(**self.aws), LaunchKey(ti.dag_id, ti.run_id, self.wave.name), jobs_since(context))
+        key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, of_run=self.identity(context))
+        intents = read_intents(context, [self.wave.name])
+        known = {intent.job for intent in intents if intent.job}
+        return WaveJobs.find(DrsHook(**self.aws), key, jobs_since(context), known, intents)
 
     def _record(
         self,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from drs_provider.dag.work.base import RecoveryWork, account_quotas, failed_tasks, jobs_since
+from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, account_quotas, failed_tasks, jobs_since, pulled
+from drs_provider.dag.work.intents import Intent, read_intents, resolve
 from drs_provider.evidence.events import InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.instance_end import instance_states
-from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.hooks.termination import Termination, instances_to_end
 from drs_provider.readiness.timestamps import parse_timestamp
@@ -66,11 +66,11 @@ class TerminateWork(RecoveryWork, BaseOperator):
             self._keep(context, "the run" if run.keep_drill_instances else "the plan")
         if drill.terminate == "on_success" and (failed := failed_tasks(context)):
             self._keep(context, f"the plan after a failure ({', '.join(failed)})")
-        jobs = self._jobs(DrsHook(**self.aws), context)
-        if not jobs:
+        jobs, unanswered = self._look(DrsHook(**self.aws), context)
+        if not jobs and not unanswered:
             self.log.info("This drill launched nothing")
             return self._finished(context, [], [])
-        wait = _last_end(jobs) + drill.keep_for - datetime.now(timezone.utc)
+        wait = _last_end(jobs) + drill.keep_for - datetime.now(timezone.utc) if jobs else timedelta(0)
         if drill.keep_for and wait > timedelta(0):
             self.log.info("Keeping the drill's instances for another %s", wait)
             self.defer(
@@ -80,8 +80,17 @@ class TerminateWork(RecoveryWork, BaseOperator):
         return self.after_keeping(context)
 
     def after_keeping(self, context: Context, event: Any = None) -> Any:
-        """Wait until no job of the run is in progress any more."""
-        running = [str(job["jobID"]) for job in self._jobs(DrsHook(**self.aws), context) if not is_complete(job)]
+        """Wait until it is known what became of every launch, and no job of the run is in progress any more."""
+        jobs, unanswered = self._look(DrsHook(**self.aws), context)
+        if unanswered:
+            until = max(max(one.certain_from for one in unanswered), datetime.now(timezone.utc) + _SHORTEST_DEFERRAL)
+            self.log.info(
+                "It is not known whether DRS accepted these calls; looking again at %s: %s",
+                until.isoformat(timespec="seconds"),
+                "; ".join(map(str, unanswered)),
+            )
+            self.defer(trigger=DateTimeTrigger(until), method_name="after_keeping")
+        running = [str(job["jobID"]) for job in jobs if not is_complete(job)]
         if not running:
             return self.end_instances(context)
         self.log.info("Waiting for the jobs that still run: %s", ", ".join(running))
@@ -152,7 +161,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         """
         hook = DrsHook(**self.aws)
         # The jobs first, what they launched afterwards: a job that ends in between is one that has not ended yet.
-        of_run = self._jobs(hook, context)
+        of_run, unanswered = self._look(hook, context)
         known = sorted({*ended, *self._launched_instances(hook, of_run)})
         states = run_blocking(instance_states(BlockingCalls(hook.client("ec2")), known))
         left = {one: f"EC2 says {states[one]}" for one in known if states.get(one, "terminated") != "terminated"}
@@ -161,6 +170,9 @@ class TerminateWork(RecoveryWork, BaseOperator):
             if not is_complete(job):
                 for server in job.get("participatingServers") or ():
                     left[server["sourceServerID"]] = f"job {job['jobID']} has not ended, and may still launch it"
+        for intent in unanswered:
+            for server in intent.servers:
+                left[server] = f"{intent} was not answered: whether it started a job is not known"
         if left:
             self._fail(context, left, jobs, terminated)
         self._record(context, "success", terminated, {}, jobs)
@@ -203,8 +215,15 @@ class TerminateWork(RecoveryWork, BaseOperator):
 
     def _instances(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
         """Return the recovery instances that the run's jobs launched for the drill, as far as they still exist."""
-        jobs = [str(job["jobID"]) for job in self._jobs(hook, context)]
-        return [one for one in instances_to_end(hook, [], jobs) if one.get("isDrill") is not False]
+        jobs = {str(job["jobID"]) for job in self._jobs(hook, context)}
+        found = {one["recoveryInstanceID"]: one for one in instances_to_end(hook, [], sorted(jobs))}
+        # DRS forgets a job that a person deletes; its instances it knows.
+        forgotten = [one for one in read_intents(context, self._waves(context)) if one.job and one.job not in jobs]
+        servers = {server for intent in forgotten for server in intent.servers}
+        for instance in hook.recovery_instances(server_ids=sorted(servers)) if servers else ():
+            if instance.get("jobID") in {intent.job for intent in forgotten}:
+                found.setdefault(instance["recoveryInstanceID"], instance)
+        return [one for one in found.values() if one.get("isDrill") is not False]
 
     def _launched_instances(self, hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> set[str]:
         """Return the EC2 instances that jobs launched, as their logs tell (LAUNCH_END)."""
@@ -216,8 +235,21 @@ class TerminateWork(RecoveryWork, BaseOperator):
         }
 
     def _jobs(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
-        ti = context["ti"]
-        return hook.jobs_tagged({RUN_TAG: run_tag_value(ti.dag_id, ti.run_id)}, jobs_since(context))
+        return self._look(hook, context)[0]
+
+    def _look(self, hook: DrsHook, context: Context) -> tuple[list[dict[str, Any]], tuple[Intent, ...]]:
+        """Return the run's jobs, and the calls of StartRecovery that may have started one which is not listed yet."""
+        own, listed = self.identity(context), hook.jobs_since(jobs_since(context))
+        resolved = resolve(hook, read_intents(context, self._waves(context)), own, listed)
+        return [*(job for job in listed if own.owns(job)), *resolved.jobs], resolved.open
+
+    def _waves(self, context: Context) -> list[str]:
+        """Return the names of the waves, of the plan as the run began with it too."""
+        recorded = (pulled(context, "confirm", PLAN_KEY) or {}).get("plan") or {}
+        return [
+            *(wave.name for wave in self.loaded.plan.waves),
+            *(str(one["name"]) for one in recorded.get("waves", ())),
+        ]
 
 
 def _last_end(jobs: Iterable[Mapping[str, Any]]) -> datetime:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
+from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import wait_event
 from drs_provider.hooks.job_wait import LaunchFailed
@@ -137,10 +138,11 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         self.log.warning(
             "%s\nLaunching again, attempt %d of %d: %s", failure, attempt, self.wave.retries + 1, ", ".join(servers)
         )
+        run = self.run(context)
         try:
             started = launch_once(
                 self.hook,
-                LaunchKey(jobs.key.dag_id, jobs.key.run_id, jobs.key.wave, generation, attempt),
+                jobs.key.with_attempt(attempt),
                 [{"id": server, "snapshot": launched["servers"][server]["snapshot"]} for server in servers],
                 is_drill=launched["mode"] == "drill",
                 since=jobs_since(context),
@@ -148,6 +150,8 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
                 relaunch="all",
                 quotas=account_quotas(context, self.hook),
                 patience=patience,
+                replace=run.replace_instances,
+                journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context)),
                 log=self.log,
             )
         except LaunchError as error:
@@ -201,8 +205,10 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
 
     def _wave_jobs(self, context: Context) -> WaveJobs:
         ti = context["ti"]
-        key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, generation=self._generation(context))
-        return WaveJobs.find(self.hook, key, jobs_since(context), known=self.job_ids)
+        identity, generation = self.identity(context), self._generation(context)
+        key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, generation, of_run=identity)
+        intents = read_intents(context, [self.wave.name])
+        return WaveJobs.find(self.hook, key, jobs_since(context), known=self.job_ids, intents=intents)
 
     def _generation(self, context: Context) -> int:
         """Return the generation of the launch task, whose attempts these are; a clear of this task alone adds none."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from drs_provider.hooks.calls import run_blocking
+from drs_provider.dag.work.intents import Intent, resolve
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.instance_end import instance_states
 from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
+from drs_provider.hooks.launched_instances import ended_servers
 from drs_provider.hooks.outcome import newest_by_server
 
 __all__ = ["WaveJobs"]
 
-_ENDED = frozenset({"shutting-down", "terminated"})
 _UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
 
 
@@ -26,24 +25,36 @@ class WaveJobs:
 
     :param jobs: the jobs in the shape of DescribeJobs, newest first.
     :param key: the launch that they belong to; its generation and attempt do not matter here.
+    :param open: calls of StartRecovery of which it is not known yet whether they started a job.
     """
 
     jobs: tuple[Mapping[str, Any], ...]
     key: LaunchKey
+    open: tuple[Intent, ...] = ()
 
     @classmethod
-    def find(cls, hook: DrsHook, key: LaunchKey, since: datetime, known: Collection[str] = ()) -> WaveJobs:
+    def find(
+        cls,
+        hook: DrsHook,
+        key: LaunchKey,
+        since: datetime,
+        known: Collection[str] = (),
+        intents: Sequence[Intent] = (),
+    ) -> WaveJobs:
         """Ask DRS for the jobs.
 
         :param since: no job of the run is older.
         :param known: ids of jobs that a task told of: asked for by these where the list lacks them, as it may at first.
+        :param intents: what the wave's tasks were about to start.
         """
         listed = hook.jobs_since(since)
+        resolved = resolve(hook, intents, key.identity, listed)
+        listed += resolved.jobs
         missing = sorted(set(known).difference(str(job["jobID"]) for job in listed))
         if missing:
             listed = [*listed, *hook.jobs(missing)]
-            listed.sort(key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
-        return cls(tuple(job for job in listed if key.of_job(job)), key)
+        listed.sort(key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
+        return cls(tuple(job for job in listed if key.of_job(job)), key, resolved.open)
 
     @property
     def servers(self) -> set[str]:
@@ -61,29 +72,12 @@ class WaveJobs:
         return found
 
     def ended_since(self, hook: DrsHook) -> frozenset[str]:
-        """Return the source servers that an earlier generation launched, and whose instances have been ended since.
-
-        A drill's end and a rollback leave the jobs of a launch as they are: its servers stay LAUNCHED there. What
-        counts is EC2's word on the instances that the jobs' logs name (LAUNCH_END); where none is named, the job's.
-        """
-        launched = {}
-        for server, (job, participant) in newest_by_server(self.jobs).items():
-            key = self.key.of_job(job)
-            earlier = key is not None and key.generation < self.key.generation
-            if earlier and is_complete(job) and participant.get("launchStatus") == "LAUNCHED":
-                launched[server] = str(job["jobID"])
-        instances = {
-            (job_id, str(data["sourceServerID"])): str(data["targetInstanceID"])
-            for job_id in sorted(set(launched.values()))
-            for item in hook.job_log(job_id)
-            if item.get("event") == "LAUNCH_END" and (data := item.get("eventData") or {}).get("targetInstanceID")
-        }
-        named = {
-            server: instances[job_id, server] for server, job_id in launched.items() if (job_id, server) in instances
-        }
-        states = run_blocking(instance_states(hook.calls("ec2"), sorted(named.values()))) if named else {}
-        # EC2 forgets an instance an hour after its end.
-        return frozenset(server for server, one in named.items() if states.get(one, "terminated") in _ENDED)
+        """Return the source servers that were launched, and whose instances have been terminated since."""
+        newest = newest_by_server(self.jobs)
+        ended = ended_servers(hook, {str(job["jobID"]): job for job, _ in newest.values()}.values())
+        return frozenset(
+            server for server, (job, _) in newest.items() if server in ended.get(str(job["jobID"]), frozenset())
+        )
 
     @property
     def all_complete(self) -> bool:

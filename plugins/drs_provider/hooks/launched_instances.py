@@ -1,0 +1,56 @@
+"""Whether what a job launched is still there. DRS never says: the servers of its job stay LAUNCHED.
+
+A drill's end, a rollback, a person in the console and another launch of the same server leave the job as it is. What
+counts is EC2's word on the instances that the jobs' logs name (LAUNCH_END).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from drs_provider.hooks.calls import run_blocking
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.hooks.instance_end import instance_states
+
+__all__ = ["ended_servers", "instances_in_log"]
+
+_ENDED = frozenset({"shutting-down", "terminated"})
+
+
+def instances_in_log(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the EC2 instance ids by source server id that a job's log names (LAUNCH_END)."""
+    return {
+        str(data["sourceServerID"]): str(data["targetInstanceID"])
+        for item in items
+        if item.get("event") == "LAUNCH_END" and (data := item.get("eventData") or {}).get("targetInstanceID")
+    }
+
+
+def ended_servers(hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+    """
+    Return the source servers by job id that a job launched, and whose instances are gone by now.
+
+    :param jobs: Jobs in the shape of DescribeJobs; those that have not ended are left alone. Where a job's log names
+        no instance for a server, the job's own word stands.
+    """
+    named: dict[tuple[str, str], str] = {}
+    for job in jobs:
+        launched = {
+            str(server["sourceServerID"])
+            for server in job.get("participatingServers") or ()
+            if server.get("launchStatus") == "LAUNCHED"
+        }
+        if launched and is_complete(job):
+            job_id = str(job["jobID"])
+            for server, instance in instances_in_log(hook.job_log(job_id)).items():
+                if server in launched:
+                    named[job_id, server] = instance
+    states = run_blocking(instance_states(hook.calls("ec2"), sorted(set(named.values())))) if named else {}
+    found: dict[str, frozenset[str]] = {}
+    for (job_id, server), instance in named.items():
+        # EC2 forgets an instance an hour after its end.
+        if states.get(instance, "terminated") in _ENDED:
+            found[job_id] = found.get(job_id, frozenset()) | {server}
+    return found
