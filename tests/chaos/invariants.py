@@ -16,6 +16,7 @@ import jsonschema
 
 import drs_provider.evidence.record as record
 from tests.chaos.cases import Case
+from tests.chaos.log_rules import log_violations
 from tests.chaos.oracle import Expected, expect
 from tests.chaos.truth import Job, RunTruth, Truth
 
@@ -79,6 +80,7 @@ def violations(run: RunFacts, truth: Truth) -> list[str]:
         *_no_false_success(run, seen),
         *_nothing_left(run, seen, truth),
         *_scripts_once(run, truth),
+        *_by_the_log(run, truth),
         *(_as_implied(run, seen, truth, expected) if expected else ()),
         *_report(run, seen, truth),
     ]
@@ -166,6 +168,14 @@ def _scripts_once(run: RunFacts, truth: Truth) -> Iterator[str]:
         executions = truth.scripts(document)
         if any(how == "Success" for _, _, how in executions[:-1]):
             yield f"{document} ran {len(executions)} times: {executions}"
+
+
+def _by_the_log(run: RunFacts, truth: Truth) -> Iterator[str]:
+    """The log alone shows nothing that must not be: launches, waves, terminations, commands and protection."""
+    if not run.exact or run.case.runs > 1 or run.failed_by_person or not run.alone:
+        return  # The log does not say who asked.
+    mode = "drill" if run.case.is_drill else "recovery"
+    yield from log_violations(truth.log, run.case.plan, mode=mode, ended=False, alone=False)
 
 
 def _as_implied(run: RunFacts, seen: RunTruth, truth: Truth, expected: Expected) -> Iterator[str]:

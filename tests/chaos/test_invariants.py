@@ -45,6 +45,7 @@ class World:
         self.jobs = list(jobs)
         self.states = states or {}
         self.ran = ran or {}
+        self.log: list[dict[str, Any]] = []
 
     def run(self, dag_id: str, run_id: str) -> RunTruth:
         return RunTruth(self.jobs)
