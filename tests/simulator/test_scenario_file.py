@@ -69,7 +69,11 @@ def test_a_good_file(tmp_path):
         ("id: s-1a2b3c4d5e6f70001", "id: s-1", "FILE:3: servers[0].id: String should match pattern"),
         ("- id: s-1a2b3c4d5e6f70001\n    ", "- ", "FILE:3: servers[0].id: is missing, and is required"),
         ("outcome: Success", "outcome: Sucess", "FILE:9: documents.Promote.outcome"),
-        ("error: InternalServerException, ", "", "FILE:11: faults[0]: a fault needs one of error, reset, delay, hold"),
+        (
+            "error: InternalServerException, ",
+            "",
+            "FILE:11: faults[0]: a fault needs one of error, reset, delay, stale, hold",
+        ),
         ("when: after", "when: later", "FILE:11: faults[0].when: Input should be 'before' or 'after'"),
         (
             "region: us-west-2",

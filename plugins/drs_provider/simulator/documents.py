@@ -112,7 +112,7 @@ class StepSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_]{3,128}$")
-    action: str = Field(default="aws:executeAwsApi", pattern=r"^aws:[a-zA-Z]{3,25}$")
+    action: str = Field(default="aws:executeAwsApi", pattern=r"^aws:[a-zA-Z]{3,30}$")
     duration: Duration = STEP
     outcome: Literal["Success", "Failed", "TimedOut", "Cancelled", "hangs"] = "Success"
     message: str | None = Field(default=None, description="The FailureMessage of a step that fails")
@@ -149,6 +149,11 @@ class DocumentSpec(BaseModel):
     )
     steps: list[StepSpec] = Field(default_factory=list)
     outputs: dict[str, list[str]] = Field(default_factory=dict, description="Such as {step.Output: [value]}")
+    content: Any = Field(
+        default=None,
+        description="The runbook itself, of schema 0.3, as a mapping or as JSON or YAML text: its API calls, waits, "
+        "branches and approvals are carried out; steps that `steps` names go on as they say there",
+    )
     parameters: dict[str, Any] = Field(
         default_factory=dict,
         description="By name: null for a required one, a default, or a mapping with type, default, allowedValues. "
@@ -167,13 +172,27 @@ class DocumentSpec(BaseModel):
                 raise ValueError(
                     f"an automation cannot end as {outcome}; {', '.join(get_args(AutomationOutcome))} are possible"
                 )
+        if self.content is not None:
+            if self.kind == "Command":
+                raise ValueError("content is that of a runbook; a Command document has none")
+            # A runbook's content is checked where it is read; nothing of moto is imported for it.
+            from drs_provider.simulator.ssm.runbook_content import parse_content
+
+            self.content = parse_content(self.content)
+            unknown = {step.name for step in self.steps} - {str(step["name"]) for step in self.content["mainSteps"]}
+            if unknown:
+                raise ValueError(f"steps names {', '.join(sorted(unknown))}, which the content does not have")
         return self
 
     @property
     def is_command(self) -> bool:
         """Whether SendCommand takes it."""
         if self.kind == "any":
-            return not self.steps and all(outcome in get_args(CommandOutcome) for outcome in self.outcome)
+            return (
+                not self.steps
+                and self.content is None
+                and all(outcome in get_args(CommandOutcome) for outcome in self.outcome)
+            )
         return self.kind == "Command"
 
     @property

@@ -32,10 +32,15 @@ from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.faults import Fault
 from drs_provider.simulator.history import READS
 
-__all__ = ["Entry", "account_of_response", "page_limit"]
+__all__ = ["Entry", "account_of_response", "on_behalf_of", "page_limit"]
 
 #: The longest page that a fault allows the call that is being served.
 page_limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("page_limit", default=None)
+
+#: Set while a runbook makes a call: for whom, where IAM is enforced and the runbook has no role of its own.
+on_behalf_of: contextvars.ContextVar[tuple[permissions.Caller | None] | None] = contextvars.ContextVar(
+    "on_behalf_of", default=None
+)
 
 _ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 _REGION = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/")
@@ -140,7 +145,10 @@ class _Call:
         self.operation, self.params = _operation(self.service, request)
 
     def caller(self) -> permissions.Caller:
-        """Whoever signed it."""
+        """Whoever signed it, or started the runbook that makes it."""
+        behalf = on_behalf_of.get()
+        if behalf is not None and behalf[0] is not None:
+            return behalf[0]
         key = _ACCESS_KEY.search(self.request.headers.get("Authorization", ""))
         return permissions.Caller.of(self.account, self.region, key.group(1) if key else "", self.request.headers)
 
@@ -296,11 +304,11 @@ def _error_code(status: int, headers: Any, body: Any) -> str | None:
 
 def _sleep(faults: list[Fault]) -> None:
     delay = sum(fault.delay for fault in faults)
-    if delay:
+    if delay and on_behalf_of.get() is None:  # A runbook's call is made under the lock of the simulation.
         time.sleep(delay)
 
 
 def _hold(faults: list[Fault]) -> None:
     for fault in faults:
-        if fault.hold:
+        if fault.hold and on_behalf_of.get() is None:
             fault.wait_released()

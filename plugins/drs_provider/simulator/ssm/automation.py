@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from moto.ssm.exceptions import ValidationException
 from moto.ssm.models import Document
 
+from drs_provider.simulator import permissions
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.documents import DocumentSpec, InstanceOutcome, StepSpec
 from drs_provider.simulator.pagination import InvalidToken, page
+from drs_provider.simulator.ssm.acting import ActingExecution
 from drs_provider.simulator.ssm.agents import Node
+from drs_provider.simulator.ssm.api_calls import ApiCalls
 from drs_provider.simulator.ssm.automation_views import (
     execution_detail,
     execution_matches,
@@ -30,7 +33,8 @@ from drs_provider.simulator.ssm.exceptions import (
     InvalidNextToken,
     InvalidTarget,
 )
-from drs_provider.simulator.ssm.library import document_steps, parameter_problems
+from drs_provider.simulator.ssm.library import document_steps, parameter_problems, typed_parameters
+from drs_provider.simulator.ssm.runbook_content import StepDefinition, has_content, step_definitions
 
 if TYPE_CHECKING:
     from drs_provider.simulator.ssm.models import SsmBackend
@@ -113,14 +117,20 @@ class Automation:
         values = self._target_values(request["Targets"][0])
         self._check(document, {**(request.get("Parameters") or {}), name: values[:1]})
 
+        caller = permissions.caller.get()
+
         def start_child(parent: TargetedExecution, value: str) -> Execution:
-            parameters = {**(request.get("Parameters") or {}), name: [value]}
-            child = {"DocumentName": document.name, "Parameters": parameters, "Tags": request.get("Tags")}
-            return self._execute(document, child, parent, value)
+            # A child may start by the clock, when nobody calls: it acts for whoever started the parent.
+            token = permissions.caller.set(caller)
+            try:
+                parameters = {**(request.get("Parameters") or {}), name: [value]}
+                child = {"DocumentName": document.name, "Parameters": parameters, "Tags": request.get("Tags")}
+                return self._execute(document, child, parent, value)
+            finally:
+                permissions.caller.reset(token)
 
         runbook = Runbook(document.name, document.document_version, (), "Success", None, {})
-        caller = self._executed_by
-        parent = TargetedExecution(simulations.require(), runbook, request, caller, values, start_child)
+        parent = TargetedExecution(simulations.require(), runbook, request, self._executed_by, values, start_child)
         self._executions[parent.execution_id] = parent
         return parent
 
@@ -134,10 +144,38 @@ class Automation:
         values = [value for each in (request.get("Parameters") or {}).values() for value in each]
         nodes = self._nodes(values)
         runbook = self._runbook(document, [*values, *(name for node in nodes for name in node.names)])
-        simulation = simulations.require()
-        execution = Execution(simulation, runbook, request, self._executed_by, nodes, parent, target)
+        given = (simulations.require(), runbook, request, self._executed_by, nodes, parent, target)
+        running_since = self._backend.run_command.running_since
+        if self._acts(document):
+            parameters = typed_parameters(document, request.get("Parameters") or {})
+            execution: Execution = ActingExecution(
+                *given,
+                running_since,
+                definitions=self._definitions(document),
+                parameters=parameters,
+                calls=self._calls(document, parameters),
+            )
+        else:
+            execution = Execution(*given, running_since)
         self._executions[execution.execution_id] = execution
         return execution
+
+    def _acts(self, document: Document) -> bool:
+        """Whether an execution carries out what the document's content says: unless the scenario says how it ends."""
+        if document.schema_version != "0.3" or not has_content(document.content_json):
+            return False
+        spec = self._backend.spec_of(document)
+        return spec is None or spec.content is not None or not spec.model_fields_set & {"outcome", "steps", "instances"}
+
+    def _definitions(self, document: Document) -> list[StepDefinition]:
+        spec = self._backend.spec_of(document)
+        return step_definitions(document.content_json, {step.name: step for step in spec.steps} if spec else {})
+
+    def _calls(self, document: Document, parameters: Mapping[str, Any]) -> ApiCalls:
+        role = str(document.content_json.get("assumeRole") or "")
+        name = role.strip().removeprefix("{{").removesuffix("}}").strip()
+        role = str(parameters.get(name) or "") if role.strip().startswith("{{") else role
+        return ApiCalls(self._backend.account_id, self._backend.region_name, permissions.caller.get(), role or None)
 
     def _runbook(self, document: Document, names: Iterable[str]) -> Runbook:
         """What an execution will do; `names`: its parameters' values, and what the instances among them are called."""
@@ -149,15 +187,19 @@ class Automation:
         host = next((spec.instances[name] for name in names if name in spec.instances), InstanceOutcome())
         if host.outcome in _STEP_OUTCOMES:
             outcome = host.outcome
+        version, declared = document.document_version, tuple(document.content_json.get("outputs") or ())
+        if self._acts(document):
+            acted = tuple(one.spec for one in self._definitions(document))
+            return Runbook(document.name, version, acted, outcome, spec.message, spec.outputs, declared=declared)
         steps = tuple(spec.steps or (document_steps(document) if given is None else ()))
-        if not steps:
+        unknown = not steps
+        if unknown:
             duration = spec.duration if host.duration is None else host.duration
             single: Any = outcome if outcome in _STEP_OUTCOMES else "Success"
             steps = (StepSpec(name="run", action="aws:executeScript", duration=duration, outcome=single),)
             if spec.message:
                 steps = (steps[0].model_copy(update={"message": spec.message}),)
-        version = document.document_version
-        return Runbook(document.name, version, steps, outcome, spec.message, spec.outputs)
+        return Runbook(document.name, version, steps, outcome, spec.message, spec.outputs, on_instances=unknown)
 
     def _check(self, document: Document, parameters: Mapping[str, list[str]]) -> None:
         problems = parameter_problems(document, parameters, lenient=self._backend.spec_of(document) is not None)

@@ -10,6 +10,7 @@ from moto.ssm.exceptions import InvalidFilterKey, InvalidFilterValue
 
 from drs_provider.simulator.ssm.automations import Execution, Step, TargetedExecution
 from drs_provider.simulator.ssm.command_views import moment
+from drs_provider.simulator.ssm.outputs import as_text
 
 __all__ = ["execution_detail", "execution_matches", "execution_summary", "step_matches", "step_view"]
 
@@ -48,21 +49,25 @@ def step_view(execution: Execution, step: Step) -> dict[str, Any]:
     """A step of an execution."""
     position = execution.steps.index(step)
     last = position == len(execution.steps) - 1
+    definition = step.definition
     view: dict[str, Any] = {
         "StepName": step.spec.name,
         "Action": step.spec.action,
-        "OnFailure": step.spec.on_failure,
-        "MaxAttempts": 1,
+        "OnFailure": definition.on_failure if definition else step.spec.on_failure,
+        "MaxAttempts": definition.max_attempts if definition else 1,
         "StepStatus": step.status,
         "StepExecutionId": step.step_id,
-        "Inputs": {},
-        "IsEnd": last,
-        "IsCritical": True,
+        "Inputs": {name: as_text(value) for name, value in step.inputs.items()},
+        "IsEnd": last or (definition is not None and definition.is_end),
+        "IsCritical": definition.is_critical if definition else True,
     }
     if step.spec.timeout is not None:
         view["TimeoutSeconds"] = int(step.spec.timeout)
-    if not last:
-        view["NextStep"] = execution.steps[position + 1].spec.name
+    following = (definition.next_step if definition else None) or (
+        None if view["IsEnd"] else execution.steps[position + 1].spec.name
+    )
+    if following:
+        view["NextStep"] = following
     if step.started is not None:
         view["ExecutionStartTime"] = moment(step.started)
     if step.ended is not None:
@@ -140,6 +145,8 @@ def _outputs(execution: Execution) -> dict[str, list[str]]:
     for step_name, step_outputs in done.items():
         for key, values in step_outputs.items():
             outputs.setdefault(f"{step_name}.{key}", list(values))
+    for name in execution.runbook.declared:
+        outputs.setdefault(name, [_NO_OUTPUT])
     return outputs
 
 

@@ -1,7 +1,8 @@
 """Automation: one execution of a runbook and its steps, moved on by the clock, by signals and by a stop.
 
 A runbook of the scenario has the steps that it names, else one step. An approval waits for a signal. An outcome that
-is no end (`Scheduled`, `PendingApproval`, `hangs` and such) lasts until the execution is stopped or signalled.
+is no end (`Scheduled`, `PendingApproval`, `hangs` and such) lasts until the execution is stopped or signalled. A step
+that runs on an instance which is lost, stopped or terminated meanwhile never succeeds: it times out.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from drs_provider.simulator.simulation import Simulation
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.commands import share
 from drs_provider.simulator.ssm.exceptions import InvalidAutomationSignal, InvalidAutomationStatusUpdate
+from drs_provider.simulator.ssm.runbook_content import StepDefinition
 
-__all__ = ["ENDED", "Execution", "Runbook", "Step", "TargetedExecution"]
+__all__ = ["ENDED", "NEVER_ENDING", "Execution", "Runbook", "RunningSince", "Step", "TargetedExecution"]
+
+#: Since when an instance runs (epoch seconds) whose agent answers at this moment; None where it does not.
+RunningSince = Callable[[str], float | None]
 
 ENDED: Final = frozenset(
     {
@@ -37,6 +42,9 @@ _GOOD: Final = frozenset({"Success", "CompletedWithSuccess", "Exited"})
 #: Seconds of AWS until an execution leaves Pending, and until an approval that nobody answers times out.
 _STARTS_AFTER: Final = 0.5
 _APPROVAL_TIMEOUT: Final = 604800.0
+#: After which a step on an instance that is gone times out, where nothing else is said.
+_COMMAND_TIMEOUT: Final = 3600.0
+_RUN_COMMAND: Final = "aws:runCommand"
 #: Outcomes whose status stands instead of any step, and those whose step never ends.
 _HELD: Final = frozenset(
     {
@@ -50,12 +58,17 @@ _HELD: Final = frozenset(
         "ChangeCalendarOverrideApproved",
     }
 )
-_NEVER_ENDING: Final = {"hangs": "InProgress", "InProgress": "InProgress", "RunbookInProgress": "RunbookInProgress"}
+NEVER_ENDING: Final = {"hangs": "InProgress", "InProgress": "InProgress", "RunbookInProgress": "RunbookInProgress"}
 
 
 @dataclass(frozen=True)
 class Runbook:
-    """What an execution will do: its steps, how it ends once they are through, and what it says and puts out."""
+    """What an execution will do: its steps, how it ends once they are through, and what it says and puts out.
+
+    :param on_instances: whether its steps run on the instances that its parameters name, whatever their action: so it
+        is taken where nobody says what the steps do.
+    :param declared: the outputs that the document names, as `step.Output`.
+    """
 
     name: str
     version: str
@@ -63,6 +76,8 @@ class Runbook:
     outcome: str
     message: str | None
     outputs: Mapping[str, list[str]]
+    on_instances: bool = False
+    declared: tuple[str, ...] = ()
 
 
 @dataclass
@@ -77,6 +92,12 @@ class Step:
     message: str | None = None
     approvals: int = 0
     outputs: dict[str, list[str]] = field(default_factory=dict)
+    #: What the document's content says of it, where that is known.
+    definition: StepDefinition | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    attempts: int = 0
+    #: Where a branch goes on to.
+    chosen: str | None = None
 
 
 class Execution:
@@ -85,6 +106,7 @@ class Execution:
     :param nodes: the instances that its parameters name; the log names them too.
     :param parent: the execution that runs this one for one of its targets.
     :param target: the target's value, where there is a parent.
+    :param running_since: tells whether the agents of instances are there.
     """
 
     def __init__(
@@ -96,6 +118,7 @@ class Execution:
         nodes: Sequence[Node] = (),
         parent: TargetedExecution | None = None,
         target: str | None = None,
+        running_since: RunningSince = lambda instance: None,
     ) -> None:
         self.execution_id = str(uuid.uuid4())
         self.runbook = runbook
@@ -110,6 +133,7 @@ class Execution:
         self.ended: float | None = None
         self._simulation = simulation
         self._nodes = tuple(nodes)
+        self._running_since = running_since
         self._timers: list[Timer] = []
         self._completing = False
         self._log("AUTOMATION_START")
@@ -187,21 +211,48 @@ class Execution:
         if step is None or self._completing:
             self._finish_as_told()
             return
+        self._begin_step(step)
+
+    def _begin_step(self, step: Step) -> None:
+        """Let a step take the time, and come to the end, that the scenario gives it."""
         step.started = self._simulation.clock.now()
         self._log("STEP_START", step)
         if step.spec.waits_for_approval:
-            step.status = self.status = "Waiting"
-            patience = _APPROVAL_TIMEOUT if step.spec.timeout is None else step.spec.timeout
-            self._later(patience, lambda: self._end_step(step, "TimedOut", "Nobody answered the approval in time"))
+            self._await_approval(step)
             return
-        never = self.runbook.outcome in _NEVER_ENDING or step.spec.outcome == "hangs"
+        never = self.runbook.outcome in NEVER_ENDING or step.spec.outcome == "hangs"
         step.status = "InProgress"
-        self.status = _NEVER_ENDING.get(self.runbook.outcome, "InProgress")
+        self.status = NEVER_ENDING.get(self.runbook.outcome, "InProgress")
         timeout = step.spec.timeout
+        boots = {one: self._running_since(one) for one in self._on_instances(step)}
+        if step.spec.action == _RUN_COMMAND and None in boots.values():
+            away = ", ".join(one for one, boot in boots.items() if boot is None)
+            self._later(0.0, lambda: self._end_step(step, "Failed", f"Instances [[{away}]] not in a valid state"))
+            return
         if timeout is not None and (never or step.spec.duration > timeout):
             self._later(timeout, lambda: self._end_step(step, "TimedOut", "The step took too long"))
         elif not never:
-            self._later(step.spec.duration, lambda: self._end_step(step, step.spec.outcome, step.spec.message))
+            self._later(step.spec.duration, lambda: self._report(step, boots))
+
+    def _await_approval(self, step: Step) -> None:
+        step.status = self.status = "Waiting"
+        patience = _APPROVAL_TIMEOUT if step.spec.timeout is None else step.spec.timeout
+        self._later(patience, lambda: self._end_step(step, "TimedOut", "Nobody answered the approval in time"))
+
+    def _on_instances(self, step: Step) -> list[str]:
+        """The instances that a step runs on."""
+        on_them = self.runbook.on_instances or step.spec.action == _RUN_COMMAND
+        return [node.instance_id for node in self._nodes] if on_them else []
+
+    def _report(self, step: Step, boots: Mapping[str, float | None]) -> None:
+        """The step is through, unless an instance that it ran on was lost meanwhile: then nobody says so."""
+        gone = [one for one, boot in boots.items() if boot is not None and self._running_since(one) != boot]
+        if not gone:
+            self._end_step(step, step.spec.outcome, step.spec.message)
+            return
+        limit = step.spec.timeout if step.spec.timeout is not None else _COMMAND_TIMEOUT
+        rest = max(0.0, limit - step.spec.duration)
+        self._later(rest, lambda: self._end_step(step, "TimedOut", f"{', '.join(gone)} did not answer any more"))
 
     def _end_step(self, step: Step, status: str, message: str | None = None) -> None:
         self._drop_timers()
@@ -211,10 +262,13 @@ class Execution:
         else:
             step.message = message or f"Step {step.spec.name} ended with status {status}"
         self._log("STEP_END", step)
+        self._after(step, status, step.message)
+
+    def _after(self, step: Step, status: str, message: str | None) -> None:
         if status == "Success" or (step.spec.on_failure == "Continue" and status != "Cancelled"):
             self._run_next()
         else:
-            self._finish(status, f"Step {step.spec.name} did not succeed. {step.message}")
+            self._finish(status, f"Step {step.spec.name} did not succeed. {message}")
 
     def _finish_as_told(self) -> None:
         outcome = self.runbook.outcome

@@ -1,22 +1,31 @@
 """The documents that a simulation knows: those of the scenario, and the well-known ones of AWS.
 
-Each is a real document of moto's SSM, so that GetDocument, DescribeDocument and ListDocuments show it. Runbooks of AWS
-end as the scenario says and touch no EC2 instance.
+Each is a real document of moto's SSM, so that GetDocument, DescribeDocument and ListDocuments show it. The runbooks of
+AWS have AWS's own steps.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import yaml
 from moto.ssm.models import Document, Documents
 
 from drs_provider.simulator.documents import DocumentSpec, PlatformName, StepSpec
 
-__all__ = ["ParameterRule", "built_in", "document_steps", "parameter_problems", "plugin_of", "rules_of"]
+__all__ = [
+    "ParameterRule",
+    "built_in",
+    "document_steps",
+    "parameter_problems",
+    "plugin_of",
+    "rules_of",
+    "typed_parameters",
+]
 
 _EXECUTION_TIMEOUT: Final[dict[str, Any]] = {
     "type": "String",
@@ -49,9 +58,15 @@ _OF_AWS: Final[dict[str, tuple[str, list[PlatformName], dict[str, Any], str]]] =
         },
         "aws:runShellScript",
     ),
-    "AWS-StartEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
-    "AWS-StopEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
-    "AWS-RestartEC2Instance": ("Automation", [], _INSTANCES, "aws:changeInstanceState"),
+}
+_START: Final = {"name": "startInstances", "DesiredState": "running"}
+_STOP: Final = {"name": "stopInstances", "DesiredState": "stopped"}
+_FORCE_STOP: Final = {"name": "forceStopInstances", "DesiredState": "stopped", "Force": True}
+#: Runbooks of AWS: the steps, each a change of instance states; only the last one may not fail.
+_RUNBOOKS_OF_AWS: Final[dict[str, list[dict[str, Any]]]] = {
+    "AWS-StartEC2Instance": [_START],
+    "AWS-StopEC2Instance": [_STOP, _FORCE_STOP],
+    "AWS-RestartEC2Instance": [_STOP, _FORCE_STOP, _START],
 }
 #: The parameter after which SSM ends a script, and its bounds (seconds), of whatever document.
 _TIMEOUT: Final = "executionTimeout"
@@ -75,9 +90,14 @@ def built_in(account: str, scenario_documents: Mapping[str, DocumentSpec]) -> di
     found: dict[str, Documents] = {}
     for name, (kind, platforms, parameters, action) in _OF_AWS.items():
         found[name] = _document("Amazon", name, kind, platforms, parameters, [StepSpec(name="run", action=action)])
+    for name, steps_of_aws in _RUNBOOKS_OF_AWS.items():
+        found[name] = _from_content("Amazon", name, _runbook_of_aws(name, steps_of_aws))
     for name, spec in scenario_documents.items():
-        if name in _OF_AWS:
+        if name in _OF_AWS or name in _RUNBOOKS_OF_AWS:
             continue  # The scenario says how a document of AWS ends, not what it is.
+        if spec.content is not None:
+            found[name] = _from_content(account, name, spec.content)
+            continue
         kind = spec.kind if spec.kind != "any" else "Command" if spec.is_command and not spec.outputs else "Automation"
         parameters = {key: _described(value) for key, value in spec.parameters.items()}
         action = "aws:runShellScript" if kind == "Command" else "aws:executeScript"
@@ -141,7 +161,7 @@ def _timeout_problems(values: list[str] | None) -> list[str]:
 
 
 def document_steps(document: Document) -> list[StepSpec]:
-    """The steps of a runbook that was made with CreateDocument, each at the simulator's default duration."""
+    """The steps of a runbook whose content says nothing of what they do, each at the simulator's default duration."""
     steps = document.content_json.get("mainSteps") or []
     return [
         StepSpec(
@@ -151,6 +171,21 @@ def document_steps(document: Document) -> list[StepSpec]:
         )
         for step in steps
     ]
+
+
+def typed_parameters(document: Document, given: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The values of a runbook's parameters, given or by default, each as its type."""
+    described: Mapping[str, Any] = document.content_json.get("parameters") or {}
+    found: dict[str, Any] = {}
+    for name, each in described.items():
+        value: Any = given.get(name, each.get("default"))
+        kind = str(each.get("type", "String"))
+        if kind != "StringList" and name in given:
+            value = value[0] if value else ""
+        if kind in ("Integer", "Boolean", "StringMap", "MapList") and isinstance(value, str):
+            value = yaml.safe_load(value)
+        found[name] = value
+    return found
 
 
 def plugin_of(document: Document) -> str:
@@ -183,6 +218,34 @@ def _document(
         "parameters": {key: {"description": key, **value} for key, value in parameters.items()},
         "mainSteps": [{"name": step.name, "action": step.action, "inputs": {}} for step in steps],
     }
+    return _from_content(owner, name, content, kind, platforms)
+
+
+def _runbook_of_aws(name: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "schemaVersion": "0.3",
+        "description": name,
+        "assumeRole": "{{ AutomationAssumeRole }}",
+        "parameters": {key: {"description": key, **value} for key, value in _INSTANCES.items()},
+        "mainSteps": [
+            {
+                "name": step["name"],
+                "action": "aws:changeInstanceState",
+                # What does not stop is stopped by force.
+                "onFailure": "Continue" if step is _STOP else "Abort",
+                "inputs": {
+                    "InstanceIds": "{{ InstanceId }}",
+                    **{key: value for key, value in step.items() if key != "name"},
+                },
+            }
+            for step in steps
+        ],
+    }
+
+
+def _from_content(
+    owner: str, name: str, content: dict[str, Any], kind: str = "Automation", platforms: Sequence[PlatformName] = ()
+) -> Documents:
     document = Document(  # type: ignore[abstract]
         account_id=owner,
         name=name,

@@ -73,7 +73,7 @@ class RunCommand:
             document.document_version,
             plugin_of(document),
             resolve,
-            self._running_since,
+            self.running_since,
         )
         self._commands[command.command_id] = command
         return {"Command": command_view(command, fresh=True)}
@@ -152,7 +152,8 @@ class RunCommand:
             return InvocationPlan("InvalidPlatform", 0.0, 0.0, -1, "", "")
         return plan_invocation(self._backend.spec_of(document), node.names, request.get("Parameters") or {}, turn)
 
-    def _running_since(self, instance_id: str) -> float | None:
+    def running_since(self, instance_id: str) -> float | None:
+        """Since when an instance runs (epoch seconds) whose agent answers now; None where it does not."""
         node = self._backend.fleet.node(instance_id)
         return node.started_at if node is not None and node.online(simulations.require().clock.now()) else None
 
