@@ -195,8 +195,10 @@ def test_the_page_of_the_simulator_knows_every_key_and_its_examples_hold(drs_sim
     rows = "".join(line for line in PAGE.splitlines() if line.startswith("| `"))
     for model in (Scenario, ServerSpec, Durations):
         assert [key for key in model.model_fields if f"`{key}`" not in rows] == []
-    (scenario,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    drs_simulator.load(yaml.safe_load(scenario))
+    scenarios = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert len(scenarios) == 2
+    for scenario in scenarios:
+        drs_simulator.load(yaml.safe_load(scenario))
     (test,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names = {"boto3": boto3}
     exec(test, names)

@@ -42,4 +42,11 @@ FROM_LIVE: Final[dict[str, str]] = {
     "the rescan goes on evenly",
     "drs.Failback": "failback.state of an AWS origin is FAILBACK_IN_PROGRESS until the launch, then FAILBACK_COMPLETED",
     "drs.StartFailbackLaunch": "the job logs conversions only",
+    "ssm.SendCommand": "an agent that is gone is noticed after a fixed time, and a cancelled command ends as Cancelled "
+    "although its instance is gone; a reboot does not disturb a command",
+    "ssm.DescribeInstanceInformation": "a terminated instance is listed for as long as EC2 shows it",
+    "ssm.StartAutomationExecution": "no loops, child runbooks and variables; selectors have no more than "
+    "members, indices, slices, wildcards, descent and one comparison; aws:runCommand and scripts are not carried out; "
+    "steps that wait look every five seconds",
+    "ec2.StopInstances": "moto changes the state of an instance at once",
 }

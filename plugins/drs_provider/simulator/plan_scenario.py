@@ -20,7 +20,7 @@ def scenario_from_plan(loaded: LoadedPlan) -> dict[str, Any]:
     """A scenario in which the plan's drill succeeds, as plain data; the same for the same plan.
 
     Servers named by id or hostname are there with these, and each set of tags has two servers. A pinned snapshot is
-    among its server's. Instances that scripts target by tag or id stand in EC2, with agents online.
+    among its server's. Instances that scripts name by tag or id stand in EC2, with agents online.
 
     :return: what a scenario file says; change outcomes, lag or faults in it to see the plan fail.
     """
@@ -100,9 +100,13 @@ def _scripts(plan: RecoveryPlan) -> list[Script]:
 
 
 def _targets(scripts: list[Script]) -> list[dict[str, Any]]:
-    """The instances that scripts target, and that no wave launches."""
+    """The instances that scripts target or hand to a runbook by id, and that no wave launches."""
     found: dict[str, dict[str, Any]] = {}
     for script in scripts:
+        for value in script.parameters.values():
+            for text in value if isinstance(value, list) else [value]:
+                if re.fullmatch(r"i-[0-9a-f]{8,17}", str(text)):
+                    found.setdefault(str(text), {"id": str(text)})
         targets = script.targets
         if targets is None or isinstance(targets, str):
             continue
