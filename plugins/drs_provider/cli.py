@@ -26,6 +26,7 @@ from drs_provider.commands.mwaa_sync import mwaa_sync
 from drs_provider.commands.orphans import orphans
 from drs_provider.commands.rehearse import rehearse
 from drs_provider.commands.report import report
+from drs_provider.commands.run import run
 from drs_provider.commands.schema import schema
 from drs_provider.commands.validate import validate
 
@@ -43,6 +44,7 @@ app.command("validate")(validate)
 app.command("graph")(graph)
 app.command("schema")(schema)
 app.command("check")(check)
+app.command("run")(run)
 app.command("orphans")(orphans)
 app.command("report")(report)
 app.command("history")(history)

@@ -56,18 +56,20 @@ def alarm(monkeypatch: pytest.MonkeyPatch) -> Any:
 GOING_ON = {"database.launch": "success", "database.wait_for_launch": "success", "web.launch": "running"}
 
 
-def test_a_plan_with_an_rto_has_two_deadlines_from_the_moment_it_was_queued() -> None:
+def test_every_plan_has_a_deadline_for_its_watch_and_two_more_for_its_rto() -> None:
     from airflow.sdk.definitions.deadline import DeadlineReference
 
     from drs_provider.dag.factory import build_dag
 
     alerts = build_dag(shop(objectives={"rto": "45m"})).deadline
     assert [getattr(alert.interval, "total_seconds", lambda alert=alert: alert.interval)() for alert in alerts] == [
+        15,
         2160,
         2700,
     ]
     assert {alert.reference for alert in alerts} == {DeadlineReference.DAGRUN_QUEUED_AT}
-    assert not build_dag(shop()).deadline
+    (watch,) = build_dag(shop()).deadline
+    assert watch.callback.path.endswith("run_watch.watch_run")
 
 
 def test_airflow_can_move_the_deadlines_of_a_run_that_is_cleared() -> None:
@@ -83,7 +85,11 @@ def test_airflow_can_move_the_deadlines_of_a_run_that_is_cleared() -> None:
     stored = msgspec.msgpack.decode(serialised)
     alerts = stored["dag"]["deadline"]
     found = [alert.get("__var", alert)["interval"] for alert in alerts]
-    assert [timedelta(seconds=interval) for interval in found] == [timedelta(minutes=36), timedelta(minutes=45)]
+    assert [timedelta(seconds=interval) for interval in found] == [
+        timedelta(seconds=15),
+        timedelta(minutes=36),
+        timedelta(minutes=45),
+    ]
 
 
 def test_the_same_plan_is_the_same_dag_each_time_it_is_parsed() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import safety_plans
+from tests.e2e import safety_plans, stop_plans
 from tests.e2e.git_plans import PlanRepository
 from tests.e2e.stack import REGION, Stack, servers
 
@@ -111,7 +111,12 @@ SCENARIO: dict[str, Any] = {
         *servers("databases", 2),
         *(server for tier in ("orders", "search", "storefront") for server in servers(tier, 2)),
         *KILLED,
-        *(server for tier, details in safety_plans.SERVERS.items() for server in servers(tier, 1, **details)),
+        *(
+            server
+            for plans in (safety_plans.SERVERS, stop_plans.SERVERS)
+            for tier, details in plans.items()
+            for server in servers(tier, 1, **details)
+        ),
     ],
     "topics": [safety_plans.TOPIC],
     "documents": {
@@ -139,6 +144,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) 
         "broken": BROKEN,
         "edited": EDITED,
         "pictured": PICTURED,
+        **stop_plans.PLANS,
         **safety_plans.PLANS,
     }
     folder = tmp_path_factory.mktemp("stack")

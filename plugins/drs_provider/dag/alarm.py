@@ -1,8 +1,9 @@
-"""The RTO alarm: Airflow's own deadlines on the run, which tell while waves are still to come and nobody else would.
+"""Airflow's own deadlines on a run: the watch over it, and the RTO alarm, which tells while waves are still to come.
 
-Two deadlines, counted from the moment at which the run was queued: one when most of the objective has gone by, so that
-a person can still do something, and one when all of it has. Airflow calls them in the triggerer, for runs that failed
-as well, and for drills that only keep their instances a while; both are left alone.
+Every plan has the deadline that begins the watch (:mod:`drs_provider.dag.run_watch`). A plan with an RTO has two more,
+counted from the moment at which the run was queued: one when most of the objective has gone by, so that a person can
+still do something, and one when all of it has. Airflow calls them in the triggerer, for runs that failed as well, and
+for drills that only keep their instances a while; both are left alone.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from drs_provider.dag import messages
-from drs_provider.dag.notifications import channels_of
-from drs_provider.evidence.events import NOTIFIED_KEY
+from drs_provider.dag.notifications import channels_of, leave_word
+from drs_provider.dag.run_watch import QUEUED_FOR, watch_run
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
@@ -33,30 +34,40 @@ _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"}
 _PART_OF_THE_END = frozenset({"rollback"})
 
 
-def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert] | None:
-    """Return the deadlines of a plan's DAG; None where the plan has no RTO.
+def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
+    """Return the deadlines of a plan's DAG: the watch over the run, and where the plan has an RTO its alarms.
 
     :param plan: the plan.
     """
+    watch = DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=_stored(QUEUED_FOR),
+        callback=AsyncCallback(
+            watch_run, kwargs={"channels": channels_of(plan), "aws_conn_id": plan.target.aws_conn_id}
+        ),
+    )
     rto = plan.objectives.rto
     if rto is None:
-        return None
+        return [watch]
     return [
-        DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=_stored(passed),
-            callback=AsyncCallback(
-                rto_alarm,
-                kwargs={
-                    "rto_seconds": rto.total_seconds(),
-                    "passed_seconds": passed.total_seconds(),
-                    "waves": [wave.name for wave in plan.waves],
-                    "channels": channels_of(plan),
-                    "aws_conn_id": plan.target.aws_conn_id,
-                },
-            ),
-        )
-        for passed in (timedelta(seconds=round(rto.total_seconds() * AT_RISK)), rto)
+        watch,
+        *(
+            DeadlineAlert(
+                reference=DeadlineReference.DAGRUN_QUEUED_AT,
+                interval=_stored(passed),
+                callback=AsyncCallback(
+                    rto_alarm,
+                    kwargs={
+                        "rto_seconds": rto.total_seconds(),
+                        "passed_seconds": passed.total_seconds(),
+                        "waves": [wave.name for wave in plan.waves],
+                        "channels": channels_of(plan),
+                        "aws_conn_id": plan.target.aws_conn_id,
+                    },
+                ),
+            )
+            for passed in (timedelta(seconds=round(rto.total_seconds() * AT_RISK)), rto)
+        ),
     ]
 
 
@@ -109,7 +120,7 @@ async def rto_alarm(
     log.warning("%s\n%s", message.subject, message.text)
     deliveries = await deliver_async(message, channels, context, aws_conn_id=aws_conn_id)
     if deliveries:
-        await _leave_word(dag_id, run_id, message.event, [delivery.as_dict() for delivery in deliveries])
+        await leave_word(dag_id, run_id, message.event, [delivery.as_dict() for delivery in deliveries])
     return f"told: {', '.join(f'{each.to} {each.status}' for each in deliveries) or 'nobody, the plan has no notify'}"
 
 
@@ -135,16 +146,3 @@ async def _task_states(dag_id: str, run_id: str) -> dict[str, Any]:
     except Exception:
         log.exception("The states of the tasks of %s could not be read", run_id)
         return {}
-
-
-async def _leave_word(dag_id: str, run_id: str, event: str, deliveries: list[dict[str, Any]]) -> None:
-    """Leave the deliveries where the report finds them: beside what the run's first task left."""
-    from airflow.sdk.execution_time.xcom import XCom
-    from asgiref.sync import sync_to_async
-
-    try:
-        await sync_to_async(XCom.set, thread_sensitive=False)(
-            key=f"{NOTIFIED_KEY}_{event}", value=deliveries, dag_id=dag_id, task_id="confirm", run_id=run_id
-        )
-    except Exception:
-        log.exception("The report of %s will not list the notification of %s", run_id, event)

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.bases.operator import ExecutorSafeguard
 
+from drs_provider.dag.stopping import fail_stopped, fail_when_stopped, request_of, stoppable_waits
 from drs_provider.evidence.events import ENDED_KEY
+from drs_provider.hooks.pauses import checked_pauses
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -41,6 +43,9 @@ class RecoveryTask(BaseOperator):
     # Nothing in a plan is an Airflow template.
     template_fields = ()
 
+    ends_the_run = False
+    """Whether the task is part of a run's end, which goes on when a drill is asked to stop."""
+
     def __init__(self, *, loaded: LoadedPlan, wave: Wave | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loaded = loaded
@@ -56,14 +61,34 @@ class RecoveryTask(BaseOperator):
         return self.make_work()
 
     def execute(self, context: Context) -> Any:
-        """Begin the work."""
-        with in_place_of_the_task(self.work):
+        """Begin the work, unless it is a drill's that is asked to stop."""
+        if self.ends_the_run:
+            with in_place_of_the_task(self.work):
+                return self.work.execute(context)
+        with self._stoppable(context):
             return self.work.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Context) -> Any:
         """Go on with the work: its ``next_method`` is called, or its time in the triggerer was up."""
-        with in_place_of_the_task(self.work):
+        if self.ends_the_run:
+            with in_place_of_the_task(self.work):
+                return self.work.resume_execution(next_method, next_kwargs, context)  # type: ignore[arg-type]
+        if request := request_of((next_kwargs or {}).get("event")):
+            fail_stopped(context, request)
+        with self._stoppable(context):
             return self.work.resume_execution(next_method, next_kwargs, context)  # type: ignore[arg-type]
+
+    @contextmanager
+    def _stoppable(self, context: Context) -> Iterator[None]:
+        """Do the work meanwhile, unless or until it is a drill's that is asked to stop.
+
+        It is looked for now, in every pause of the work in this worker, and during its waits in the triggerer; right
+        before each act on AWS the work looks itself (``before_acting``).
+        """
+        fail_when_stopped(context)
+        pauses = checked_pauses(partial(fail_when_stopped, context))
+        with in_place_of_the_task(self.work), pauses, stoppable_waits(context):
+            yield
 
     def on_kill(self) -> None:
         """Tell the work, if it has begun."""

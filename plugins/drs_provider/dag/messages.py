@@ -18,8 +18,21 @@ if TYPE_CHECKING:
     from drs_provider.dag.run import RecoveryRun
     from drs_provider.evidence.record import RunRecord
     from drs_provider.plan import Approval, RecoveryPlan
+    from drs_provider.requests.model import RunRequest
 
-__all__ = ["approval_wanted", "drill_missed", "ended", "mode_of", "rto_alarm", "run_url", "started", "wave_failed"]
+__all__ = [
+    "approval_wanted",
+    "drill_missed",
+    "drill_stopping",
+    "ended",
+    "mode_of",
+    "rto_alarm",
+    "run_frozen",
+    "run_url",
+    "started",
+    "waiting_for_run",
+    "wave_failed",
+]
 
 _LONGEST_REASON = 2000
 
@@ -77,6 +90,66 @@ def approval_wanted(
         *([f"Answer: {url}"] if url else []),
     ]
     return _message("approval_wanted", run.dag_id, run.run_id, run.mode, f"approval wanted {before}", lines, wave)
+
+
+def waiting_for_run(plan: str, run_id: str, mode: str, *, running: int, stop_asked: bool, why_not: str = "") -> Message:
+    """Return the message that a run waits in the queue.
+
+    :param running: how many runs of the plan are in progress.
+    :param stop_asked: whether the drill in progress has been asked to stop.
+    :param why_not: why it has not.
+    """
+    if running:
+        lines = [
+            f"{_what(mode)} of {plan} waits: another run of the plan is in progress, and a plan has one at a time."
+        ]
+        if stop_asked:
+            lines.append(
+                "If that is a drill, it has been asked to stop: it starts nothing more, waits for its jobs that are on "
+                "the wire, terminates what it launched and writes its report. Then this run begins."
+            )
+        elif mode == "recovery":
+            lines.append(f"No drill was asked to stop: {why_not}. To stop one, mark its run as failed, or run:")
+            lines.append(f"drs-plan run {plan} --mode recovery --stop-drill")
+    else:
+        lines = [
+            f"{_what(mode)} of {plan} was queued and has not begun, and no other run of the plan is in progress: the "
+            "plan is paused in Airflow, or Airflow's scheduler is behind. Unpause the plan."
+        ]
+    return _message("waiting_for_run", plan, run_id, mode, "waiting in the queue", lines)
+
+
+def run_frozen(plan: str, run_id: str, mode: str, state: str, since: timedelta) -> Message:
+    """Return the message that a run stands still.
+
+    :param state: Airflow's state of the run, queued or running.
+    :param since: for how long.
+    """
+    what = "it has not begun" if state == "queued" else "there are tasks to start, and Airflow has started none of them"
+    lines = [
+        f"{_what(mode)} of {plan} stands still: for {format_duration(since)} {what}.",
+        "Either the plan is paused in Airflow, and unpausing it lets the run go on; or the plan's file is broken or "
+        "gone; or the scheduler is down or has no free slots.",
+    ]
+    return _message("run_frozen", plan, run_id, mode, "standing still", lines)
+
+
+def drill_stopping(plan: str, run_id: str, request: RunRequest, jobs: Iterable[str]) -> Message:
+    """Return the message that a drill stops, and what the recovery that asked for it still waits for.
+
+    :param request: who asked.
+    :param jobs: the DRS jobs that are on the wire, each in words.
+    """
+    waits = list(jobs)
+    lines = [
+        f"The drill of {plan} stops: {request}.",
+        f"It waits for {len(waits)} DRS job{'s' * (len(waits) != 1)} on the wire, which DRS cannot cancel:"
+        if waits
+        else "No DRS job of it is on the wire. Its instances are terminated now.",
+        *(f"- {job}" for job in waits),
+        "Then its instances are terminated, its report is written, and the recovery begins.",
+    ]
+    return _message("drill_stopping", plan, run_id, "drill", "stopping for a recovery", lines)
 
 
 def wave_failed(plan: str, run_id: str, mode: str, *, wave: str, task: str, reason: str) -> Message:

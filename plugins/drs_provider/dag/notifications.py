@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from drs_provider.notifications.message import Message
     from drs_provider.plan import LoadedPlan, RecoveryPlan
 
-__all__ = ["channels_of", "notify", "notify_wave_failed"]
+__all__ = ["channels_of", "leave_word", "notify", "notify_wave_failed"]
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,22 @@ def notify(loaded: LoadedPlan, context: Mapping[str, Any], message: Message) -> 
     except Exception:
         log.exception("The notification of %s could not be sent or recorded", message.event)
         return []
+
+
+async def leave_word(dag_id: str, run_id: str, event: str, deliveries: list[dict[str, Any]]) -> None:
+    """Leave what became of a notification that the triggerer sent where the report finds it.
+
+    It lies beside what the run's first task left. Never raises.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+    from asgiref.sync import sync_to_async
+
+    try:
+        await sync_to_async(XCom.set, thread_sensitive=False)(
+            key=f"{NOTIFIED_KEY}_{event}", value=deliveries, dag_id=dag_id, task_id="confirm", run_id=run_id
+        )
+    except Exception:
+        log.exception("The report of %s will not list the notification of %s", run_id, event)
 
 
 def notify_wave_failed(context: Any) -> None:

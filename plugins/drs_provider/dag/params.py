@@ -62,6 +62,13 @@ def run_params(plan: RecoveryPlan) -> dict[str, Param]:
             title="Keep drill instances",
             description="Leave the instances of a drill running. You pay for them until you terminate them.",
         ),
+        "stop_drill": Param(
+            False,
+            type="boolean",
+            title="Stop a drill in progress",
+            description="Only for a recovery: a drill of this plan that is in progress stops, terminates what it "
+            "launched, and makes way. Otherwise the recovery waits for its end.",
+        ),
         "override": Param(
             None,
             type=["null", "object"],

@@ -30,6 +30,7 @@ PARAMETERS = (
     "override",
     "take_over",
     "replace_instances",
+    "stop_drill",
 )
 
 
@@ -64,6 +65,7 @@ class RecoveryRun:
     :param override: the findings that a person decided to go on with, if any.
     :param take_over: the installation, lost by now, whose jobs of the same run id this run adopts; empty: none.
     :param replace_instances: ids of live instances that a launch of this run may replace.
+    :param stop_drill: whether a drill that this recovery waits for is asked to stop.
     """
 
     dag_id: str
@@ -77,6 +79,7 @@ class RecoveryRun:
     override: Override | None = None
     take_over: str = ""
     replace_instances: frozenset[str] = frozenset()
+    stop_drill: bool = False
 
     @property
     def is_drill(self) -> bool:
@@ -135,6 +138,7 @@ class RecoveryRun:
             override=_parse_override(parameters.get("override")),
             take_over=str(parameters.get("take_over") or "").strip(),
             replace_instances=_parse_instances(parameters.get("replace_instances")),
+            stop_drill=_flag("stop_drill", parameters.get("stop_drill")),
         )
 
     def check(
@@ -168,6 +172,8 @@ class RecoveryRun:
                 )
         elif self.override:
             mistakes.append("override is for real recoveries; a drill must show the findings, not pass over them")
+        if self.stop_drill and self.is_drill:
+            mistakes.append("stop_drill is for real recoveries; a drill waits for the one before it")
         if self.snapshot_time and self.snapshot_time > datetime.now(timezone.utc):
             mistakes.append(f"snapshot_time {self.snapshot_time.isoformat()} lies in the future")
         if mistakes:

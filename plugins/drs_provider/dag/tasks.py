@@ -173,6 +173,7 @@ class RollBackWave(_WaveTask):
     """
 
     operator_extra_links = (INSTANCES_LINK,)
+    ends_the_run = True
 
     def __init__(self, *, watched: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -189,6 +190,7 @@ class TerminateDrill(RecoveryTask):
     """Terminates the instances that this drill launched, as ``drill.terminate`` and ``drill.keep_for`` say."""
 
     operator_extra_links = (INSTANCES_LINK,)
+    ends_the_run = True
 
     def make_work(self) -> BaseOperator:
         """Return the end of the drill."""
@@ -201,6 +203,7 @@ class WriteReport(RecoveryTask):
     """Writes the report of the run, and fails when the run did."""
 
     operator_extra_links = (RecoveryReportLink(),)
+    ends_the_run = True
 
     def make_work(self) -> BaseOperator:
         """Return who writes it."""

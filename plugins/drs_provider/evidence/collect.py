@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from drs_provider.evidence.duration import moment_text
+from drs_provider.evidence.events import STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
 from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading, read_jobs
 from drs_provider.evidence.people import all_approvals, collect_approvals, collect_notifications, collect_overrides
@@ -112,6 +113,7 @@ def collect_record(
             trigger=text(facts.run_type) or "unknown",
             triggered_by=text(facts.triggered_by),
             refused=None if state == "missed" else _refused(facts),
+            stopped=_stopped(facts),
             not_held=_not_held(facts) if state == "missed" else None,
             missed=[found for each in items(facts.task("confirm").event.get("missed")) if (found := moment(each))]
             if state == "missed"
@@ -187,6 +189,13 @@ def _mode(facts: RunFacts) -> str | None:
 def _refused(facts: RunFacts) -> str | None:
     """Return why the run's parameters could not be used; the events of approvals have no reason."""
     return first(*(text(facts.task(task).event.get("reason")) for task in ("confirm", "preflight")))  # type: ignore[no-any-return]
+
+
+def _stopped(facts: RunFacts) -> str | None:
+    """Return who had the drill stop, None where nobody had."""
+    request = mapping(mapping(mapping(facts.xcoms).get("confirm")).get(STOPPED_KEY))
+    run, by = text(request.get("from_run")), text(request.get("by"))
+    return f"{run}, started by {by or 'an unknown user'}" if run else None
 
 
 def _not_held(facts: RunFacts) -> str | None:

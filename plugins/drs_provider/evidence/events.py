@@ -36,6 +36,7 @@ __all__ = [
     "EVIDENCE_KEY",
     "NOTIFIED_KEY",
     "STARTED_KEY",
+    "STOPPED_KEY",
     "ApprovalEvent",
     "ConfirmEvent",
     "Event",
@@ -71,6 +72,9 @@ STARTED_KEY = "started"
 ENDED_KEY = "ended"
 """XCom keys for the moments, ISO 8601 in UTC, at which a task began and ended its work. A task that ends in the
 triggerer cannot push an event; these, its return value and the plan say as much."""
+
+STOPPED_KEY = "stopped"
+"""The XCom key, beside the event of the run's first task, for the request that stopped a drill."""
 
 NOTIFIED_KEY = "notified"
 """With an underscore and the event's name the XCom key for what became of a notification: one delivery a channel."""

@@ -112,6 +112,7 @@ class Run(_Timed):
     trigger: str = Field(description="Airflow's run type: manual, scheduled, …")
     triggered_by: str | None = None
     refused: str | None = Field(None, description="why the run was refused before it looked at anything")
+    stopped: str | None = Field(None, description="which recovery had this drill stop, and who started that")
     not_held: str | None = Field(None, description="why a scheduled drill was not held; its state is then missed")
     missed: list[AwareDatetime] = Field(
         default_factory=list, description="the moments of the schedule at which no drill was held, this run's last"

@@ -73,6 +73,9 @@ def verdict(record: RunRecord) -> Verdict:
             problems = [f"the approval of the recovery: {asked[-1].decision}"]
         if record.preflight.state == "failed" and not problems:
             problems = ["preflight found what stands in the way, and nothing was launched"]
+        if record.run.stopped:
+            why = f"a recovery of the plan waited, and had this drill stop: {record.run.stopped}"
+            return Verdict("Stopped for a recovery", f"{_sentence(why)}.", "Stopped", "open")
         problems = problems or [rto.remark or "the run failed"]
         return Verdict("Not recovered", "\n".join(f"{_sentence(why)}." for why in problems), "Failed", "bad")
     title = f"Recovered in {duration_text(rto.achieved_seconds)}"

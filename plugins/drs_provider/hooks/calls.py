@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.pauses import pause_for
 
 __all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "run_blocking"]
 
@@ -87,7 +88,7 @@ class BlockingCalls(Calls):
 
     async def sleep(self, seconds: float) -> None:
         """Block for so many seconds."""
-        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs here, see run_blocking
+        pause_for(seconds)
 
     async def together(self, *questions: Coroutine[Any, Any, Any]) -> list[Any]:
         """Ask one question after the other."""

@@ -27,6 +27,7 @@ from drs_provider.hooks.freshness import Look
 from drs_provider.hooks.launch_intents import LaunchJournal
 from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
 from drs_provider.hooks.launched_instances import ended_servers
+from drs_provider.hooks.pauses import pause_for
 from drs_provider.hooks.previous_instances import PreviousInstance, previous_instances
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.readiness.timestamps import parse_timestamp
@@ -356,7 +357,7 @@ class _Launch:
                     self.hook.renew_credentials()
                 if time.time() + pause > deadline:
                     raise self._explained(error, chunk) from error
-            time.sleep(pause * random.uniform(0.8, 1.2))
+            pause_for(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, 30.0)
 
     def _clear_the_way(self, chunk: Sequence[ServerToLaunch], jobs: Sequence[Job]) -> bool:
@@ -432,7 +433,7 @@ class _Launch:
                 self._name_foreign_job(jobs, ids, error)
             if time.time() + pause > give_up:
                 return []
-            time.sleep(pause)
+            pause_for(pause)
             pause *= 2
 
     def _of(self, chunk: Sequence[ServerToLaunch], jobs: Sequence[Job]) -> list[LaunchedJob]:
@@ -472,7 +473,7 @@ class _Launch:
                     quotas,
                 )
             self.log.info("Waiting for a free DRS job slot: %s", taken)
-            time.sleep(pause * random.uniform(0.8, 1.2))
+            pause_for(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 1.5, 20.0)
 
     def _explained(self, error: Exception, chunk: Sequence[ServerToLaunch]) -> LaunchError:

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from drs_provider.hooks.calls import TRANSIENT, run_blocking
 from drs_provider.hooks.faults import classify, error_code, error_text
+from drs_provider.hooks.pauses import pause_for
 from drs_provider.hooks.ssm import SsmHook, read_automation
 from drs_provider.hooks.ssm_commands import without_values
 from drs_provider.hooks.ssm_status import Automation, Progress
@@ -210,7 +211,7 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
             # The token makes it harmless to ask again, whatever became of the first request.
             if classify(failure) in TRANSIENT and not isinstance(failure, ValueError) and time.time() + pause < give_up:
                 self.log.warning("%s; asking again in %.0f s", error_text(failure), pause)
-                time.sleep(pause * random.uniform(0.8, 1.2))
+                pause_for(pause * random.uniform(0.8, 1.2))
                 pause = min(pause * 2, 30.0)
                 continue
             if isinstance(failure, ClientError) and error_code(failure) == "IdempotentParameterMismatch":

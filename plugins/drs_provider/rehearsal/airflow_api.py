@@ -26,11 +26,17 @@ class AirflowApi:
     :param url: the server's address.
     :param username: a user of Airflow's simple auth manager; absent: the server lets everybody in as admin.
     :param password: that user's password.
+    :param token: a token that was issued before, in the place of both.
     """
 
-    def __init__(self, url: str, username: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, url: str, username: str | None = None, password: str | None = None, *, token: str | None = None
+    ) -> None:
         self._login = {"username": username, "password": password} if username else None
         self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._issued = token
+        if token:
+            self._client.headers["Authorization"] = f"Bearer {token}"
 
     def close(self) -> None:
         """Close the connections."""
@@ -50,7 +56,7 @@ class AirflowApi:
         if "Authorization" not in self._client.headers:
             self._authenticate()
         response = self._client.request(method, f"/api/v2{path}", **kwargs)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if response.status_code == httpx.codes.UNAUTHORIZED and not self._issued:
             self._authenticate()
             response = self._client.request(method, f"/api/v2{path}", **kwargs)
         if response.is_error:

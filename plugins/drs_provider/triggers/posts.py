@@ -19,6 +19,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
 from drs_provider.hooks.calls import BlockingCalls, Calls
 from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.pauses import pause_for
 from drs_provider.hooks.ssm import sibling_hook
 from drs_provider.triggers.polling import DeadlinePassed, Fetch, Interval, PollFailed, PollKey, shared_poller
 
@@ -126,7 +127,7 @@ class WorkerPost(Post):
         """Block, and end the wait if the task was killed in the meantime."""
         end = time.time() + seconds
         while not self.killed() and (left := end - time.time()) > 0:
-            time.sleep(min(left, 1.0))  # noqa: ASYNC251 - no event loop runs here, see run_blocking
+            pause_for(min(left, 1.0))
         if self.killed():
             raise WaitFailed("The task was killed")
 

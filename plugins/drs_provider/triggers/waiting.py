@@ -21,6 +21,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from drs_provider.hooks.faults import error_text
 from drs_provider.triggers.posts import Post, TriggererPost, WaitFailed
+from drs_provider.triggers.stoppable import StopRequested, stop_event, unless_stopped
 
 __all__ = ["WaitTrigger", "deferral_timeout", "error_event", "success_event"]
 
@@ -63,6 +64,8 @@ class WaitTrigger(BaseTrigger):
         its task.
     :param end_task: Whether success ends the task from the triggerer. A task with outlets has to end in a worker, since
         asset events come from there only.
+    :param stop_requests_of: The DAG whose drills may be asked to stop (:mod:`drs_provider.requests`): such a request
+        ends the wait, and the event tells a worker. None: the wait heeds no request.
     :param aws_conn_id: The Airflow connection; with ``region_name``, ``verify`` and ``botocore_config`` as in the
         amazon provider.
     """
@@ -77,6 +80,7 @@ class WaitTrigger(BaseTrigger):
         poll_interval: float = 10.0,
         deferred_at: float | None = None,
         end_task: bool = True,
+        stop_requests_of: str | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
@@ -87,6 +91,7 @@ class WaitTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deferred_at = time.time() if deferred_at is None else deferred_at
         self.end_task = end_task
+        self.stop_requests_of = stop_requests_of
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -104,7 +109,7 @@ class WaitTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and all that a new process needs to go on."""
-        names = (*self.fields, "deadline", "poll_interval", "deferred_at", "end_task")
+        names = (*self.fields, "deadline", "poll_interval", "deferred_at", "end_task", "stop_requests_of")
         arguments = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **self.connection}
 
@@ -138,8 +143,13 @@ class WaitTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event. Never raises but when cancelled."""
         try:
-            value = await self.wait(TriggererPost(self.hook, self.connection))
+            value = await unless_stopped(self.wait(TriggererPost(self.hook, self.connection)), self.stop_requests_of)
             event = success_event(value, end_task=self.end_task)
+        except StopRequested as stop:
+            self.log.warning("The wait ends: %s", stop)
+            with contextlib.suppress(Exception):
+                await self.ended_by_a_person()
+            event = stop_event(stop.request)
         except asyncio.CancelledError:
             # From 3.3 on Airflow calls on_kill() itself, and only then.
             if not hasattr(BaseTrigger, "on_kill") and await self._no_longer_deferred():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
+from drs_provider.dag.stopping import fail_when_stopped
 from drs_provider.dag.work.identity import identity_of, jobs_since
 from drs_provider.dag.work.xcom import pulled
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
@@ -110,6 +111,8 @@ class RecoveryWork:
     loaded: LoadedPlan
     wave: Wave | None = None
     log: Any
+    ends_the_run = False
+    """Whether it is part of a run's end, which goes on when a drill is asked to stop."""
     acts_on_changed_plan = False
     """Whether the task may act on a plan that was edited since the run began: what it terminates was launched."""
     defer: Callable[..., NoReturn]
@@ -157,6 +160,8 @@ class RecoveryWork:
 
         :raises AirflowFailException: when it does not hold; with what to do.
         """
+        if not self.ends_the_run:
+            fail_when_stopped(context)
         if not self.acts_on_changed_plan:
             self.refuse_changed_plan(context)
 

@@ -13,7 +13,7 @@ from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, pulled, task_states
 from drs_provider.dag.work.identity import IDENTITY_KEY
 from drs_provider.evidence.collect import collect_record
-from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY
+from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
 from drs_provider.evidence.reading import mapping
@@ -140,7 +140,7 @@ class ReportWork(RecoveryWork, BaseOperator):
                     "return_value",
                     STARTED_KEY,
                     ENDED_KEY,
-                    *((PLAN_KEY, IDENTITY_KEY) if task_id == "confirm" else ()),
+                    *((PLAN_KEY, IDENTITY_KEY, STOPPED_KEY) if task_id == "confirm" else ()),
                     *(_notified(task_id, state) if self.loaded.plan.notify else ()),
                 )
                 found = {key: pulled(context, task_id, key) for key in keys}

@@ -55,6 +55,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
     wave: Wave
     # What is terminated is what was launched, whatever the plan says now.
     acts_on_changed_plan = True
+    ends_the_run = True
 
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, watched: Collection[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -156,6 +157,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         )
         work.deferrable = False
         work.acts_on_changed_plan = True
+        work.ends_the_run = True
         result: dict[str, Any] = {}
         reason = None
         try:

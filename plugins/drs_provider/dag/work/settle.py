@@ -6,10 +6,10 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from drs_provider.dag.work.base import RecoveryWork
 from drs_provider.evidence.events import settle_event
+from drs_provider.triggers.pause import PauseTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,10 +45,7 @@ class SettleWork(RecoveryWork, BaseOperator):
         # The trigger ends the task and can tell nothing; the end of a pause is known before.
         event = settle_event(started=now, ended=now + pause, wave=self.wave.name)
         self.leave_evidence(context, event)
-        self.defer(
-            trigger=DateTimeTrigger(now + pause, end_from_trigger=True),
-            method_name="execute_complete",
-        )
+        self.defer(trigger=PauseTrigger(deadline=(now + pause).timestamp()), method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """Nothing is left to do: the trigger ends the task itself."""

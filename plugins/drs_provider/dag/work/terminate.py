@@ -8,10 +8,13 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
+from drs_provider.dag.messages import drill_stopping
+from drs_provider.dag.notifications import notify
+from drs_provider.dag.stopping import stop_request
 from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, account_quotas, failed_tasks, jobs_since, pulled
 from drs_provider.dag.work.intents import Intent, read_intents, resolve
+from drs_provider.evidence.duration import duration_text
 from drs_provider.evidence.events import InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
 from drs_provider.hooks.drs import DrsHook
@@ -21,6 +24,7 @@ from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.hooks.termination import Termination, instances_to_end
 from drs_provider.readiness.timestamps import parse_timestamp
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
+from drs_provider.triggers.pause import PauseTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -46,6 +50,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
 
     template_fields = ()
     acts_on_changed_plan = True
+    ends_the_run = True
 
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,12 +76,13 @@ class TerminateWork(RecoveryWork, BaseOperator):
             self.log.info("This drill launched nothing")
             return self._finished(context, [], [])
         wait = _last_end(jobs) + drill.keep_for - datetime.now(timezone.utc) if jobs else timedelta(0)
-        if drill.keep_for and wait > timedelta(0):
+        if drill.keep_for and wait > timedelta(0) and stop_request(context) is None:
             self.log.info("Keeping the drill's instances for another %s", wait)
-            self.defer(
-                trigger=DateTimeTrigger(datetime.now(timezone.utc) + max(wait, _SHORTEST_DEFERRAL)),
-                method_name="after_keeping",
+            # A recovery that waits for this drill ends the pause, and nothing else of what follows.
+            trigger = PauseTrigger(
+                deadline=time.time() + wait.total_seconds(), end_task=False, stop_requests_of=context["ti"].dag_id
             )
+            self.defer(trigger=trigger, method_name="after_keeping")
         return self.after_keeping(context)
 
     def after_keeping(self, context: Context, event: Any = None) -> Any:
@@ -89,8 +95,10 @@ class TerminateWork(RecoveryWork, BaseOperator):
                 until.isoformat(timespec="seconds"),
                 "; ".join(map(str, unanswered)),
             )
-            self.defer(trigger=DateTimeTrigger(until), method_name="after_keeping")
-        running = [str(job["jobID"]) for job in jobs if not is_complete(job)]
+            self.defer(trigger=PauseTrigger(deadline=until.timestamp(), end_task=False), method_name="after_keeping")
+        jobs = [job for job in jobs if not is_complete(job)]
+        running = [str(job["jobID"]) for job in jobs]
+        self._tell_of_stop(context, jobs)
         if not running:
             return self.end_instances(context)
         self.log.info("Waiting for the jobs that still run: %s", ", ".join(running))
@@ -103,6 +111,21 @@ class TerminateWork(RecoveryWork, BaseOperator):
             timeout=longest + _SPARE,
         )
         return None
+
+    def _tell_of_stop(self, context: Context, jobs: Iterable[Mapping[str, Any]]) -> None:
+        """Tell what a recovery that stopped this drill still waits for, if one did."""
+        request = stop_request(context)
+        if request is None:
+            return
+        now = datetime.now(timezone.utc)
+        waits = [
+            f"{job['jobID']} of the servers "
+            f"{', '.join(str(one['sourceServerID']) for one in job.get('participatingServers') or ())}, begun "
+            f"{duration_text((now - parse_timestamp(str(job['creationDateTime']))).total_seconds())} ago"
+            for job in jobs
+        ]
+        self.log.warning("The drill stops: %s. The recovery waits for: %s", request, "; ".join(waits) or "no job")
+        notify(self.loaded, context, drill_stopping(self.loaded.plan.name, context["ti"].run_id, request, waits))
 
     def end_instances(self, context: Context, event: Any = None) -> Any:
         """Have DRS terminate the instances; the end takes a job, which may have to wait for a slot."""
