@@ -131,8 +131,8 @@ def test_clients_of_other_services_have_the_hooks_connection(
     """The role of the connection is assumed for EC2 and for DRS, asynchronously too."""
     from airflow.models import Connection
 
-    load(drs_simulator_server)
     role = "arn:aws:iam::210987654321:role/recovery"
+    drs_simulator_server.load({"accounts": [{"account": "210987654321"}], "roles": [role]})
     other = Connection(conn_id="other", conn_type="aws", extra={"role_arn": role, "region_name": "us-west-2"})
     monkeypatch.setattr(AwsBaseHook, "get_connection", classmethod(lambda cls, conn_id: other))
     one = DrsHook(aws_conn_id="other")

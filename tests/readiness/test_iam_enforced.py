@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from drs_provider.hooks.ssm import SsmHook, managed_instances, read_automation
 from drs_provider.hooks.ssm_commands import find_commands, read_results, send_once
 from drs_provider.hooks.termination import Termination, instances_to_end
 from drs_provider.readiness.grants import GRANTS, Grant, policy
+from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
+from drs_provider.simulator.drs.models import drs_backends
 from drs_provider.simulator.permissions import Caller
 from drs_provider.simulator.policies import decision
 
@@ -40,6 +43,10 @@ SCENARIO = {
     "servers": [{"id": SERVER, "hostname": "db01"}],
     "documents": {"Shop-Warm": {"kind": "Command"}, "Shop-Promote": {"kind": "Automation", "duration": 100}},
 }
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}],
+}
 # Needed in a special world only, or by operators that plans do not use; and what the provider can do without. None of
 # them is taken by the run of every plan.
 SPECIAL = {"failback", "launch_into", "instance_profile", "automation_role", "notify"}
@@ -52,7 +59,7 @@ ON_BEHALF = [grant for grant in EXERCISED if grant.sid.startswith("Drs")]
 def act_as_role(monkeypatch: pytest.MonkeyPatch, grants: list[Grant]) -> None:
     """Give a role these grants, and every client that is made from now on its credentials."""
     iam = boto3.client("iam", "us-west-2")
-    iam.create_role(RoleName="airflow", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []}))
+    iam.create_role(RoleName="airflow", AssumeRolePolicyDocument=json.dumps(TRUST))
     for number, grant in enumerate(grants):  # One policy each: moto bounds the size of a policy as IAM does.
         document = json.dumps(policy([grant]))
         iam.put_role_policy(RoleName="airflow", PolicyName=f"p{number}", PolicyDocument=document)
@@ -119,17 +126,23 @@ def test_no_call_of_a_run_is_allowed_twice(
     left_out: Grant, simulator: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     act_as_role(monkeypatch, [grant for grant in EXERCISED if grant is not left_out])
-    with pytest.raises((ClientError, AirflowException), match="not authorized"):
+    # DRS needs some of them too: then the job fails before the provider gets to its own call.
+    with pytest.raises((ClientError, AirflowException), match=r"not authorized|failed to launch"):
         run(simulator)
 
 
 @pytest.mark.parametrize("left_out", ON_BEHALF, ids=lambda grant: grant.sid)
-def test_drs_cannot_launch_without_any_statement_of_its_own(left_out: Grant) -> None:
-    """Where it cannot, servers fail to launch: see tests/simulator/test_permissions.py."""
-    account, region = "123456789012", "us-west-2"
-    assert Caller(account, region, [policy(EXERCISED)]).may_launch()
-    rest = policy(grant for grant in EXERCISED if grant is not left_out)
-    assert not Caller(account, region, [rest]).may_launch()
+def test_a_launch_fails_without_any_statement_for_drs(
+    left_out: Grant, simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act_as_role(monkeypatch, [grant for grant in EXERCISED if grant is not left_out])
+    with pytest.raises(AirflowException, match="failed to launch"):
+        run(simulator)
+    (failed,) = [entry for entry in simulator.log if entry.get("event") == "LAUNCH_FAILED"]
+    items = boto3.client("drs", "us-west-2").describe_job_log_items(jobID=failed["job"])["items"]
+    (error,) = [item["eventData"]["rawError"] for item in items if item["event"] == "LAUNCH_FAILED"]
+    refused = re.search(r"not authorized to perform: (\S+) ", error)
+    assert refused is not None and refused.group(1) in left_out.actions
 
 
 INSTANCE = "i-0123456789abcdef0"
@@ -140,7 +153,6 @@ CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         for operation in ("disconnect_recovery_instance", "reverse_replication", "stop_failback")
     ]
     + [("drs", "start_failback_launch", {"recoveryInstanceIDs": [INSTANCE]})],
-    "ReadReplicationTemplates": [("drs", "reverse_replication", {"recoveryInstanceID": INSTANCE})],
     "ManageSourceServers": [
         ("drs", "start_replication", {"sourceServerID": SERVER}),
         ("drs", "stop_replication", {"sourceServerID": SERVER}),
@@ -188,21 +200,32 @@ def _denied(simulator: Simulation, calls: list[tuple[str, str, dict[str, Any]]])
 
 
 # How a launch template or a launch configuration makes DRS take a statement that other launches do not.
-WAYS: dict[str, tuple[list[str], list[str]]] = {
-    "DrsCreatesFleets": (["fleet"], []),
-    "DrsLaunchesIntoInstances": (["launch into"], []),
-    "DrsPassesInstanceProfiles": ([], [ROLES + "web"]),
+WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "DrsCreatesFleets": ({"InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096}}}, {}),
+    "DrsLaunchesIntoInstances": ({}, {"launchIntoInstanceProperties": {"launchIntoEC2InstanceID": INSTANCE}}),
+    "DrsPassesInstanceProfiles": ({"IamInstanceProfile": {"Name": "drs-plan/web"}}, {}),
 }
 
 
 @pytest.mark.parametrize("sid", WAYS)
-def test_drs_cannot_launch_in_a_special_way_without_its_statement(sid: str) -> None:
+def test_drs_cannot_launch_in_a_special_way_without_its_statement(sid: str, simulator: Simulation) -> None:
     account, region = "123456789012", "us-west-2"
-    ways, roles = WAYS[sid]
-    rest = Caller(account, region, [policy(grant for grant in GRANTS if grant.sid != sid)])
-    assert Caller(account, region, [policy(GRANTS)]).may_launch(ways, roles)
-    assert rest.may_launch()
-    assert not rest.may_launch(ways, roles)
+    template, configuration = WAYS[sid]
+    server = drs_backends[account][region].servers[SERVER]
+
+    def error(*grants: Grant) -> str | None:
+        return LaunchPermissions(Caller(account, region, [policy(grants)])).to_launch(server)
+
+    rest = [grant for grant in GRANTS if grant.sid != sid]
+    assert error(*rest) is None
+    server.launch_configuration.update(configuration)
+    ec2 = boto3.client("ec2", region)
+    version = ec2.create_launch_template_version(
+        LaunchTemplateId=server.launch_template_id, SourceVersion="1", LaunchTemplateData=template
+    )["LaunchTemplateVersion"]["VersionNumber"]
+    ec2.modify_launch_template(LaunchTemplateId=server.launch_template_id, DefaultVersion=str(version))
+    assert error(*GRANTS) is None
+    assert "not authorized" in str(error(*rest))
 
 
 def test_every_statement_is_taken_by_something() -> None:

@@ -217,7 +217,12 @@ def test_every_answer_conforms(drs_simulator):
     drs_simulator.load(scenario())
     drs_simulator.freeze()
     drs = boto3.client("drs", "us-west-2", config=Config(parameter_validation=False, retries={"total_max_attempts": 1}))
-    contract = Contract(drs)
+    elsewhere = boto3.client("drs", "eu-west-1")
+    contract = Contract(drs, elsewhere)
+    refused("UninitializedAccountException", elsewhere.describe_jobs)
+    refused(
+        "UninitializedAccountException", elsewhere.list_tags_for_resource, resourceArn=arn(f"job/drsjob-{'1' * 17}")
+    )
     refused("ValidationException", drs.start_recovery, sourceServers=[])
     refused("ResourceNotFoundException", drs.start_recovery, sourceServers=[{"sourceServerID": "s-" + "9" * 17}])
     launches(drs_simulator, drs)

@@ -31,6 +31,7 @@ SCENARIO = {
     "servers": [{"id": HERE, "hostname": "here"}],
     "accounts": [{"account": "222222222222", "servers": [{"id": THERE, "hostname": "there"}]}],
     "topics": ["dr-events"],
+    "roles": ["arn:aws:iam::222222222222:role/recovery"],
 }
 
 

@@ -15,9 +15,11 @@ from typing import Any
 __all__ = ["GRANTS", "Grant", "policy"]
 
 MANAGED = "AWSElasticDisasterRecoveryManaged"
+JOB = "drs.amazonaws.com-job"
 VIA_DRS: dict[str, Any] = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["drs.amazonaws.com"]}}
 # "Null … false" means: the key is there, whatever its value.
 MANAGED_RESOURCE: dict[str, Any] = {**VIA_DRS, "Null": {f"aws:ResourceTag/{MANAGED}": "false"}}
+JOB_RESOURCE: dict[str, Any] = {**VIA_DRS, "Null": {f"aws:ResourceTag/{JOB}": "false"}}
 MANAGED_REQUEST: dict[str, Any] = {**VIA_DRS, "Null": {f"aws:RequestTag/{MANAGED}": "false"}}
 SERVICE_ROLES = "arn:aws:iam::*:role/service-role/AWSElasticDisasterRecovery"
 OWN_ROLES = "arn:aws:iam::*:role/drs-plan/*"
@@ -65,11 +67,12 @@ GRANTS: tuple[Grant, ...] = (
             "drs:DescribeJobs",
             "drs:DescribeRecoveryInstances",
             "drs:DescribeRecoverySnapshots",
+            "drs:DescribeReplicationConfigurationTemplates",
             "drs:DescribeSourceServers",
             "drs:GetLaunchConfiguration",
             "drs:ListTagsForResource",
         ),
-        "Preflight, waiting and the report; DRS defines no tighter resources for listing.",
+        "Preflight, waiting and the report, and what DRS reads itself when it launches or reverses replication.",
     ),
     Grant(
         "StartRecovery",
@@ -125,12 +128,6 @@ GRANTS: tuple[Grant, ...] = (
         ),
         "The failback operators; not needed by recovery plans.",
         ("arn:aws:drs:*:*:recovery-instance/*",),
-    ),
-    Grant(
-        "ReadReplicationTemplates",
-        "failback",
-        ("drs:DescribeReplicationConfigurationTemplates",),
-        "DRS reads them when replication is reversed.",
     ),
     Grant(
         "ManageSourceServers",
@@ -303,6 +300,14 @@ GRANTS: tuple[Grant, ...] = (
         "From staging volume to snapshot to the recovery instance's volume, and the tidying up.",
         _ec2("snapshot", "volume"),
         MANAGED_RESOURCE,
+    ),
+    Grant(
+        "DrsDeletesVolumesOfJobs",
+        "launch",
+        ("ec2:DeleteVolume",),
+        "The volumes of a job have only the job's tags, and lack the tag of everything else that DRS creates.",
+        _ec2("volume"),
+        JOB_RESOURCE,
     ),
     Grant(
         "DrsCreatesInNetworks",

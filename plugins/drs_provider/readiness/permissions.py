@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from drs_provider.readiness.actions import scripts_of_run
 from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import Finding, Mode
-from drs_provider.readiness.grants import MANAGED, Grant
+from drs_provider.readiness.grants import JOB, MANAGED, Grant
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
@@ -37,7 +37,13 @@ CONTEXT: dict[str, tuple[str, str]] = {
     "aws:ResourceTag/AWSDRS": ("string", "AllowLaunchingIntoThisInstance"),
     "ec2:ResourceTag/AWSDRS": ("string", "AllowLaunchingIntoThisInstance"),
 }
-KNOWN_KEYS = {key.casefold() for key in (*CONTEXT, "ec2:CreateAction", "iam:PassedToService")}
+# The volumes of a job have its tags, and not the tag of everything else that DRS creates.
+JOB_CONTEXT: dict[str, tuple[str, str]] = {
+    **{key: value for key, value in CONTEXT.items() if not key.endswith(f"ResourceTag/{MANAGED}")},
+    f"aws:ResourceTag/{JOB}": ("string", "drsjob-00000000000000000"),
+    f"ec2:ResourceTag/{JOB}": ("string", "drsjob-00000000000000000"),
+}
+KNOWN_KEYS = {key.casefold() for key in (*CONTEXT, *JOB_CONTEXT, "ec2:CreateAction", "iam:PassedToService")}
 # The kinds of resource that an action is authorised on, where its grant lists more: on others a denial means nothing.
 SIMULATED_ON: dict[str, tuple[str, ...]] = {
     "ec2:AttachVolume": ("instance", "volume"),
@@ -220,7 +226,8 @@ def _context(condition: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Context entries that satisfy the grant's own condition, and AWS's managed policies for the same calls."""
     entries: dict[str, tuple[str, list[str]]] = {}
     if "ForAnyValue:StringEquals" in condition:
-        entries = {key: (kind, [value]) for key, (kind, value) in CONTEXT.items()}
+        carried = JOB_CONTEXT if f"aws:ResourceTag/{JOB}" in condition.get("Null", {}) else CONTEXT
+        entries = {key: (kind, [value]) for key, (kind, value) in carried.items()}
     for key, value in (condition.get("StringEquals") or {}).items():
         entries[key] = ("string", [value if isinstance(value, str) else value[-1]])
     return [

@@ -26,6 +26,7 @@ UNDECLARED_ERRORS: Final[dict[str, str]] = {
     "drs.ServiceQuotaExceededException": "StartReplication and ReverseReplication add a replicating server, of which "
     "there is a quota, and declare no error for it",
     "drs.ValidationException": "every AWS service refuses what its model does not allow, declared or not",
+    "drs.UninitializedAccountException": "live DRS answers it to every call before InitializeService",
     "drs.AccessDeniedException": "every AWS service refuses whom IAM does not allow, declared or not",
     "ssm.ValidationException": "every AWS service refuses what its model does not allow, declared or not",
     "ssm.ThrottlingException": "every AWS service throttles, declared or not",
@@ -49,4 +50,12 @@ FROM_LIVE: Final[dict[str, str]] = {
     "members, indices, slices, wildcards, descent and one comparison; aws:runCommand and scripts are not carried out; "
     "steps that wait look every five seconds",
     "ec2.StopInstances": "moto changes the state of an instance at once",
+    "iam.policies": "permissions boundaries, session policies, service control policies, resource policies and policy "
+    "variables are not evaluated; identity policies and trust policies are",
+    "iam.other_services": "calls of services other than DRS, EC2, SSM, IAM, S3, SNS and STS are authorised by their "
+    "action alone, and EC2 calls that name no resource are",
+    "iam.root": "credentials that IAM does not know may do everything, and assume every role that trusts their account",
+    "drs.missing_permissions": "every permission that a launch lacks shows as LAUNCH_FAILED after the conversion, also "
+    "one that live DRS may need before it, and what a terminate lacks as CLEANUP_FAIL",
+    "sts.identity_providers": "AssumeRoleWithWebIdentity and AssumeRoleWithSAML ask only whether the role exists",
 }

@@ -6,14 +6,30 @@ moto's own evaluation takes a condition that is not met for a denial, so that it
 from __future__ import annotations
 
 import fnmatch
+import functools
+import ipaddress
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
-from moto.iam.access_control import CreateAccessKeyFailure, create_access_key
+from moto.iam.access_control import AssumedRoleAccessKey, CreateAccessKeyFailure, create_access_key
+from moto.iam.exceptions import NotFoundException
 from moto.iam.models import Policy, iam_backends
+from moto.sts.models import sts_backends
 
-__all__ = ["Context", "Document", "decision", "documents_of_caller", "documents_of_principal", "missing_context"]
+__all__ = [
+    "Context",
+    "Document",
+    "concerning",
+    "conditions_hold",
+    "decision",
+    "document_of",
+    "documents_of_caller",
+    "documents_of_principal",
+    "missing_context",
+]
 
 Context = Mapping[str, "str | list[str]"]
 Document = dict[str, Any]
@@ -25,13 +41,11 @@ def decision(documents: Iterable[Document], action: str, resource: str | None, c
     :param resource: an ARN; None where it is not known, which then matches whatever a statement names.
     """
     allowed = False
-    for document in documents:
-        statements = document.get("Statement", [])
-        for statement in statements if isinstance(statements, list) else [statements]:
-            if _concerns(statement, action, resource) and _holds(statement.get("Condition") or {}, context):
-                if statement["Effect"] == "Deny":
-                    return "explicitDeny"
-                allowed = True
+    for statement in _statements(documents):
+        if _concerns(statement, action, resource) and conditions_hold(statement.get("Condition") or {}, context):
+            if statement["Effect"] == "Deny":
+                return "explicitDeny"
+            allowed = True
     return "allowed" if allowed else "implicitDeny"
 
 
@@ -39,22 +53,41 @@ def missing_context(documents: Iterable[Document], action: str, resource: str, c
     """The condition keys that statements about an action and a resource ask for, and that `context` does not have."""
     known = {key.lower() for key in context}
     missing: set[str] = set()
-    for document in documents:
-        statements = document.get("Statement", [])
-        for statement in statements if isinstance(statements, list) else [statements]:
-            if _concerns(statement, action, resource):
-                for keys in (statement.get("Condition") or {}).values():
-                    missing.update(key for key in keys if key.lower() not in known)
+    for statement in _statements(documents):
+        if _concerns(statement, action, resource):
+            for keys in (statement.get("Condition") or {}).values():
+                missing.update(key for key in keys if key.lower() not in known)
     return sorted(missing)
 
 
-def documents_of_caller(account: str, access_key: str, headers: Any) -> list[Document] | None:
-    """The policies of the user or role that signed a request; None for a key that IAM does not know: the root user."""
+def concerning(documents: Iterable[Document], action: str) -> list[Document]:
+    """The statements about an action, whatever resources they name, each as a document of its own."""
+    return [{"Statement": [one]} for one in _statements(documents) if _concerns(one, action, None)]
+
+
+def _statements(documents: Iterable[Document]) -> Iterator[Document]:
+    for document in documents:
+        statements = document.get("Statement", [])
+        yield from statements if isinstance(statements, list) else [statements]
+
+
+def documents_of_caller(account: str, access_key: str, headers: Any) -> tuple[list[Document] | None, str, str]:
+    """The policies of the user or role that signed a request, its ARN, and the ARN that policies name it by.
+
+    The policies are None for a key that IAM does not know: the root user. A role that was deleted may do nothing.
+    """
     try:
         key = create_access_key(account, "aws", access_key, headers)
     except CreateAccessKeyFailure:
-        return None
-    return [_document(policy) for policy in key.collect_policies()]
+        return None, "", ""
+    principal = key.arn
+    if isinstance(key, AssumedRoleAccessKey):
+        sessions = sts_backends[account]["aws"].assumed_roles
+        principal = next(one.role_arn for one in sessions if one.access_key_id == access_key)
+    try:
+        return [document_of(policy) for policy in key.collect_policies()], key.arn, principal
+    except NotFoundException:
+        return [], key.arn, principal
 
 
 def documents_of_principal(account: str, arn: str) -> list[Document] | None:
@@ -73,10 +106,11 @@ def documents_of_principal(account: str, arn: str) -> list[Document] | None:
         policies += backend.list_attached_user_policies(name)[0]
     else:
         return None
-    return [_document(policy) for policy in policies]
+    return [document_of(policy) for policy in policies]
 
 
-def _document(policy: Any) -> Document:
+def document_of(policy: Any) -> Document:
+    """A policy of moto's as data: a managed one, an inline one of a role or of a user, or a trust policy."""
     if isinstance(policy, Policy):
         text = next(version.document for version in policy.versions if version.is_default)
     elif isinstance(policy, str):
@@ -107,10 +141,16 @@ def _any_matches(patterns: Any, value: str, lower: bool = False) -> bool:
 
 
 def _like(value: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(value, pattern.replace("[", "[[]"))
+    return _pattern(pattern).match(value) is not None
 
 
-def _holds(conditions: Mapping[str, Any], context: Context) -> bool:
+@functools.lru_cache(maxsize=4096)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+
+
+def conditions_hold(conditions: Mapping[str, Any], context: Context) -> bool:
+    """Whether a statement's condition block is met."""
     present = {key.lower(): value for key, value in context.items()}
     return all(
         _condition(operator, wanted, present.get(key.lower()))
@@ -139,10 +179,30 @@ def _condition(operator: str, wanted: Any, actual: str | list[str] | None) -> bo
 
 
 def _compare(name: str, value: str, accepted: list[str]) -> bool:
-    if name == "StringEqualsIgnoreCase":
+    if name in ("StringEqualsIgnoreCase", "Bool"):
         return value.lower() in [one.lower() for one in accepted]
     if name in ("StringLike", "ArnLike", "ArnEquals"):
         return any(_like(value, one) for one in accepted)
-    if name == "Bool":
-        return value.lower() in [one.lower() for one in accepted]
-    return value in accepted  # StringEquals, NumericEquals
+    if name == "IpAddress":
+        return any(ipaddress.ip_address(value) in ipaddress.ip_network(one, strict=False) for one in accepted)
+    for kind, read in _ORDERED.items():
+        if name.startswith(kind):
+            return any(_ordered(name.removeprefix(kind), read(value), read(one)) for one in accepted)
+    return value in accepted  # StringEquals, BinaryEquals
+
+
+def _moment(text: str) -> float:
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+#: Operators that compare by size, and how their values are read.
+_ORDERED: dict[str, Callable[[str], float]] = {"Numeric": float, "Date": _moment}
+
+
+def _ordered(how: str, value: float, other: float) -> bool:
+    if how.startswith("LessThan"):
+        return value < other or (how.endswith("Equals") and value == other)
+    if how.startswith("GreaterThan"):
+        return value > other or (how.endswith("Equals") and value == other)
+    return value == other

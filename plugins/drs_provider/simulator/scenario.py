@@ -6,6 +6,7 @@ Durations and ages are seconds of AWS, before the speed factor.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -21,6 +22,7 @@ __all__ = [
     "Durations",
     "InstanceSpec",
     "LaunchTemplateSpec",
+    "RoleSpec",
     "Scenario",
     "ServerSpec",
     "SnapshotSpec",
@@ -59,6 +61,18 @@ def _known_quotas(quotas: dict[str, int]) -> dict[str, int]:
             known = ", ".join(quota.key for quota in DRS_QUOTAS)
             raise ValueError(f"unknown quota {name!r}; expected a quota code or one of {known}")
     return quotas
+
+
+def _valid_policy(document: dict[str, Any]) -> dict[str, Any]:
+    from moto.iam.exceptions import MalformedPolicyDocument
+    from moto.iam.policy_validation import IAMPolicyDocumentValidator
+
+    whole = {"Version": "2012-10-17", **document}
+    try:
+        IAMPolicyDocumentValidator(json.dumps(whole)).validate()
+    except MalformedPolicyDocument as error:
+        raise ValueError(f"not an IAM policy document: {error.message}") from error
+    return whole
 
 
 Quotas = Annotated[dict[str, int], AfterValidator(_known_quotas)]
@@ -182,6 +196,30 @@ class InstanceSpec(_Spec):
     state: Literal["running", "stopped"] = "running"
 
 
+class RoleSpec(_Spec):
+    """An IAM role that callers assume, to reach another account or to act with fewer permissions."""
+
+    arn: str = Field(pattern=r"^arn:aws:iam::\d{12}:role/[\w+=,.@/-]+$")
+    external_id: str | None = Field(default=None, description="What whoever assumes it has to send as ExternalId")
+    trusts: list[str] = Field(
+        default_factory=list, description="Accounts or ARNs that may assume it; absent: every account of the scenario"
+    )
+    policies: list[Annotated[dict[str, Any], AfterValidator(_valid_policy)]] = Field(
+        default_factory=list, description="IAM policy documents: what it may do where `iam` is true"
+    )
+
+
+#: A role alone stands for one that every account of the scenario may assume.
+Roles = Annotated[
+    list[RoleSpec],
+    BeforeValidator(
+        lambda value: (
+            [{"arn": one} if isinstance(one, str) else one for one in value] if isinstance(value, list) else value
+        )
+    ),
+]
+
+
 class AccountSpec(_Spec):
     """Another account or region, reached by an assumed role or by a region name."""
 
@@ -203,6 +241,7 @@ class Scenario(_Spec):
     accounts: list[AccountSpec] = Field(default_factory=list)
     instances: list[InstanceSpec] = Field(default_factory=list)
     topics: list[str] = Field(default_factory=list, description="SNS topics, by name or ARN")
+    roles: Roles = Field(default_factory=list, description="IAM roles, by ARN or with what they trust and may do")
     documents: dict[str, DocumentSpec] = Field(default_factory=dict)
     faults: list[Fault] = Field(default_factory=list)
     page_size: int | None = Field(default=None, ge=1, description="The longest page of any list, DRS and SSM alike")

@@ -16,6 +16,7 @@ __all__ = [
     "begin_instance",
     "complete_instance",
     "create_launch_template",
+    "launch_resources",
     "launch_template_lacks",
     "launched_as_fleet",
     "role_of_profile",
@@ -74,7 +75,8 @@ def create_launch_template(server: SourceServer) -> str:
             "Arn": f"arn:aws:iam::{server.account}:instance-profile/"
             "service-role/AWSElasticDisasterRecoveryRecoveryInstanceRole"
         }
-    tags = {"launch-template": {"AWSElasticDisasterRecoverySourceServerID": server.id}}
+    own = {"AWSElasticDisasterRecoveryManaged": "drs.amazonaws.com"}
+    tags = {"launch-template": {**own, "AWSElasticDisasterRecoverySourceServerID": server.id}}
     name = f"{server.id}-launch-template"
     return str(backend.create_launch_template(name, "", data, tags).id)
 
@@ -107,6 +109,19 @@ def role_of_profile(server: SourceServer) -> str | None:
     if profile.get("Name"):
         return f"arn:aws:iam::{server.account}:role/{profile['Name']}"
     return str(profile["Arn"]).replace(":instance-profile/", ":role/") if profile.get("Arn") else None
+
+
+def launch_resources(server: SourceServer) -> dict[str, str]:
+    """What a launch names in EC2, as the last parts of ARNs: its template, subnet, security group and image."""
+    data = _template(server)
+    interface = (data.get("NetworkInterfaces") or [{}])[0]
+    groups = [*(interface.get("Groups") or ()), *(data.get("SecurityGroupIds") or ())]
+    return {
+        "template": f"launch-template/{server.launch_template_id}",
+        "subnet": f"subnet/{interface.get('SubnetId') or '*'}",
+        "group": f"security-group/{groups[0] if groups else '*'}",
+        "image": f"image/{data.get('ImageId') or _IMAGE[server.spec.os]}",
+    }
 
 
 def begin_instance(server: SourceServer, tags: dict[str, str]) -> Any:

@@ -19,6 +19,7 @@ from drs_provider.simulator.drs.instances import (
     launch_template_lacks,
 )
 from drs_provider.simulator.drs.jobs import Job
+from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
 
@@ -81,13 +82,17 @@ class Launching(Work):
     """A LAUNCH job, from its acceptance to its end.
 
     :param snapshots: the moment that each server is recovered to, by server id; absent: now, by an on-demand snapshot.
-    :param allowed: whether the caller, with whose rights DRS acts, may do what a launch needs.
+    :param permissions: what DRS may do for the caller.
     """
 
-    def __init__(self, backend: DrsBackend, job: Job, snapshots: dict[str, float], allowed: bool = True) -> None:
+    def __init__(
+        self, backend: DrsBackend, job: Job, snapshots: dict[str, float], permissions: LaunchPermissions
+    ) -> None:
         super().__init__(backend, job)
         self.snapshots = snapshots
-        self.allowed = allowed
+        self.permissions = permissions
+        #: What EC2 refused the caller, by server id.
+        self.denials: dict[str, str] = {}
         self.targets: dict[str, Any] = {}
         self.outcomes: dict[str, str] = {}
         self.servers = [backend.servers[one.source_server_id] for one in job.participants]
@@ -97,8 +102,8 @@ class Launching(Work):
         now = self.clock.now()
         for server in self.servers:
             outcome = server.next_outcome()
-            if not self.allowed or launch_template_lacks(server):
-                outcome = "failed_silently"  # DRS says nothing of missing rights or of an incomplete template.
+            if launch_template_lacks(server):
+                outcome = "failed_silently"  # DRS says nothing of an incomplete template.
             self.outcomes[server.id] = outcome
             target = self.backend.launch_target(server)
             if target is not None:
@@ -112,11 +117,21 @@ class Launching(Work):
             self.clock.call_in(SNAPSHOT_BEGINS, lambda server=server: self._clean_up(server))  # type: ignore[misc]
 
     def _clean_up(self, server: SourceServer) -> None:
+        denial = self.permissions.to_launch(server)
+        if denial is not None:
+            self.denials[server.id] = denial
         previous = self.backend.instances.get(server.recovery_instance_id or "")
-        if previous is None or not previous.is_drill:
+        # What the new launch cannot replace is left alone.
+        if previous is None or not previous.is_drill or denial is not None:
             self._snapshot(server)
             return
         self.note("CLEANUP_START", server)
+        denial = self.permissions.to_terminate(previous)
+        if denial is not None:
+            self.denials[server.id] = denial
+            self.note("CLEANUP_FAIL", server, rawError=denial)
+            self._snapshot(server)
+            return
         previous.terminating = True
 
         def cleaned() -> None:
@@ -160,7 +175,7 @@ class Launching(Work):
     def _launch(self, server: SourceServer) -> None:
         self._set(server, "IN_PROGRESS")
         self.note("LAUNCH_START", server)
-        if self.outcomes[server.id] != "failed" and server.id not in self.targets:
+        if self.outcomes[server.id] != "failed" and server.id not in self.targets and server.id not in self.denials:
             # EC2 shows the instance some time before DRS says LAUNCH_END; not every server's at the same moment.
             share = 0.2 + 0.6 * (zlib.crc32(server.id.encode()) % 100) / 100
             self.clock.call_in(server.duration("launch") * share, lambda: self._begin_instance(server))
@@ -175,6 +190,10 @@ class Launching(Work):
         return {**own, **instance_tags(server, self.job)}
 
     def _launched(self, server: SourceServer) -> None:
+        if server.id in self.denials:
+            self.note("LAUNCH_FAILED", server, rawError=self.denials[server.id])
+            self._ended(server, "FAILED", JOB_ENDS)
+            return
         if self._fails_at("launch", server, "LAUNCH_FAILED"):
             return
         ec2 = self.targets[server.id]
@@ -217,11 +236,17 @@ class Launching(Work):
 
 
 class Terminating(Work):
-    """A TERMINATE job: the instances shut down at once, and are gone at its end."""
+    """A TERMINATE job: the instances shut down at once, and are gone at its end.
 
-    def __init__(self, backend: DrsBackend, job: Job, instances: list[RecoveryInstance]) -> None:
+    :param permissions: what DRS may do for the caller; what it may not terminate stays, and the job's log says why.
+    """
+
+    def __init__(
+        self, backend: DrsBackend, job: Job, instances: list[RecoveryInstance], permissions: LaunchPermissions
+    ) -> None:
         super().__init__(backend, job)
         self.instances = instances
+        self.permissions = permissions
 
     def start(self) -> None:
         """Put the phases down with the clock."""
@@ -238,8 +263,14 @@ class Terminating(Work):
 
     def _gone(self) -> None:
         for instance in self.instances:
+            participant = self.job.participant(instance.server.id)
+            denial = self.permissions.to_terminate(instance)
+            if denial is not None:
+                instance.terminating = False
+                participant.launch_status = "FAILED"
+                self.note("CLEANUP_FAIL", instance.server, rawError=denial)
+                continue
             self.backend.remove_instance(instance)
-            self.note("CLEANUP_END", instance.server)
-        for participant in self.job.participants:
             participant.launch_status = "TERMINATED"
+            self.note("CLEANUP_END", instance.server)
         self.end()

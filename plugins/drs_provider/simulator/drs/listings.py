@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from drs_provider.simulator.drs.exceptions import NotFound
@@ -96,17 +97,22 @@ class Listings(State):
         for key in request["tagKeys"]:
             tags.pop(key, None)
 
+    def tags_by_arn(self, arn: str) -> dict[str, str] | None:
+        """The tags of a resource, which the caller may change; None where there is no such resource."""
+        kind, _, resource_id = arn.split(":", 5)[-1].partition("/")
+        kinds: dict[str, Mapping[str, Any]] = {
+            "source-server": self.servers,
+            "job": self.jobs,
+            "recovery-instance": self.instances,
+        }
+        found: Any = kinds[kind].get(resource_id) if kind in kinds else self.plans.get(arn) or self.executions.get(arn)
+        if found is None or found.arn != arn:
+            return None
+        tags: dict[str, str] = found.tags
+        return tags
+
     def _tags(self, arn: str) -> dict[str, str]:
-        """The tags of a resource, which the caller may change."""
-        resources: list[Any] = [
-            *self.servers.values(),
-            *self.jobs.values(),
-            *self.instances.values(),
-            *self.plans.values(),
-            *self.executions.values(),
-        ]
-        for resource in resources:
-            if resource.arn == arn:
-                tags: dict[str, str] = resource.tags
-                return tags
-        raise NotFound("Resource", arn)
+        tags = self.tags_by_arn(arn)
+        if tags is None:
+            raise NotFound("Resource", arn)
+        return tags

@@ -46,7 +46,8 @@ class DrsBackend(Failback, OnPremises, NativeExecutions, Listings, BaseBackend):
         self.plans: dict[str, RecoveryPlan] = {}
         self.executions: dict[str, Execution] = {}
         self.quotas = quota_values({})
-        self.initialized = True
+        #: Only where the scenario says so, or once InitializeService was called.
+        self.initialized = False
 
     def add_server(self, simulation: Simulation, spec: ServerSpec) -> SourceServer:
         """A source server of the scenario, or one that a failback made."""

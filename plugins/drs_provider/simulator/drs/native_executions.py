@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from drs_provider.simulator import permissions
 from drs_provider.simulator.clock import Timer
 from drs_provider.simulator.drs.exceptions import Conflict, DrsError, NotFound, Validation
 from drs_provider.simulator.drs.jobs import Job
@@ -83,6 +84,8 @@ class Execution:
     completed_at: float | None = None
     error: tuple[str, str] | None = None
     timer: Timer | None = None
+    #: Whoever started it, and with whose permissions its jobs launch.
+    who: permissions.Caller | None = None
 
     @property
     def ended(self) -> bool:
@@ -134,6 +137,7 @@ class NativeExecutions(NativePlans, Recoveries):
             for step in plan.steps
         ]
         execution = Execution(arn, plan.arn, request["mode"], now, dict(request.get("tags") or {}), moments, steps)
+        execution.who = permissions.caller.get()
         self.executions[arn] = execution
         self._remember(f"execution/{plan.arn}", request, arn)
         self.clock.call_in(_TO_START, lambda: self._go_on(execution))
@@ -293,12 +297,13 @@ class NativeExecutions(NativePlans, Recoveries):
             ids = [server_id for server_id in ids if server_id not in launched] or ids
         for server_id in ids:
             self.launchable(server_id)
-        return self.launch(
-            ids,
-            initiated_by="START_DRILL" if execution.mode == "DRILL" else "START_RECOVERY",
-            tags=execution.tags,
-            moments={server_id: at for server_id, at in execution.moments.items() if server_id in ids},
-        )
+        with permissions.acting_as(execution.who):
+            return self.launch(
+                ids,
+                initiated_by="START_DRILL" if execution.mode == "DRILL" else "START_RECOVERY",
+                tags=execution.tags,
+                moments={server_id: at for server_id, at in execution.moments.items() if server_id in ids},
+            )
 
     def _judge(self, execution: Execution, step: ExecutionStep, job: Job) -> None:
         levels = {

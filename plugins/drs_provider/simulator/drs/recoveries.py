@@ -8,8 +8,8 @@ from drs_provider.simulator import permissions
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.drs.configuration import Configuration
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound, QuotaExceeded, Validation
-from drs_provider.simulator.drs.instances import launched_as_fleet, role_of_profile
 from drs_provider.simulator.drs.jobs import Job, Participant
+from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.launching import Launching, Terminating
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.state import Request
@@ -61,7 +61,7 @@ class Recoveries(Configuration):
             [Participant(instance.server.id, recovery_instance_id=instance.id) for instance in instances],
             {},
         )
-        Terminating(cast("DrsBackend", self), job, instances).start()
+        Terminating(cast("DrsBackend", self), job, instances, LaunchPermissions(permissions.caller.get())).start()
         return {"job": job.describe()}
 
     def launchable(self, server_id: str) -> None:
@@ -103,17 +103,8 @@ class Recoveries(Configuration):
         self.within_quotas(len(server_ids))
         participants = [Participant(server_id) for server_id in server_ids]
         job = self.add_job("LAUNCH", initiated_by, participants, tags)
-        caller = permissions.caller.get()
-        allowed = caller is None or self._may_launch(caller, server_ids)
-        Launching(cast("DrsBackend", self), job, dict(moments), allowed).start()
+        Launching(cast("DrsBackend", self), job, dict(moments), LaunchPermissions(permissions.caller.get())).start()
         return job
-
-    def _may_launch(self, caller: permissions.Caller, server_ids: list[str]) -> bool:
-        servers = [self.server(server_id) for server_id in server_ids]
-        ways = ["fleet"] if any(launched_as_fleet(server) for server in servers) else []
-        if any(server.launch_configuration.get("launchIntoInstanceProperties") for server in servers):
-            ways.append("launch into")
-        return caller.may_launch(ways, [role for server in servers if (role := role_of_profile(server))])
 
     def add_job(self, kind: str, initiated_by: str, participants: list[Participant], tags: dict[str, str]) -> Job:
         job = Job(

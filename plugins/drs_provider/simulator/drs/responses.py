@@ -19,8 +19,8 @@ from drs_provider.simulator.drs.validation import validate
 
 __all__ = ["DrsResponse", "supported_operations"]
 
-#: Tags belong to the resource, and initialising is how an account begins.
-_BEFORE_INITIALISATION = {"InitializeService", "TagResource", "UntagResource", "ListTagsForResource"}
+#: Initialising is how an account begins.
+_BEFORE_INITIALISATION = {"InitializeService"}
 
 
 class DrsResponse(BaseResponse):
@@ -32,8 +32,14 @@ class DrsResponse(BaseResponse):
 
     @property
     def backend(self) -> DrsBackend:
-        """The account and region that the caller means."""
-        backend: DrsBackend = drs_backends[self.current_account][self.region]
+        """The account and region that the caller means.
+
+        :raises Uninitialized: AWS has no such region, so that nobody ever initialised DRS there.
+        """
+        try:
+            backend: DrsBackend = drs_backends[self.current_account][self.region]
+        except KeyError:
+            raise Uninitialized from None
         return backend
 
 
@@ -49,9 +55,9 @@ def _serve(operation: str, method: str) -> Callable[[DrsResponse], Any]:
     status = get_service_model("drs").operation_model(operation).http.get("responseCode", 200)
 
     def serve(response: DrsResponse) -> tuple[int, dict[str, Any], str]:
-        backend = response.backend
         request = response.params
         try:
+            backend = response.backend
             validate(operation, request)
             if not backend.initialized and operation not in _BEFORE_INITIALISATION:
                 raise Uninitialized
