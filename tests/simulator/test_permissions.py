@@ -147,6 +147,15 @@ def test_tags_on_a_job_are_authorised_on_the_job_and_on_each_server(simulator, k
     assert boto3.client("drs", "us-west-2").describe_jobs()["items"] == []
 
 
+def test_tags_at_creation_are_told_from_those_set_later(simulator):
+    creation = {"StringNotEquals": {"drs:CreateAction": "StartRecovery"}}
+    deny = {"Effect": "Deny", "Action": "drs:TagResource", "Resource": "arn:aws:drs:*:*:job/*", "Condition": creation}
+    drs = as_role(*WHOLE, TAG, deny)
+    tags = {"drs-provider:launch": "x"}
+    job = start(drs, tags=tags)
+    assert code(drs.tag_resource, resourceArn=job["arn"], tags=tags) == "AccessDeniedException"
+
+
 #: What a launch needs of the caller besides: IAM action, and what the error of EC2 names.
 NEEDED = [
     "drs:CreateRecoveryInstanceForDrs",

@@ -153,10 +153,11 @@ def _of_drs(operation: str, params: dict[str, Any], account: str, region: str) -
     for arn in arns:
         yield Requirement(f"drs:{operation}", arn, tags_of(arn))
     if params.get("tags") and operation in _DRS_MADE:
-        yield Requirement("drs:TagResource", f"{prefix}:{_DRS_MADE[operation]}/*")
+        created: Context = {"drs:CreateAction": operation}
+        yield Requirement("drs:TagResource", f"{prefix}:{_DRS_MADE[operation]}/*", created)
         for arn in arns:
             if ":source-server/" in arn:
-                yield Requirement("drs:TagResource", arn, tags_of(arn))
+                yield Requirement("drs:TagResource", arn, {**created, **tags_of(arn)})
     for action in _DRS_DEPENDENT.get(operation, ()):
         yield Requirement(action, "*", {"aws:CalledVia": ["drs.amazonaws.com"], "aws:ViaAWSService": "true"})
 
