@@ -2,9 +2,12 @@
 
 Two set-ups. In one account, Airflow's execution role gets ``orchestration.json``, ``drs-on-behalf.json`` and
 ``reports.json``. With a target account, a role there gets the first two, and ``target-trust.json`` as its trust
-policy; the execution role gets ``assume-target.json`` and ``reports.json``. Where volumes are encrypted with a
-customer-managed key, the role that launches gets ``customer-keys.json`` too, and ``failback.json`` where DAGs use
-the failback operators. Names in capitals, and the account 111122223333, are to be replaced.
+policy; the execution role gets ``assume-target.json`` and ``reports.json``, and the Airflow connection sends the
+external id. Where volumes are encrypted with a customer-managed key, the role that launches gets
+``customer-keys.json`` too, and ``failback.json`` where DAGs use the failback operators.
+
+Three more only deny, and can be attached beside the others: ``drills-only.json``, ``run-commands-by-tag.json`` and
+``tag-jobs-at-creation.json``. Replace names in capitals and the account 111122223333.
 
 ``python -m drs_provider.deploy.iam`` writes the files again after a change of the table.
 """
@@ -73,6 +76,35 @@ KEYS = (
         },
     ),
 )
+RESTRICTIONS: dict[str, dict[str, Any]] = {
+    # StartRecovery has no condition key for isDrill. What IAM sees is the tag that this package puts on its jobs.
+    "drills-only.json": {
+        "Sid": "OnlyDrillsOfRecoveryPlans",
+        "Effect": "Deny",
+        "Action": "drs:StartRecovery",
+        "Resource": "arn:aws:drs:*:*:source-server/*",
+        "Condition": {"StringNotEquals": {"aws:RequestTag/drs-provider:mode": "drill"}},
+    },
+    # Recovery instances have the tag where copyTags or the launch template gives it to them.
+    "run-commands-by-tag.json": {
+        "Sid": "RunCommandsOnTaggedInstancesOnly",
+        "Effect": "Deny",
+        "Action": "ssm:SendCommand",
+        "Resource": ["arn:aws:ec2:*:*:instance/*", "arn:aws:ssm:*:*:managed-instance/*"],
+        "Condition": {"StringNotEquals": {"ssm:resourceTag/Application": "APPLICATION"}},
+    },
+    # For jobs only: TagResource is checked on source servers and recovery instances as well, and whether AWS sends this
+    # key there is not known.
+    "tag-jobs-at-creation.json": {
+        "Sid": "TagJobsOnlyWhenTheyAreCreated",
+        "Effect": "Deny",
+        "Action": "drs:TagResource",
+        "Resource": "arn:aws:drs:*:*:job/*",
+        "Condition": {"StringNotEquals": {"drs:CreateAction": ["StartRecovery", "StartFailbackLaunch"]}},
+    },
+}
+"""Statements that only deny, by the name of their file."""
+
 TRUST: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": [
@@ -100,6 +132,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "assume-target.json": policy(ASSUME),
         "reports.json": policy(REPORTS),
         "customer-keys.json": policy(KEYS),
+        **{name: {"Version": "2012-10-17", "Statement": [statement]} for name, statement in RESTRICTIONS.items()},
     }
 
 

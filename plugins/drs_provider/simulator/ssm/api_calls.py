@@ -54,7 +54,7 @@ class ApiCalls:
                 documents = documents_of_principal(account, role) or []
             except (NotFoundException, IndexError):
                 self._refusal, documents = f"Automation cannot assume the role {role}: there is none", []
-            self._caller = permissions.Caller(account, region, documents)
+            self._caller = permissions.Caller(account, region, documents, role, role)
 
     def call(self, service: str, api: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Make a call; return the answer as JSON would have it.
