@@ -217,7 +217,7 @@ def test_every_answer_conforms(drs_simulator):
     drs_simulator.load(scenario())
     drs_simulator.freeze()
     drs = boto3.client("drs", "us-west-2", config=Config(parameter_validation=False, retries={"total_max_attempts": 1}))
-    elsewhere = boto3.client("drs", "eu-west-1")
+    elsewhere = boto3.client("drs", "eu-central-1")
     contract = Contract(drs, elsewhere)
     refused("UninitializedAccountException", elsewhere.describe_jobs)
     refused(
