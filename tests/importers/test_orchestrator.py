@@ -362,3 +362,28 @@ def test_a_plan_that_no_file_can_hold_is_refused(bring) -> None:
     result = bring("orchestrator", {"PlanId": "x", "PlanName": "huge", "Region": "us-west-2", "Waves": waves})
     assert result.status == 1
     assert "split the plan" in result.said("problems")
+
+
+WAVE_OF_A_RUN = {"waveNumber": 0, "waveName": "Wave 1", "status": "COMPLETED", "serverIds": [A]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"executionId": "e-1", "executionType": "DRILL", "status": "POLLING", "planName": "x", "totalWaves": 3},
+        {"ExecutionId": "e-1", "PlanName": "x", "Status": "COMPLETED"},
+        {"planName": "x", "waves": [{**WAVE_OF_A_RUN, "jobId": "drsjob-1"}]},
+    ],
+    ids=["late", "early", "by its waves"],
+)
+def test_the_record_of_a_run_is_no_plan(bring, record: dict[str, Any]) -> None:
+    """Its waves are those that the run came to: what it never reached would be lost."""
+    found = bring("orchestrator", {"waves": [WAVE_OF_A_RUN], **record})
+    assert (found.status, found.plans) == (1, {})
+    assert "is a record of a run, not a plan" in found.said("problems")
+
+
+def test_a_plan_may_hold_its_groups(bring) -> None:
+    found = bring("orchestrator", {**EARLY["recoveryPlans"][0], "ProtectionGroups": GROUPS})
+    assert found.graph() == {"ledger": [], "portal": ["ledger"]}
+    assert found.plan.target.region == "eu-central-1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from typer.testing import CliRunner, Result
 
 from drs_provider.cli import app
 from drs_provider.plan import load_plan
+from drs_provider.plan.schedule import next_moments
+from drs_provider.plan.upcoming import upcoming_drills
 from drs_provider.plan.warnings import remarks
 
 HEAD = "version: 1\nname: shop\ntarget: {region: us-west-2}\n"
@@ -93,3 +96,104 @@ def test_the_name_of_a_file_does_not_reach_the_terminal_as_a_command(tmp_path: P
         path.write_text(text)
         assert "\x1b" not in validate(path).stdout
         assert "\x07" not in validate(path).stdout
+
+
+REFERENCES = [
+    ("{{conection:drs_secret_shop.password}}", "did you mean {{connection:drs_secret_NAME.FIELD}}?"),
+    ("{{ connection:drs_secret_shop.password }}", "write {{connection:drs_secret_shop.password}}"),
+    ("{{ssm:/shop/db}} and {{wave.instances}}", "{{wave.instances}} is not a reference"),
+    ("{{ recovery_instances }}", "would be sent as text"),
+    ("{{instance_ips}}", "targets: recovery_instances"),
+    ("{{smm:/shop/db}}", "did you mean {{ssm:…}}?"),
+    ("{{private_ip:web01}}", "is not a reference"),
+    ("a {{secret:x}} b", "is not a reference"),
+]
+
+
+def script_with(value: str) -> str:
+    return HEAD + (
+        "waves:\n  - name: a\n    servers: [{hostname: h}]\n    pre_launch:\n"
+        f"      - {{name: s, automation: Shop-X, parameters: {{P: {json.dumps(value)}}}}}\n"
+    )
+
+
+@pytest.mark.parametrize(("value", "message"), REFERENCES)
+def test_what_only_looks_like_a_reference_is_an_error(plan: Path, value: str, message: str) -> None:
+    plan.write_text(script_with(value))
+    result = validate(plan)
+    assert result.exit_code == 1
+    assert f"{plan}:8:55 waves[0].pre_launch[0].parameters.P: " in result.stdout
+    assert message in result.stdout
+    # It is still a plan: a run in progress does not lose its DAG.
+    load_plan(plan)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{connection:drs_secret_shop.password}}",
+        "{{ssm:/shop/db:3}} {{ ssm-secure:/shop/key }} {{global:DATE}} {{automation:EXECUTION_ID}}",
+        "docker ps --format '{{.Names}}' && docker inspect -f '{{range .Mounts}}{{.Source}}{{end}}' x",
+        "{% if x %}{ {y} }",
+    ],
+)
+def test_what_ssm_or_a_command_replaces_itself_is_none(plan: Path, value: str) -> None:
+    plan.write_text(script_with(value))
+    assert validate(plan).exit_code == 0
+
+
+def test_other_words_in_braces_are_a_warning(plan: Path) -> None:
+    plan.write_text(script_with("ansible -e 'x={{ ansible_facts }}'"))
+    result = validate(plan)
+    assert result.exit_code == 0
+    assert "warning: waves[0].pre_launch[0].parameters.P: {{ ansible_facts }} is sent as text" in result.stdout
+
+
+def test_they_are_found_in_a_file_that_has_other_mistakes_too(plan: Path) -> None:
+    plan.write_text(script_with("{{instance_ips}}") + "ownr: x\n")
+    found = [problem["path"] for problem in json.loads(validate(plan, "--format", "json").stdout)]
+    assert found == ["waves[0].pre_launch[0].parameters.P", "ownr"]
+
+
+SCHEDULES = [
+    ("0 3 1-7 */3 SUN", '"0 3 * */3 SUN#1"'),
+    ("30 22 8-14 * 2", '"30 22 * * 2#2"'),
+    ("0 3 15 * MON", "Write * for the one that you do not mean"),
+    ("0 3 * * SUN", None),
+    ("0 3 1 * *", None),
+    ("0 3 * * SUN#1", None),
+    ("@weekly", None),
+]
+
+
+@pytest.mark.parametrize(("schedule", "advice"), SCHEDULES)
+def test_a_schedule_that_fires_on_either_day_is_a_warning(plan: Path, schedule: str, advice: str | None) -> None:
+    plan.write_text(HEAD + f'drill: {{schedule: "{schedule}"}}\nwaves: [{{name: a, servers: [{{hostname: h}}]}}]\n')
+    found = [problem.message for problem in remarks(plan)]
+    assert bool(found) == bool(advice)
+    if advice:
+        assert advice in found[0]
+
+
+def test_the_schedule_that_is_offered_means_what_was_meant() -> None:
+    after = datetime(2026, 11, 27, tzinfo=timezone.utc)
+    days = [moment.date().isoformat() for moment in next_moments("0 3 * */3 SUN#1", "Europe/London", after)]
+    assert days == ["2027-01-03", "2027-04-04", "2027-07-04"]
+
+
+def test_the_next_drills_are_named_in_the_zone_of_the_plan_without_excluded_days(plan: Path) -> None:
+    plan.write_text(
+        HEAD + 'drill: {schedule: "30 6 * * SAT", timezone: America/New_York, not_on: ["2026-12-20/2027-01-03"]}\n'
+        "waves: [{name: a, servers: [{hostname: h}]}]\n"
+    )
+    drill = load_plan(plan).plan.drill
+    found = upcoming_drills(drill, datetime(2026, 12, 10, tzinfo=timezone.utc))
+    assert [moment.isoformat() for moment in found] == [
+        "2026-12-12T06:30:00-05:00",
+        "2026-12-19T06:30:00-05:00",
+        "2027-01-09T06:30:00-05:00",
+    ]
+    for command in ("validate", "graph"):
+        result = CliRunner(env={"COLUMNS": "300"}).invoke(app, [command, str(plan)])
+        assert "next drills: " in result.stdout
+        assert "(America/New_York)" in result.stdout

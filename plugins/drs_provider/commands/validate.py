@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -42,7 +43,7 @@ def validate(
     """
     from drs_provider.commands.site_rules import refusals
     from drs_provider.plan.loading import read_files
-    from drs_provider.plan.warnings import remarks
+    from drs_provider.plan.warnings import remarks, unknown_references
 
     files: dict[str, Path] = {}
     for path in paths or [Path("plans")]:
@@ -52,6 +53,8 @@ def validate(
     problems = list(result.problems)
     for loaded in result.plans.values():
         problems += [*refusals(loaded), *remarks(loaded.path)]
+    for file in files.values():
+        problems += remarks(file, unknown_references, severity="error")
     problems.sort()
     if output is Format.json:
         _print_json(problems)
@@ -109,6 +112,7 @@ def _print_human(result: PlanFolder, problems: list[Problem], files: int) -> Non
     from rich.text import Text
 
     from drs_provider.commands.problem_view import print_problems
+    from drs_provider.plan.upcoming import upcoming_text
 
     console = Console(highlight=False, soft_wrap=True)
     # Text, not markup: a path may have brackets.
@@ -121,6 +125,8 @@ def _print_human(result: PlanFolder, problems: list[Problem], files: int) -> Non
         waves = len(loaded.plan.waves)
         named = f" {printable(str(loaded.path))}: {loaded.plan.name}, {waves} wave{'s' * (waves != 1)}"
         console.print(Text.assemble(("valid", "green"), named))
+        if drills := upcoming_text(loaded.plan.drill, datetime.now(timezone.utc)):
+            console.print(Text(f"      next drills: {drills}"))
     broken = len(refused)
     if broken:
         count = len(errors)

@@ -51,23 +51,39 @@ def read_orchestrator(
     plans: list[tuple[Fields, str]] = []
     for where, item in items:
         fields = Fields(item, where, report, any_case=True)
-        if fields.has("recoveryPlans") or fields.has("protectionGroups"):
+        if record := _run_record(fields):
+            report.refuse(where, f"is a record of a run, not a plan ({', '.join(record)}); import the plan that it ran")
+        elif fields.has("waves") and not fields.has("recoveryPlans"):
+            for group in fields.parts("protectionGroups"):
+                groups.add(group)
+            plans.append((fields, "the DRS orchestration solution"))
+        elif fields.has("recoveryPlans") or fields.has("protectionGroups"):
             origin = _export_origin(fields)
             for group in fields.parts("protectionGroups"):
                 groups.add(group)
             plans += [(plan, origin) for plan in fields.parts("recoveryPlans")]
             fields.leave_out_rest()
-        elif fields.has("waves"):
-            plans.append((fields, "the DRS orchestration solution"))
         elif fields.has("groupId") or fields.has("groupName"):
             groups.add(fields)
         else:
             report.refuse(where, "is neither a plan (waves), a group (groupId) nor an export (recoveryPlans)")
-    if not plans:
+    if not plans and not report.problems:
         report.refuse("", "there is no plan: expected recoveryPlans, or an item with waves")
     read = [_Plan(fields, origin, groups, report, options).read() for fields, origin in plans]
     groups.leave_out_unused()
     return read
+
+
+def _run_record(fields: Fields) -> list[str]:
+    """Return the keys by which an item is the record of a run: it holds the waves as far as they came, and no order."""
+    own = [key for key in ("executionId", "executionArn", "executionType", "totalWaves") if fields.has(key)]
+    waves = fields.raw("waves")[1]
+    of_waves = {
+        key.lower() for wave in (waves if isinstance(waves, list) else ()) if isinstance(wave, dict) for key in wave
+    }
+    if not own and not of_waves & {"jobid", "startedat", "starttime"}:
+        return []
+    return [*own, *(["status"] if fields.has("status") or "status" in of_waves else [])]
 
 
 def _export_origin(fields: Fields) -> str:

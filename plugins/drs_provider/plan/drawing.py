@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from itertools import pairwise
 
 from drs_provider.plan.durations import format_duration
 from drs_provider.plan.graph import critical_path, levels, longest_time
 from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.upcoming import upcoming_text
 from drs_provider.plan.waves import Wave
 
 __all__ = ["draw"]
@@ -36,6 +38,11 @@ def _text(plan: RecoveryPlan) -> str:
             mark = "*" if name in chain else " "
             lines.append(f"  {mark} {name:<{width}}  {_facts(wave)}{after}")
     lines.append(f"* critical path: {' → '.join(chain)}, at most {format_duration(longest)} with every attempt used")
+    if plan.objectives.rto is not None:
+        more = "more than" if longest > plan.objectives.rto else "within"
+        lines.append(f"  {more} the RTO of {format_duration(plan.objectives.rto)}")
+    if drills := upcoming_text(plan.drill, datetime.now(timezone.utc)):
+        lines.append(f"next drills: {drills}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-__all__ = ["PRESETS", "check_schedule", "check_timezone", "moments_between"]
+__all__ = ["PRESETS", "check_schedule", "check_timezone", "either_day", "moments_between", "next_moments"]
 
 PRESETS = {
     "@hourly": "0 * * * *",
@@ -80,6 +80,46 @@ def check_timezone(name: str) -> None:
         offset = re.search("[+-][0-9]", name)
         near = "; an offset is not one: name a place" if offset else nearest(name, available_timezones())
         raise ValueError(f"is not a time zone name such as Europe/Vienna{near}") from error
+
+
+def either_day(schedule: str) -> str | None:
+    """Say when a schedule fires more often than it reads; None where it does not.
+
+    cron takes a day of the month and a day of the week as alternatives: ``0 3 1-7 * SUN`` is not the first Sunday, but
+    every day from the 1st to the 7th, and every Sunday.
+
+    :param schedule: as :func:`check_schedule` accepts it.
+    :returns: the trap, and what to write instead where that is clear.
+    """
+    fields = PRESETS.get(schedule, schedule).split()
+    if len(fields) != 5:
+        return None
+    minute, hour, day, month, weekday = fields
+    if day in ("*", "?") or weekday in ("*", "?") or "#" in weekday or "L" in weekday.upper():
+        return None
+    trap = f"fires on each day of the month that matches {day}, or on {weekday}: cron needs only one of the two"
+    week = {"1-7": 1, "8-14": 2, "15-21": 3, "22-28": 4}.get(day)
+    if week and re.fullmatch(r"[0-7]|[A-Za-z]{3}", weekday):
+        return f'{trap}. For the {_ORDINALS[week]} one of the month write "{minute} {hour} * {month} {weekday}#{week}"'
+    return f"{trap}. Write * for the one that you do not mean"
+
+
+_ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth"}
+
+
+def next_moments(schedule: str, timezone_name: str, after: datetime, count: int = 3) -> list[datetime]:
+    """Return the next moments of a schedule.
+
+    :param schedule: as :func:`check_schedule` accepts it.
+    :param timezone_name: the zone in which the schedule is read.
+    :param after: the moment after which they come.
+    :param count: how many.
+    :returns: in that zone, oldest first.
+    """
+    from croniter import croniter
+
+    forwards = croniter(PRESETS.get(schedule, schedule), after.astimezone(ZoneInfo(timezone_name)))
+    return [forwards.get_next(datetime) for _ in range(count)]
 
 
 MOST_MOMENTS = 1000

@@ -9,9 +9,11 @@ from typing import Any
 from drs_provider.plan.document import read_document
 from drs_provider.plan.explain import Objection, located
 from drs_provider.plan.problems import Problem
+from drs_provider.plan.references import misuse, strangers
 from drs_provider.plan.rules import Finding, get, items, text
+from drs_provider.plan.schedule import either_day
 
-__all__ = ["look_twice", "remarks"]
+__all__ = ["look_twice", "remarks", "unknown_references"]
 
 Rule = Callable[[Any], Iterable[Finding]]
 
@@ -22,21 +24,33 @@ def look_twice(plan: Any) -> Iterator[Finding]:
     :param plan: the raw data of a valid plan file.
     """
     yield from _scripts_that_drills_run_too(plan)
+    yield from _schedule(plan)
+    yield from _references(plan, certain=False)
+
+
+def unknown_references(plan: Any) -> Iterator[Finding]:
+    """Yield an error for each thing in double braces in a script's parameters that is certainly no text.
+
+    Not a rule of the model: a plan that has one is still a DAG, and its run goes on.
+
+    :param plan: the raw data of a valid plan file.
+    """
+    yield from _references(plan, certain=True)
 
 
 def remarks(path: Path, rule: Rule = look_twice, *, severity: str = "warning") -> list[Problem]:
     """Return what a rule says of a valid plan file, each with its line and column.
 
-    :param path: a file that was read as a plan a moment ago.
+    :param path: a plan file, valid or not.
     :param rule: takes the file's raw data and yields findings.
     :param severity: of the problems that come of it: ``warning`` or ``error``.
     :returns: in the order of the file; none where the file cannot be read any more.
     """
     try:
-        document = read_document(path.read_bytes())
+        document = read_document(path.read_bytes()) if path.is_file() else None
     except OSError:
         return []
-    if document.root is None:
+    if document is None or document.root is None:
         return []
     lines = document.text.splitlines()
     found = [
@@ -44,6 +58,30 @@ def remarks(path: Path, rule: Rule = look_twice, *, severity: str = "warning") -
         for finding in rule(document.root.value)
     ]
     return sorted(problem.of_severity(severity) for problem in found)
+
+
+def _schedule(plan: Any) -> Iterator[Finding]:
+    schedule = text(get(plan, "drill"), "schedule")
+    if schedule and (trap := either_day(schedule)):
+        yield Finding(("drill", "schedule"), trap)
+
+
+def _references(plan: Any, *, certain: bool) -> Iterator[Finding]:
+    for location, part in (*items(plan, "waves"), (("defaults",), get(plan, "defaults"))):
+        for section in ("pre_launch", "post_launch", "rollback"):
+            for place, script in items(part, section):
+                yield from _strangers_in(script, "parameters", (*location, *place), certain)
+        yield from _strangers_in(part, "script_parameters", location, certain)
+
+
+def _strangers_in(part: Any, key: str, location: tuple[str | int, ...], certain: bool) -> Iterator[Finding]:
+    parameters = get(part, key)
+    for name, values in parameters.items() if isinstance(parameters, dict) else ():
+        several = isinstance(values, (list, tuple))
+        for index, value in enumerate(values if several else [values]):
+            if isinstance(value, str) and not misuse(value):
+                where = (*location, key, name, index) if several else (*location, key, name)
+                yield from (Finding(where, one.message) for one in strangers(value) if one.certain is certain)
 
 
 def _scripts_that_drills_run_too(plan: Any) -> Iterator[Finding]:
