@@ -63,6 +63,24 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "30m",
                         "default": "1h",
                     },
+                    "break_glass_users": {
+                        "description": "Airflow user names, commas between them, of those who may start a recovery "
+                        "without the approvals that its plan asks for. It is notified and stands at the top of the "
+                        "report. Default: nobody.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "olga,dr-lead",
+                        "default": "",
+                    },
+                    "continue_for": {
+                        "description": "For how long after its end a run that failed may be continued by clearing a "
+                        "launch. Later, and after a success, only clearing `confirm` with everything downstream "
+                        "starts it again.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "8h",
+                        "default": "24h",
+                    },
                     "reports_folder": {
                         "description": "Where the reports of recovery runs are written: a folder or an object storage "
                         "URL such as `s3://aws_default@bucket/reports`. Default: `reports` under AIRFLOW_HOME.",

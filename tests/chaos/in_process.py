@@ -41,6 +41,10 @@ class Killed(BaseException):
     """The worker was killed, or lost: of the try nothing is heard any more."""
 
 
+class _Waits(BaseException):
+    """A task waits for another one, which this process has to run meanwhile."""
+
+
 class Killer:
     """Strikes whoever makes certain calls of AWS.
 
@@ -180,8 +184,10 @@ class _Instance:
     def xcom_pull(self, task_ids: str | None = None, key: str = "return_value") -> Any:
         return self.run.xcoms.get(task_ids or self.task_id, {}).get(key)
 
-    def get_task_states(self, dag_id: str, run_ids: Sequence[str]) -> dict[str, Any]:
-        return {run_ids[0]: dict(self.run.states)}
+    def get_task_states(
+        self, dag_id: str, run_ids: Sequence[str], task_ids: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        return {run_ids[0]: {task: state for task, state in self.run.states.items() if task in (task_ids or [task])}}
 
 
 class InProcessRun:
@@ -212,6 +218,7 @@ class InProcessRun:
             run_type="manual",
             conf=parameters,
             triggering_user_name="alice",
+            clear_number=0,
         )
 
     def go(self) -> str:
@@ -223,6 +230,8 @@ class InProcessRun:
 
     def clear(self, task_id: str) -> None:
         """Clear a task with its downstream tasks, as a person does when the run has ended."""
+        self._dag_run.clear_number += 1
+        self._dag_run.start_date = datetime.now(timezone.utc)
         for one in (task_id, *self.dag.get_task(task_id).get_flat_relative_ids(upstream=False)):
             self.states[one] = None
 
@@ -243,6 +252,9 @@ class InProcessRun:
             instance = _Instance(self, copy.copy(task), try_number, max_tries)
             try:
                 self.killer.run(partial(self._try, instance))
+            except _Waits:
+                self._tries[task.task_id] = tried
+                return
             except AirflowSkipException:
                 self.states[task.task_id] = "skipped"
             except (AirflowFailException, Killed) as end:
@@ -274,6 +286,8 @@ class InProcessRun:
                 result = go_on()
                 break
             except TaskDeferred as deferred:
+                if deferred.method_name == "after_gates":
+                    raise _Waits from None
                 time.sleep(600)
                 value = getattr(deferred.trigger, "value", None)
                 arguments = {"event": {"status": "success", "value": value}, **(deferred.kwargs or {})}

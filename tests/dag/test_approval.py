@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from drs_provider.dag.work import approval
 from tests.dag.plans import loaded_plan, wave
 
 APPROVAL = {"message": "Is the site lost?", "approvers": ["alice", "7"], "timeout": "1h"}
@@ -27,16 +28,19 @@ class Instance:
     run_id = "manual__1"
     map_index = -1
     id = "00000000-0000-0000-0000-000000000001"
+    try_number = 1
+    max_tries = 0
+    task = SimpleNamespace(retries=0)
 
-    def __init__(self) -> None:
+    def __init__(self, left: dict[tuple[str, str], Any] | None = None) -> None:
         self.xcoms: dict[str, Any] = {"asked": datetime.now(timezone.utc).isoformat()}
+        self.left = left if left is not None else {}
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = value
 
     def xcom_pull(self, task_ids: str, key: str) -> Any:
-        assert task_ids == self.task_id
-        return self.xcoms.get(key)
+        return self.xcoms.get(key) if task_ids == self.task_id else self.left.get((task_ids, key))
 
 
 @pytest.fixture
@@ -45,18 +49,28 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Any:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
 
     task = confirm_task()
-    asked: list[timedelta] = []
-    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append(self.response_timeout))
-    ti = Instance()
-    run = SimpleNamespace(triggering_user_name="bob", dag_id="shop", run_id="manual__1")
-    context = {"ti": ti, "dag_run": run, "task": task, "task_instance": ti, "params": {}}
+    asked: list[Any] = []
+    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append(self))
+    left: dict[tuple[str, str], Any] = {}
+    monkeypatch.setattr(approval, "leave", lambda context, task_id, key, value: left.update({(task_id, key): value}))
+    ti = Instance(left)
+    run = SimpleNamespace(triggering_user_name="bob", dag_id="shop", run_id="manual__1", run_type="manual")
+    run.clear_number = 0
+    params = {"mode": "recovery", "confirm": "shop"}
+    context: Any = {"ti": ti, "dag_run": run, "task": task, "task_instance": ti, "params": params}
 
-    def answer(option: str, name: str | None, user_id: str | None = None, starter: str = "bob") -> Any:
+    def answer(
+        option: str,
+        name: str | None,
+        user_id: str | None = None,
+        starter: str | None = "bob",
+        reason: str | None = None,
+    ) -> Any:
         run.triggering_user_name = starter
         user = None if name is None else {"id": user_id or name, "name": name}
         event = {
             "chosen_options": [option],
-            "params_input": {},
+            "params_input": {} if reason is None else {"reason": reason},
             "responded_at": datetime.now(timezone.utc),
             "responded_by_user": user,
         }
@@ -65,7 +79,28 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Any:
     def decisions() -> list[tuple[str | None, str]]:
         return [(event["approver"], event["status"]) for event in [ti.xcoms["evidence"]]]
 
-    return SimpleNamespace(answer=answer, asked=asked, decisions=decisions, ti=ti, task=task, context=context)
+    def ask(starter: str | None = "bob") -> Any:
+        """Begin a try of the task; return the question as Airflow gets it."""
+        run.triggering_user_name = starter
+        ti.xcoms.clear()
+        asked.clear()
+        task.ask(context, task.loaded.plan.recovery.approval)
+        return asked[0]
+
+    def record() -> Any:
+        return ti.xcoms.get("custody")
+
+    return SimpleNamespace(
+        answer=answer,
+        ask=ask,
+        asked=asked,
+        decisions=decisions,
+        ti=ti,
+        task=task,
+        context=context,
+        run=run,
+        record=record,
+    )
 
 
 def test_an_approver_counts_by_name_where_ids_are_numbers(gate: Any) -> None:
@@ -115,13 +150,134 @@ def test_no_answer_in_time_is_a_clear_failure(gate: Any) -> None:
     ],
 )
 def test_airflow_is_given_the_approvers_only_where_it_knows_them_by_name(
-    monkeypatch: pytest.MonkeyPatch, manager: str, asked_of: Any
+    monkeypatch: pytest.MonkeyPatch, gate: Any, manager: str, asked_of: Any
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", manager)
-    task = confirm_task()
-    assert [user["id"] for user in task.assigned_users or []] == (asked_of or [])
-    assert task.body == "Is the site lost? Approvers: alice, 7."
-    assert task.response_timeout == timedelta(hours=1)
+    asked = gate.ask()
+    assert [user["id"] for user in asked.assigned_users or []] == (asked_of or [])
+    assert asked.response_timeout == timedelta(hours=1)
+
+
+def test_names_are_compared_without_regard_to_case(gate: Any) -> None:
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    assert gate.answer("Approve", "ALICE", user_id="42") == {"approved_by": "ALICE"}
+    with pytest.raises(AirflowFailException, match="they started this run"):
+        gate.answer("Approve", "Alice", user_id="42", starter="aLiCe")
+
+
+def test_a_record_is_left_only_when_it_is_decided(gate: Any) -> None:
+    gate.ask()
+    assert gate.record() is None, "asking decides nothing"
+    gate.answer("Approve", "alice")
+    record = gate.record()
+    assert (record["decision"], record["mode"], record["starter"]) == ("approved", "recovery", "bob")
+    assert record["plan_hash"] == gate.task.loaded.hash
+    assert [answer["name"] for answer in record["answers"]] == ["alice"]
+
+
+@pytest.mark.parametrize("answer", ["Reject", "mallory"])
+def test_a_refusal_leaves_no_record(gate: Any, answer: str) -> None:
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    gate.ask()
+    with pytest.raises(AirflowFailException):
+        gate.answer("Reject" if answer == "Reject" else "Approve", "alice" if answer == "Reject" else answer)
+    assert gate.record() is None
+
+
+@pytest.mark.parametrize("why", ["no starter", "cleared"])
+def test_where_nobody_knows_who_started_the_run_two_people_approve_in_turn(
+    gate: Any, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+    manager = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+    monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", manager)
+    starter = None if why == "no starter" else "bob"
+    gate.run.clear_number = 1 if why == "cleared" else 0
+    assert "2 people have to approve" in gate.ask(starter).body
+    with pytest.raises(AirflowException, match="1 of 2 people") as first:
+        gate.answer("Approve", "alice", starter=starter)
+    assert not isinstance(first.value, AirflowFailException), "the next try asks the other"
+    assert gate.record() is None
+    asked = gate.ask(starter)
+    assert [user["id"] for user in asked.assigned_users] == ["7"], "without the first"
+    assert "So far: alice" in asked.body
+    with pytest.raises(AirflowFailException, match="approved it already"):
+        gate.answer("Approve", "ALICE", starter=starter)
+    assert gate.answer("Approve", "Dora Deputy", "7", starter=starter) == {"approved_by": "alice, Dora Deputy"}
+    assert [answer["name"] for answer in gate.record()["answers"]] == ["alice", "Dora Deputy"]
+    assert [each["approver"] for each in gate.ti.xcoms["evidence"]] == ["alice", "Dora Deputy"]
+
+
+def test_a_clear_of_the_question_begins_anew(gate: Any) -> None:
+    from airflow.providers.common.compat.sdk import AirflowException
+
+    gate.ask(None)
+    with pytest.raises(AirflowException, match="1 of 2 people"):
+        gate.answer("Approve", "alice", starter=None)
+    gate.run.clear_number = 1
+    assert "So far: nobody yet" in gate.ask(None).body
+
+
+def test_too_few_approvers_are_said_at_once(gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    # alice started it, and a clear asks for two others.
+    gate.run.clear_number = 1
+    with pytest.raises(AirflowFailException, match=r"2 people have to approve .* names 1 who may: 7"):
+        gate.ask("alice")
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS", "olga")
+    assert gate.ask("alice"), "the glass can still be broken"
+
+
+def test_the_glass_is_broken_only_by_those_who_may_and_with_a_reason(
+    gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+    assert gate.ask().options == ["Approve", "Reject"], "by default nobody may"
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS", "Olga, root")
+    assert gate.ask().options == ["Approve", "Reject", "Break glass"]
+    with pytest.raises(AirflowFailException, match="only the users of"):
+        gate.answer("Break glass", "alice", reason="I want to")
+    with pytest.raises(AirflowException, match="without a reason") as unsaid:
+        gate.answer("Break glass", "olga", reason=" ")
+    assert not isinstance(unsaid.value, AirflowFailException), "asked again"
+    assert gate.record() is None
+    told: list[Any] = []
+    monkeypatch.setattr(approval, "notify", lambda loaded, context, message: told.append(message))
+    gate.answer("Break glass", "olga", starter="olga", reason="nobody answers")
+    record = gate.record()
+    assert (record["decision"], record["reason"]) == ("break glass", "nobody answers")
+    assert gate.decisions() == [("olga", "break glass")]
+    assert [(message.event, "nobody answers" in message.text) for message in told] == [("break_glass", True)]
+
+
+@pytest.mark.parametrize(("starter", "cleared", "counts"), [("olga", 0, True), ("bob", 0, False), ("olga", 1, False)])
+def test_the_run_parameter_counts_only_for_a_starter_who_may(
+    gate: Any, monkeypatch: pytest.MonkeyPatch, starter: str, cleared: int, counts: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS", "olga")
+    gate.run.conf = {"mode": "recovery", "confirm": "shop", "break_glass": "nobody answers"}
+    gate.context["params"] = gate.run.conf
+    gate.run.triggering_user_name, gate.run.clear_number, gate.run.start_date = starter, cleared, None
+    gate.ti.xcoms.clear()
+    gate.task.execute(gate.context)
+    assert bool(gate.asked) is not counts
+    assert (gate.record() or {}).get("decision") == ("break glass" if counts else None)
+
+
+def test_the_glass_does_not_replace_the_typed_name(gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS", "olga")
+    gate.run.conf = gate.context["params"] = {"mode": "recovery", "break_glass": "nobody answers"}
+    gate.run.triggering_user_name, gate.run.start_date = "olga", None
+    with pytest.raises(AirflowFailException, match="only when the parameter confirm is the plan's name"):
+        gate.task.execute(gate.context)
+    assert gate.record() is None
 
 
 @pytest.mark.parametrize(
@@ -148,6 +304,7 @@ def test_only_a_run_that_was_started_on_purpose_can_be_a_recovery(run_type: str,
     context: Any = {"ti": Instance(), "dag_run": run, "params": conf}
     if accepted:
         assert task.execute(context)["mode"] == "recovery"
+        assert context["ti"].xcoms["custody"]["decision"] == "confirmed"
     else:
         with pytest.raises(AirflowFailException, match="a scheduled run is always a drill"):
             task.execute(context)

@@ -28,7 +28,7 @@ from drs_provider.hooks.launch_key import LaunchKey
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws
-from tests.dag.plans import loaded_plan
+from tests.dag.plans import all_succeeded, loaded_plan, passed
 
 FIRST, SECOND, THEIRS = (f"s-{number:017d}" for number in (1, 2, 3))
 AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "us-west-2"}
@@ -175,7 +175,8 @@ class TestCleared:
                 jobs = run.xcoms["web.launch"]["return_value"]["jobs"]
                 started = {one for job in jobs if not job["adopted"] for one in job["source_servers"]}
                 assert started == {FIRST, SECOND}
-                run.clear("web.launch")
+                # What ended with success is launched again only with all its gates.
+                run.clear("confirm" if state == "success" else "web.launch")
         assert launches(drs_simulator) == {FIRST: 3, SECOND: 3}
 
 
@@ -345,6 +346,7 @@ def wait_of(plan: LoadedPlan, **xcoms: Any) -> tuple[WaitForLaunchWork, dict[str
         "servers": {one: {"hostname": one, "critical": True, "snapshot": None} for one in (FIRST, SECOND)},
     }
     values = {("web.launch", "return_value"): launched, **xcoms}
+    values |= {("confirm", name): value for name, value in passed(plan).items()}
     work = WaitForLaunchWork(task_id="web.wait_for_launch", loaded=plan, wave=plan.plan.waves[0])
     ti = SimpleNamespace(
         dag_id="shop",
@@ -355,9 +357,11 @@ def wait_of(plan: LoadedPlan, **xcoms: Any) -> tuple[WaitForLaunchWork, dict[str
         try_number=1,
         max_tries=0,
         xcom_pull=lambda task_ids, key="return_value": values.get((task_ids, key)),
+        get_task_states=all_succeeded,
         xcom_push=lambda key, value: values.update({(work.task_id, key): json.loads(json.dumps(value))}),
     )
     dag_run = SimpleNamespace(dag_id="shop", run_id="manual__1", run_after=now, start_date=now)
+    dag_run.triggering_user_name = "alice"
     return work, {"ti": ti, "task": work, "dag_run": dag_run, "params": {"mode": "drill"}, "values": values}
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.work import preflight
+from drs_provider.dag.work.base import RecoveryWork
 from drs_provider.plan import LoadedPlan
 from drs_provider.readiness import FindingsReport, PreflightResult
 from tests.dag.plans import loaded_plan, wave
@@ -66,6 +67,7 @@ def check(monkeypatch: pytest.MonkeyPatch, *waves: str) -> tuple[Any, dict[str, 
     """Run the preflight of the chain, with no findings; return what it returned or raised, and its XComs."""
     monkeypatch.setattr(preflight, "aws_clients", lambda hook: None)
     monkeypatch.setattr(preflight, "run_preflight", lambda *_, **__: PreflightResult(FindingsReport("drill"), {}))
+    monkeypatch.setattr(RecoveryWork, "before_acting", lambda self, context: None)
     xcoms: dict[str, Any] = {}
     ti = SimpleNamespace(xcom_push=lambda key, value: xcoms.update({key: value}), xcom_pull=lambda **_: None)
     dag = build_dag(CHAIN)

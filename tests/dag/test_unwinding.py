@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from drs_provider.dag.factory import build_dag
 from drs_provider.simulator.simulation import Simulation
@@ -29,6 +31,30 @@ def server(tier: str, **more: Any) -> dict[str, Any]:
 
 def wave(name: str, *needed: str, **keys: Any) -> dict[str, Any]:
     return {"name": name, "depends_on": list(needed), "servers": [{"id": server_id(name)}], "retries": 0, **keys}
+
+
+@pytest.fixture(autouse=True)
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Who was asked what, as each answer says: carol approves, unless a test puts another answer in front."""
+    told: list[tuple[str, str]] = []
+
+    def execute(self: Any, context: Any) -> Any:
+        told.append((context["ti"].task_id, self.subject))
+        option = "Reject" if "reject" in told_otherwise else "Approve"
+        event = {
+            "chosen_options": [option],
+            "params_input": {},
+            "responded_at": datetime.now(timezone.utc),
+            "responded_by_user": {"id": "carol", "name": "carol"},
+        }
+        if "silence" in told_otherwise:
+            event = {"error": "no answer", "error_type": "timeout"}
+        return self.execute_complete(context, event)
+
+    told_otherwise: set[str] = set()
+    monkeypatch.setattr(ApprovalOperator, "execute", execute)
+    monkeypatch.setattr(ApprovalOperator, "told_otherwise", told_otherwise, raising=False)
+    return told
 
 
 @pytest.fixture
@@ -83,13 +109,90 @@ def test_dependents_first_once_and_nothing_else(
         assert (left["sourceServerID"], left["ec2InstanceState"]) == (server_id("earlier"), "RUNNING")
         automations = [entry for entry in log if entry.get("operation") == "StartAutomationExecution"]
         assert [entry["params"]["DocumentName"] for entry in automations] == ["Undo-Base"]
-        # A person clears the rollbacks: they look again, and end nothing twice.
+        # A person clears the rollbacks of the run that is over: they leave everything as it is.
         seen = len(log)
         for task in ("middle.rollback", "other.rollback"):
             recovery.states[task] = None
         recovery.go()
-        assert recovery.states["middle.rollback"] == recovery.states["other.rollback"] == "success"
+        assert recovery.states["middle.rollback"] == recovery.states["other.rollback"] == "skipped"
         assert servers_of(drs_simulator.log, launched, seen) == []
+
+
+@pytest.mark.parametrize("answer", ["reject", "silence"])
+def test_what_was_up_stays_where_nobody_approves_its_rollback(
+    recovery: InProcessRun,
+    drs_simulator: Simulation,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[tuple[str, str]],
+    answer: str,
+) -> None:
+    ApprovalOperator.told_otherwise.add(answer)  # type: ignore[attr-defined]
+    with quick_aws(monkeypatch):
+        assert recovery.go() == "failed"
+    assert [task for task, _ in answers] == ["top.rollback"], "one question for the whole unwinding"
+    assert "base, middle, other, top" in answers[0][1]
+    assert not [one for one in drs_simulator.log if one.get("operation") == "TerminateRecoveryInstances"]
+    assert not [one for one in drs_simulator.log if one.get("operation") == "StartAutomationExecution"]
+    folder = str(recovery.xcoms["report"]["report_folder"]).removeprefix("file://")
+    report = json.loads((Path(folder) / "report.json").read_text())
+    waves = {each["name"]: each["rollback"] for each in report["waves"]}
+    assert "verything stays" in waves["top"]["reason"]
+    assert "verything stays" in waves["base"]["reason"]
+    (asked,) = report["approvals"]
+    assert (asked["where"], asked["decision"]) == ("rollback", {"reject": "rejected", "silence": "timed out"}[answer])
+
+
+def test_what_was_never_up_is_unwound_unasked(
+    recovery: InProcessRun,
+    drs_simulator: Simulation,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[tuple[str, str]],
+) -> None:
+    servers = [server(tier, outcome="failed") for tier in ("base", "other")] + [server("middle"), server("top")]
+    documents = {"Undo-Base": {"kind": "Automation", "duration": 1}}
+    drs_simulator.load({"servers": servers, "documents": documents, "topics": [TOPIC]}, speed=60)
+    with quick_aws(monkeypatch):
+        assert recovery.go() == "failed"
+    assert answers == []
+    assert recovery.states["base.rollback"] == "success"
+
+
+def test_an_approval_of_before_does_not_count_for_what_was_up_since(
+    recovery: InProcessRun, monkeypatch: pytest.MonkeyPatch, answers: list[tuple[str, str]]
+) -> None:
+    with quick_aws(monkeypatch):
+        assert recovery.go() == "failed"
+        assert len(answers) == 1
+        recovery.clear("base.launch")
+        assert recovery.go() == "failed"
+    assert len(answers) == 2
+
+
+def test_a_check_that_is_cleared_and_fails_terminates_no_wave_unasked(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, answers: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """In an open run: another wave still goes on, and Airflow forgot that this one was up."""
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    drs_simulator.load({"servers": [server("base"), server("middle")]}, speed=60)
+    ApprovalOperator.told_otherwise.add("silence")  # type: ignore[attr-defined]
+    check = {"health_checks": [{"type": "instance_status"}], "on_failure": "rollback"}
+    plan = loaded_plan(wave("base", **check), wave("middle", "base"))
+    run = InProcessRun(build_dag(plan), {"mode": "recovery", "confirm": "shop"}, random.Random(1))
+    launch = run.dag.get_task("middle.launch")
+    execute = launch.work.execute
+
+    def clear_meanwhile(context: Any) -> Any:
+        result = execute(context)
+        run.states["base.health.instance_status"] = "failed"
+        return result
+
+    launch.work.execute = clear_meanwhile  # type: ignore[method-assign]
+    monkeypatch.setattr(run.rng, "choice", lambda ready: sorted(ready, key=lambda one: "rollback" in one.task_id)[0])
+    with quick_aws(monkeypatch):
+        assert run.go() == "failed"
+    assert [task for task, _ in answers] == ["base.rollback"]
+    assert not [one for one in drs_simulator.log if one.get("operation") == "TerminateRecoveryInstances"]
 
 
 def test_the_report_says_what_was_unwound_and_who_was_told(
@@ -105,10 +208,14 @@ def test_the_report_says_what_was_unwound_and_who_was_told(
     assert [script["name"] for script in waves["base"]["rollback"]["scripts"]] == ["undo"]
     assert report["termination"]["state"] == "not_applicable"
     sent = [entry for entry in drs_simulator.log if entry.get("operation") == "Publish" and not entry["error"]]
-    assert [entry["params"]["Subject"] for entry in sent] == ["[RECOVERY] shop: started", "[RECOVERY] shop: FAILED"]
+    assert [entry["params"]["Subject"] for entry in sent] == [
+        "[RECOVERY] shop: started",
+        "[RECOVERY] shop: approval wanted before anything is rolled back",
+        "[RECOVERY] shop: FAILED",
+    ]
     told = {(each["event"], each["to"]): each["state"] for each in report["notifications"]}
     assert told == {
         (event, topic): state
-        for event in ("started", "ended")
+        for event in ("started", "approval_wanted", "ended")
         for topic, state in ((TOPIC, "success"), (f"{TOPIC}-missing", "failed"))
     }

@@ -18,7 +18,7 @@ import drs_provider
 from drs_provider.cli import app
 from drs_provider.commands.doctor import _hook
 from drs_provider.deploy.doctor import Advice
-from drs_provider.deploy.doctor.airflow_settings import check_settings
+from drs_provider.deploy.doctor.airflow_settings import check_gates, check_settings
 from drs_provider.deploy.doctor.helm_values import check_helm_values
 from drs_provider.deploy.doctor.installation import check_installation
 from drs_provider.deploy.doctor.plan_files import check_bundles, check_dag_files, check_plans, local_dags_folders
@@ -233,6 +233,18 @@ def test_a_missing_connection_is_named(plan: RecoveryPlan, monkeypatch: pytest.M
     assert found.level == "error"
     assert "Airflow has no connection nowhere" in found.message
     assert "airflow connections add nowhere" in found.remedy
+
+
+def test_a_plan_with_approvers_and_nobody_to_break_the_glass_is_named(plan: RecoveryPlan) -> None:
+    approval = {"approval": {"approvers": ["alice"]}}
+    asking = RecoveryPlan.model_validate({**plan.model_dump(exclude_defaults=True), "recovery": approval})
+    assert list(check_gates([plan], lambda *_: None)) == []
+    (found,) = check_gates([plan, asking], lambda *_: None)
+    assert (found.level, asking.name in found.message) == ("warning", True)
+    users = {("drs_provider", "break_glass_users"): "olga"}
+    assert list(check_gates([asking], lambda *option: users.get(option))) == []
+    (found,) = check_gates([plan], lambda section, key: "soon" if key == "continue_for" else None)
+    assert (found.level, "'soon'" in found.message) == ("error", True)
 
 
 def test_parts_of_airflow_that_do_not_run() -> None:

@@ -40,6 +40,26 @@ waves:
     servers: [{{tags: {{Tier: gtop}}}}, {{tags: {{Tier: gtopok}}}}]
 """
 
+BYPASSED = """
+version: 1
+name: bypassed
+target: {region: us-west-2}
+objectives: {rto: 45m}
+recovery: {approval: {approvers: [alice], timeout: 10m}}
+waves: [{name: only, servers: [{tags: {Tier: bypass}}], approval: {approvers: [alice], timeout: 10m}}]
+"""
+
+OVER = f"""
+version: 1
+name: over
+target: {{region: us-west-2}}
+waves:
+  - name: only
+    servers: [{{tags: {{Tier: over}}}}]
+    on_failure: rollback
+    health_checks: [{{type: http, path: /later, port: {HEALTH_PORT}, timeout: 8s}}]
+"""
+
 SECOND = """
 version: 1
 name: second
@@ -156,6 +176,8 @@ DOCUMENTS: dict[str, Any] = {
 
 PLANS = {
     "guarded": GUARDED,
+    "bypassed": BYPASSED,
+    "over": OVER,
     "second": SECOND,
     "gated": GATED,
     "checked": CHECKED,
@@ -176,6 +198,8 @@ SERVERS: dict[str, dict[str, Any]] = {
     # Slow enough for the alarms to ring before it fails.
     "gtop": {"outcome": "failed", "durations": {"conversion": 1200}},
     "gtopok": {},
+    "bypass": {},
+    "over": _LOCAL,
     "duo": {},
     "late": {},
     "refuse": {},

@@ -15,6 +15,9 @@ from tests.e2e.stack import REGION, Stack, servers
 
 Flow = Iterator[Callable[[], Any]]
 
+SERVED = {"/up", "/later"}
+"""The paths that the recovered servers are said to serve."""
+
 
 class Runs:
     """The runs of this module, and what is asked of each of them.
@@ -109,6 +112,22 @@ class Runs:
         calls = self.stack.simulator.log.calls("TerminateRecoveryInstances")
         return [one for call in calls if not call["error"] for one in call["params"]["recoveryInstanceIDs"]]
 
+    def terminations_of(self, *tiers: str) -> list[str]:
+        """The recovery instances of tiers that were asked to end."""
+        ours = {each["recoveryInstanceID"] for tier in tiers for each in self.instances(tier)}
+        return [one for one in self.terminations() if one in ours]
+
+    def clear(self, name: str, *tasks: str, downstream: bool = True) -> None:
+        """Clear tasks, with everything downstream, as a person does in the UI."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": self.ids[name],
+            "only_failed": False,
+            "task_ids": list(tasks),
+            "include_downstream": downstream,
+        }
+        self.stack.api.call("POST", f"/dags/{self.dag_id(name)}/clearTaskInstances", json=body)
+
 
 def guarded(runs: Runs) -> Flow:
     """bob starts a recovery, alice approves it; its last wave fails, and the whole recovery is unwound."""
@@ -118,6 +137,10 @@ def guarded(runs: Runs) -> Flow:
         runs.stack.as_user("carol").answer_approval("guarded", runs.ids["guarded"], "confirm", "Approve")
     runs.seen["carol"] = refused.value.response.status_code
     yield from runs.decide("alice", "guarded", "confirm")
+    # The waves before it were up: one person answers for the whole rollback.
+    yield lambda: runs.asks("guarded", "top.rollback")
+    runs.seen["unanswered"] = len(runs.terminations_of("gbase", "gmid", "gtopok"))
+    yield from runs.decide("alice", "guarded", "top.rollback")
     yield runs.ended("guarded")
     runs.seen["before"] = len(runs.terminations())
     task = f"/dags/guarded/dagRuns/{runs.ids['guarded']}/taskInstances"
@@ -220,4 +243,31 @@ def hurried(runs: Runs) -> Flow:
     yield runs.ended("hurried-2")
 
 
-ALL = (guarded, second, gated, checked, cancelled, marked, healthy, stuck, urgent, hurried)
+def bypassed(runs: Runs) -> Flow:
+    """carol, who is no approver, starts a recovery and marks every gate that stands in her way as a success."""
+    runs.start("bypassed", user="carol", mode="recovery", confirm="bypassed")
+    yield runs.waits("bypassed", "confirm")
+    for gate, then in (("confirm", "preflight"), ("preflight", "only.approve"), ("only.approve", "only.launch")):
+        runs.mark("bypassed", gate, "success")
+        if gate != "confirm":
+            runs.clear("bypassed", then)
+        yield lambda then=then: runs.tasks("bypassed")[then] in FINISHED_STATES  # type: ignore[misc]
+    yield runs.ended("bypassed")
+
+
+def over(runs: Runs) -> Flow:
+    """A recovery succeeds; later somebody clears a check, which fails by then, and after that the launch."""
+    runs.start("over", mode="recovery", confirm="over")
+    yield runs.ended("over")
+    runs.seen["over"] = runs.state("over")
+    SERVED.discard("/later")
+    runs.clear("over", "only.health.http")
+    yield lambda: not runs.ended("over")()
+    yield runs.ended("over")
+    runs.seen["over checked"] = runs.tasks("over")
+    runs.clear("over", "only.launch")
+    yield lambda: not runs.ended("over")()
+    yield runs.ended("over")
+
+
+ALL = (bypassed, over, guarded, second, gated, checked, cancelled, marked, healthy, stuck, urgent, hurried)

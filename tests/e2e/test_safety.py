@@ -20,17 +20,17 @@ import jsonschema
 import pytest
 
 from tests.e2e.safety_plans import HEALTH_PORT, MISSING_TOPIC, PLANS, TOPIC
-from tests.e2e.safety_runs import ALL, Runs
+from tests.e2e.safety_runs import ALL, SERVED, Runs
 from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 class _Up(BaseHTTPRequestHandler):
-    """What the recovered servers are said to serve: /up is well, anything else is not there."""
+    """What the recovered servers are said to serve; anything else is not there."""
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/up" else 404)
+        self.send_response(200 if self.path in SERVED else 404)
         self.end_headers()
 
     def log_message(self, *args: Any) -> None:
@@ -66,11 +66,40 @@ def runs(stack: Stack) -> Iterator[Runs]:
 
 def test_a_recovery_starts_only_when_a_named_approver_who_did_not_start_it_says_so(runs: Runs) -> None:
     assert runs.seen["carol"] == 403, "carol is no approver, and Airflow turns her away"
-    (approval,) = runs.report("guarded")["approvals"]
+    approval, rollback = runs.report("guarded")["approvals"]
+    assert (rollback["where"], rollback["approver"], rollback["decision"]) == ("rollback", "alice", "approved")
+    assert runs.seen["unanswered"] == 0, "nothing was terminated before somebody said so"
     assert (approval["where"], approval["approver"], approval["decision"]) == ("recovery", "alice", "approved")
     assert approval["ended"]
     first_launch = min(call["t"] for call in runs.stack.seen_of_plan("guarded"))
     assert first_launch > _epoch(approval["ended"])
+
+
+def test_gates_that_somebody_marks_as_success_launch_nothing_and_the_report_says_so(runs: Runs) -> None:
+    assert runs.state("bypassed") == "failed"
+    assert runs.launches("bypassed") == {}
+    assert runs.stack.seen_of_plan("bypassed") == []
+    assert "it was marked by hand" in runs.log("bypassed", "only.launch")
+    report = runs.report("bypassed")
+    assert {gate["gate"]: gate["state"] for gate in report["gates"]} == {
+        "confirm": "marked by hand",
+        "preflight": "marked by hand",
+        "only.approve": "marked by hand",
+    }
+    assert (report["run"]["state"], report["recovered"], report["rto"]["met"]) == ("failed", None, False)
+
+
+def test_a_run_that_is_over_launches_and_terminates_nothing(runs: Runs) -> None:
+    assert runs.seen["over"] == "success"
+    states = runs.seen["over checked"]
+    assert (states["only.health.http"], states["only.rollback"]) == ("failed", "skipped")
+    assert runs.terminations_of("over") == []
+    (instance,) = runs.instances("over")
+    assert instance["ec2InstanceState"] == "RUNNING"
+    assert runs.state("over") == "failed"
+    assert runs.tasks("over")["only.launch"] == "failed"
+    assert len(runs.launches("over")["only"]) == 1
+    assert "this run ended with success" in runs.log("over", "only.launch")
 
 
 def test_who_started_a_recovery_cannot_approve_it(runs: Runs) -> None:
@@ -149,6 +178,7 @@ def test_every_channel_is_told_in_order_and_a_broken_one_hurts_nothing(runs: Run
         "started",
         "approval wanted before the recovery starts",
         "wave top failed",
+        "approval wanted before anything is rolled back",
         "FAILED",
     ]
     assert sorted(each for each in what if each in alarms) == sorted(alarms), "each once"

@@ -52,7 +52,7 @@ def _examine(*, offline: bool) -> Iterator[Advice]:
     from airflow.providers.common.compat.sdk import conf
 
     from drs_provider.dag.folder import plans_folder
-    from drs_provider.deploy.doctor.airflow_settings import check_settings
+    from drs_provider.deploy.doctor.airflow_settings import check_gates, check_settings
     from drs_provider.deploy.doctor.installation import check_installation
     from drs_provider.deploy.doctor.plan_files import check_bundles, check_dag_files, check_plans, local_dags_folders
     from drs_provider.deploy.doctor.reachability import api_address, check_airflow, check_aws
@@ -71,11 +71,13 @@ def _examine(*, offline: bool) -> Iterator[Advice]:
     plans = plans_folder(folders[0] if folders else dags_folder)
     yield from check_plans(plans)
     yield from check_settings(option)
+    valid = [loaded.plan for loaded in read_plans(plans).plans.values()]
+    yield from check_gates(valid, option)
     if offline:
         return
     url, set_by = api_address(option)
     yield from check_airflow(lambda: _health(url), url, set_by)
-    yield from check_aws((loaded.plan for loaded in read_plans(plans).plans.values()), _hook)
+    yield from check_aws(valid, _hook)
 
 
 def _health(url: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ __all__ = [
     "drill_missed",
     "drill_stopping",
     "ended",
+    "glass_broken",
     "mode_of",
     "rto_alarm",
     "run_frozen",
@@ -72,15 +73,22 @@ def drill_missed(plan: RecoveryPlan, run: RecoveryRun, missed: NotHeld) -> Messa
 
 
 def approval_wanted(
-    plan: RecoveryPlan, run: RecoveryRun, approval: Approval, *, question: str, wave: str = "", url: str
+    plan: RecoveryPlan,
+    run: RecoveryRun,
+    approval: Approval,
+    *,
+    question: str,
+    before: str,
+    wave: str = "",
+    url: str,
 ) -> Message:
     """Return the message that a person has to decide.
 
     :param question: what the person is asked.
+    :param before: what waits for the answer, such as ``before the recovery starts``.
     :param wave: the wave that waits, empty where it is the whole recovery.
     :param url: the page where the answer is given.
     """
-    before = f"before the wave {wave}" if wave else "before the recovery starts"
     lines = [
         f"{_what(run.mode)} of {plan.name} waits for an approval {before}.",
         question,
@@ -150,6 +158,22 @@ def drill_stopping(plan: str, run_id: str, request: RunRequest, jobs: Iterable[s
         "Then its instances are terminated, its report is written, and the recovery begins.",
     ]
     return _message("drill_stopping", plan, run_id, "drill", "stopping for a recovery", lines)
+
+
+def glass_broken(plan: RecoveryPlan, run: RecoveryRun, *, by: str, reason: str, what: str, wave: str = "") -> Message:
+    """Return the message that somebody went on without the plan's approvals.
+
+    :param by: who.
+    :param reason: why, in that person's words.
+    :param what: what goes on, such as ``the recovery shop``.
+    :param wave: the wave, empty where it is the whole recovery.
+    """
+    lines = [
+        f"BREAK GLASS: {by} started {what} WITHOUT the approvals that the plan asks for.",
+        f"Why: {reason[:_LONGEST_REASON]}",
+        "It goes on now. To stop it, mark the run as failed in Airflow.",
+    ]
+    return _message("break_glass", run.dag_id, run.run_id, run.mode, "BREAK GLASS, no approval", lines, wave)
 
 
 def wave_failed(plan: str, run_id: str, mode: str, *, wave: str, task: str, reason: str) -> Message:

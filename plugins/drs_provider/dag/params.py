@@ -99,4 +99,13 @@ def run_params(plan: RecoveryPlan) -> dict[str, Param]:
             description="Only when another Airflow is lost: its [drs_provider] installation. Jobs that it started for "
             "this plan, mode and run id count as this run's own.",
         ),
+        "break_glass": Param(
+            None,
+            type=["null", "string"],
+            maxLength=500,
+            title="Break glass",
+            description="Only for a recovery that no approver answers: the reason why it goes on without approvals. "
+            "Counts only if you are one of the installation's break_glass_users. Everybody is notified, and it stands "
+            "at the top of the report.",
+        ),
     }

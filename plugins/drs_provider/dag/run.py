@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -31,6 +31,7 @@ PARAMETERS = (
     "take_over",
     "replace_instances",
     "stop_drill",
+    "break_glass",
 )
 
 
@@ -66,6 +67,7 @@ class RecoveryRun:
     :param take_over: the installation, lost by now, whose jobs of the same run id this run adopts; empty: none.
     :param replace_instances: ids of live instances that a launch of this run may replace.
     :param stop_drill: whether a drill that this recovery waits for is asked to stop.
+    :param break_glass: why the run goes on without the plan's approvals, if it is to; counts only for those who may.
     """
 
     dag_id: str
@@ -80,6 +82,7 @@ class RecoveryRun:
     take_over: str = ""
     replace_instances: frozenset[str] = frozenset()
     stop_drill: bool = False
+    break_glass: str | None = None
 
     @property
     def is_drill(self) -> bool:
@@ -139,7 +142,16 @@ class RecoveryRun:
             take_over=str(parameters.get("take_over") or "").strip(),
             replace_instances=_parse_instances(parameters.get("replace_instances")),
             stop_drill=_flag("stop_drill", parameters.get("stop_drill")),
+            break_glass=str(parameters.get("break_glass") or "").strip() or None,
         )
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what the run was asked to do as plain values, for the record of its confirmation."""
+        return {
+            field.name: _plain(getattr(self, field.name))
+            for field in fields(self)
+            if field.name not in ("dag_id", "run_id")
+        }
 
     def check(
         self,
@@ -174,6 +186,8 @@ class RecoveryRun:
             mistakes.append("override is for real recoveries; a drill must show the findings, not pass over them")
         if self.stop_drill and self.is_drill:
             mistakes.append("stop_drill is for real recoveries; a drill waits for the one before it")
+        if self.break_glass and self.is_drill:
+            mistakes.append("break_glass is for real recoveries; a drill can wait for its approvals")
         if self.snapshot_time and self.snapshot_time > datetime.now(timezone.utc):
             mistakes.append(f"snapshot_time {self.snapshot_time.isoformat()} lies in the future")
         if mistakes:
@@ -196,6 +210,14 @@ def _not_applied(conf: Mapping[str, Any], parameters: Mapping[str, Any]) -> list
         "dag_run_conf_overrides_params is False. Set AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS=True for every "
         "component, then start the run again"
     ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Override):
+        return {"findings": sorted(value.findings), "reason": value.reason}
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat()
+    return sorted(value) if isinstance(value, (frozenset, set)) else value
 
 
 def _unknown(kind: str, name: object, known: tuple[str, ...] | list[str]) -> str:

@@ -6,6 +6,7 @@ the record's ``unread``, with the reason, and what would depend on it is absent,
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.events import STOPPED_KEY
@@ -24,6 +25,7 @@ from drs_provider.evidence.reading import first, items, mapping, moment, number,
 from drs_provider.evidence.record import (
     Approval,
     Finding,
+    Gate,
     LeftInstance,
     Objectives,
     Phase,
@@ -96,7 +98,10 @@ def collect_record(
     termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
     preflight = collect_preflight(facts.task("preflight"))
     approvals = all_approvals(collect_approvals(everything), earlier.approvals if earlier else (), since)
-    state = run_state(facts, waves, preflight, termination)
+    gates = collect_gates(facts)
+    around = ", ".join(f"{gate.gate} ({gate.state})" for gate in gates if gate.required and gate.state in _AROUND)
+    state = "failed" if around else run_state(facts, waves, preflight, termination)
+    recovered = None if around else recovered_at(waves)
     path = critical_path(waves, clock)
     return RunRecord(
         generated=moment(generated) or datetime.now(timezone.utc),
@@ -126,23 +131,25 @@ def collect_record(
             else None,
         ),
         clock_started=clock,
-        recovered=recovered_at(waves),
+        recovered=recovered,
         rto=rto_measured(
             plan.objectives.rto.total_seconds() if plan.objectives.rto else None,
             clock,
             waves,
             state,
             scripts=not _left_scripts_out(plan, facts, mode, waves),
+            around=around,
         ),
         rpo=rpo_measured(
             plan.objectives.rpo.total_seconds() if plan.objectives.rpo else None,
             [server for wave in waves for server in wave.servers],
-            recovered=recovered_at(waves) is not None,
+            recovered=recovered is not None,
             left_out=[wave.name for wave in waves if wave.state == "skipped"],
         ),
         critical_path=path,
         time_spent=time_spent(path, waves, clock, _before_the_waves(preflight, approvals)),
         preflight=preflight,
+        gates=gates,
         approvals=approvals,
         overrides=collect_overrides(facts),
         waves=waves,
@@ -151,6 +158,18 @@ def collect_record(
         unread=reading.unread,
         versions={str(key): str(value) for key, value in (facts.versions or versions()).items()},
     )
+
+
+_AROUND = ("marked by hand", "not passed")
+
+
+def collect_gates(facts: RunFacts) -> list[Gate]:
+    """Return the run's gates as they were judged, those that can be read."""
+    found = []
+    for gate in map(mapping, facts.gates):
+        with contextlib.suppress(ValidationError):
+            found.append(Gate.model_validate(dict(gate)))
+    return found
 
 
 def run_state(facts: RunFacts, waves: Sequence[Wave], preflight: Preflight, termination: Termination) -> RunState:

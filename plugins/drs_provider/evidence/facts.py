@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from drs_provider.hooks.run_identity import Mode, RunIdentity
 __all__ = ["RunFacts", "TaskFacts", "step_state"]
 
 _STATES: dict[str, StepState] = {
-    **dict.fromkeys(("success", "succeeded", "passed", "completedwithsuccess", "approved"), "success"),
+    **dict.fromkeys(("success", "succeeded", "passed", "completedwithsuccess", "approved", "breakglass"), "success"),
     **dict.fromkeys(("skipped", "removed", "missed"), "skipped"),
     **dict.fromkeys(("none", "no_status", "upstream_failed"), "not_started"),
     **dict.fromkeys(
@@ -88,6 +88,7 @@ class RunFacts:
     :param xcoms: by task id and key.
     :param versions: of what ran it, by name.
     :param endpoint: the address of DRS that the run used.
+    :param gates: the run's gates, in the shape of the record's ``Gate``.
     """
 
     dag_id: str
@@ -103,6 +104,7 @@ class RunFacts:
     xcoms: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     endpoint: str | None = None
+    gates: Sequence[Mapping[str, Any]] = ()
 
     @property
     def identity(self) -> RunIdentity:

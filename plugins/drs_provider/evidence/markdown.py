@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
 from drs_provider.evidence.gantt import KINDS
-from drs_provider.evidence.record import Run, RunRecord, Script
+from drs_provider.evidence.record import Gate, Run, RunRecord, Script
 from drs_provider.evidence.verdict import cards, verdict
 from drs_provider.markdown import code, escape
 
@@ -27,6 +27,11 @@ def render_markdown(record: RunRecord) -> str:
             [f"**AWS was simulated** by {escape(run.simulated_by)}: no real server was launched."]
             if run.simulated_by
             else []
+        ),
+        *(
+            f"**BREAK GLASS** by {escape(_names(gate))} at {escape(gate.gate)}, {moment_text(gate.at)}, "
+            f"without the plan's approvals: {escape(gate.reason)}"
+            for gate in record.glass_broken
         ),
         _table(["", "", ""], [[card.label, f"**{card.value}**", card.note] for card in cards(record)]),
         "\n".join(
@@ -50,11 +55,32 @@ def render_markdown(record: RunRecord) -> str:
         parts += ["## Critical path", f"start → {chain}", f"Spent on: {spent}."]
     if troubles := _troubles(record):
         parts += ["## What went wrong", _list(troubles)]
+    if record.gates:
+        parts += ["## Gates", _gates(record)]
     if people := _people(record):
         parts += ["## Approvals and overrides", _list(people)]
     if record.unread:
         parts += ["## Not known", _list(f"{escape(gap.what)}: {escape(gap.why)}" for gap in record.unread)]
     return "\n\n".join(parts) + "\n"
+
+
+def _gates(record: RunRecord) -> str:
+    rows = [
+        [
+            escape(gate.gate),
+            "required" if gate.required else "not required",
+            f"**{gate.state}**" if gate in record.gone_around or gate in record.glass_broken else gate.state,
+            escape(_names(gate)),
+            moment_text(gate.at),
+            escape(gate.reason),
+        ]
+        for gate in record.gates
+    ]
+    return _table(["Gate", "", "State", "Who", "When", "Why"], rows)
+
+
+def _names(gate: Gate) -> str:
+    return ", ".join(gate.by) or ABSENT
 
 
 def _by(run: Run) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "Approval",
     "CriticalStep",
     "Finding",
+    "Gate",
     "HealthCheck",
     "Instance",
     "Job",
@@ -270,6 +271,21 @@ class Wave(_Timed):
     rollback: Rollback | None = None
 
 
+class Gate(_Fact):
+    """What a person, or preflight, had to say before the run went on."""
+
+    gate: str = Field(description="the task")
+    where: str = Field(description="recovery, preflight, or the wave")
+    required: bool
+    asks: bool = Field(False, description="whether the plan asks people here, beyond the typed name")
+    state: Literal[
+        "passed", "break glass", "marked by hand", "not passed", "refused", "not required", "not reached"
+    ] = Field(description="marked by hand: the task is a success and did not do its work")
+    by: list[str] = Field(default_factory=list)
+    at: AwareDatetime | None = None
+    reason: str | None = None
+
+
 class Approval(_Timed):
     """A person's decision: ``where`` is a wave, or ``recovery`` for the whole run."""
 
@@ -356,6 +372,7 @@ class RunRecord(_Fact):
     critical_path: list[CriticalStep] = Field(default_factory=list)
     time_spent: list[TimeSpent] = Field(default_factory=list)
     preflight: Preflight
+    gates: list[Gate] = Field(default_factory=list, description="absent in a report of a version without gates")
     approvals: list[Approval] = Field(default_factory=list)
     overrides: list[Override] = Field(default_factory=list)
     waves: list[Wave] = Field(default_factory=list)
@@ -363,6 +380,16 @@ class RunRecord(_Fact):
     notifications: list[Notification] = Field(default_factory=list)
     unread: list[Unread] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def gone_around(self) -> list[Gate]:
+        """The gates that the run needed and did not pass, although it went on."""
+        return [gate for gate in self.gates if gate.required and gate.state in ("marked by hand", "not passed")]
+
+    @property
+    def glass_broken(self) -> list[Gate]:
+        """The gates that somebody who may went around, with a reason."""
+        return [gate for gate in self.gates if gate.state == "break glass"]
 
     def to_json(self) -> str:
         """Return the published JSON, indented, with every key."""

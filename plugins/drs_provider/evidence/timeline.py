@@ -187,13 +187,21 @@ def rto_measured(
     state: RunState,
     *,
     scripts: bool = True,
+    around: str = "",
 ) -> Measured:
     """Compare the time of the run with the objective.
 
     A run of some of the plan's waves, or without the plan's scripts, can miss the objective, and cannot meet it.
 
     :param scripts: whether the run ran all scripts that the plan has for it.
+    :param around: the gates that the run went around: such a run achieves nothing.
     """
+    if around:
+        return Measured(
+            objective_seconds=objective,
+            met=None if objective is None else False,
+            remark=f"gates were not passed: {around}",
+        )
     achieved = clock_seconds(clock_started, recovered_at(waves))
     left_out = [wave.name for wave in waves if wave.state == "skipped"] + ([] if scripts else ["the scripts"])
     remark = None

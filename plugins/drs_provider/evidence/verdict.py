@@ -66,10 +66,15 @@ def verdict(record: RunRecord) -> Verdict:
         problems = [
             f"the wave {wave.name} failed: {wave.reason.splitlines()[0]}" for wave in record.waves if wave.reason
         ]
+        problems = [
+            f"the gate {gate.gate} was {'marked by hand' if gate.state == 'marked by hand' else 'not passed'}"
+            + (f": {gate.reason}" if gate.reason else "")
+            for gate in record.gone_around
+        ] + problems
         if record.run.refused and not problems:
             problems = [record.run.refused]
         asked = [each for each in record.approvals if each.where == "recovery"]
-        if asked and asked[-1].decision != "approved" and not problems:
+        if asked and asked[-1].decision not in ("approved", "break glass") and not problems:
             problems = [f"the approval of the recovery: {asked[-1].decision}"]
         if record.preflight.state == "failed" and not problems:
             problems = ["preflight found what stands in the way, and nothing was launched"]

@@ -14,6 +14,7 @@ EventName = Literal[
     "run_frozen",
     "drill_stopping",
     "approval_wanted",
+    "break_glass",
     "wave_failed",
     "rto_at_risk",
     "rto_missed",

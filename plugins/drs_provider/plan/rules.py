@@ -174,6 +174,13 @@ def of_wave(wave: Any) -> Iterator[Finding]:
         yield from duplicates(named, "script")
 
 
+def of_approval(approval: Any) -> Iterator[Finding]:
+    """As many approvers as are asked for, where they are named."""
+    approvers, count = get(approval, "approvers"), get(approval, "count")
+    if isinstance(count, int) and isinstance(approvers, (list, tuple)) and 0 < len(approvers) < count:
+        yield Finding(("count",), f"asks for {count} people, and approvers names {len(approvers)}")
+
+
 def of_plan(plan: Any) -> Iterator[Finding]:
     """The graph, the groups, each server in one wave, and where scripts run."""
     yield from duplicates(items(plan, "tags"), "tag")
@@ -325,8 +332,10 @@ def everywhere(plan: Any) -> Iterator[Finding]:
         yield from _inside(group, of_group, ("protection_groups", name))
     for location, notification in items(plan, "notify"):
         yield from _inside(notification, of_notification, location)
+    yield from _inside(get(get(plan, "recovery"), "approval"), of_approval, ("recovery", "approval"))
     for location, wave in (*items(plan, "waves"), (("defaults",), get(plan, "defaults"))):
         yield from _inside(wave, of_wave, location)
+        yield from _inside(get(wave, "approval"), of_approval, (*location, "approval"))
         for place, selector in items(wave, "servers"):
             yield from _inside(selector, of_selector, (*location, *place))
         for section in ("pre_launch", "post_launch", "rollback"):

@@ -34,6 +34,12 @@ Listed = Annotated[tuple[Item, ...], Field(strict=False)]
 
 OnFailure = Literal["stop", "rollback"]
 
+Modes = Annotated[
+    frozenset[Literal["drill", "recovery"]],
+    Field(strict=False, min_length=1),
+    PlainSerializer(sorted, when_used="json"),
+]
+
 
 class ServerSelector(PlanModel):
     """Which source servers: exactly one of ``group``, ``id``, ``hostname`` and ``tags``."""
@@ -77,6 +83,18 @@ class Approval(PlanModel):
     message: Text | None = Field(None, description="What the person is asked.")
     approvers: Listed[Text] = Field((), description="Airflow user names. Default: anyone who may edit the DAG run.")
     timeout: Span = Field(timedelta(hours=24), description="How long to wait for the answer. Default: 24h.")
+    count: int = Field(
+        1, ge=1, le=10, strict=True, description="How many different people have to approve. Default: 1."
+    )
+    modes: Modes | None = Field(
+        None,
+        description="When to ask: drill, recovery. Default: recovery for recovery.approval, both before a wave.",
+    )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Approval:
+        rules.enforce(rules.of_approval(self))
+        return self
 
 
 class Targets(PlanModel):
@@ -100,11 +118,6 @@ def _kind_of_targets(value: Any) -> str:
 ScriptTargets = Annotated[
     Annotated[Literal["recovery_instances"], Tag("<word>")] | Annotated[Targets, Tag("<instances>")],
     Discriminator(_kind_of_targets),
-]
-Modes = Annotated[
-    frozenset[Literal["drill", "recovery"]],
-    Field(strict=False, min_length=1),
-    PlainSerializer(sorted, when_used="json"),
 ]
 
 

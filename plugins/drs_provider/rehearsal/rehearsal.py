@@ -6,13 +6,14 @@ import json
 import secrets
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drs_provider.plan import LoadedPlan, RecoveryPlan
+from drs_provider.plan import Approval, LoadedPlan, RecoveryPlan
 from drs_provider.plan.references import references_in
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
 from drs_provider.rehearsal.environment import simulator_credentials
@@ -97,6 +98,7 @@ class Rehearsal:
         if scenario is None:
             scenario = self._scenario_to_write = folder / "simulator" / "scenario.yaml"
         self.simulator = SimulatorProcess(folder / "simulator", scenario, speed=speed, log_path=log_path)
+        self._answered: Counter[str] = Counter()
         self._passwords = {name: secrets.token_urlsafe(12) for name in _approvers(loaded.plan)}
         self.airflow = PrivateAirflow(
             airflow_home or folder / "airflow",
@@ -208,15 +210,19 @@ class Rehearsal:
         dag_id = self.loaded.plan.name
         for task_id in self.airflow.api.pending_approvals(dag_id, run_id):
             api = self.airflow.api
-            if approver := _approver_of(self.loaded.plan, task_id):
-                api = AirflowApi(self.airflow.url, approver, self._passwords[approver])
+            approvers = _approvers_of(self.loaded.plan, task_id)
+            if approvers:
+                # Each question of a task is put to somebody else.
+                number = self._answered[task_id] % len(approvers)
+                api = AirflowApi(self.airflow.url, approvers[number], self._passwords[approvers[number]])
             api.answer_approval(dag_id, run_id, task_id, "Approve")
+            self._answered[task_id] += 1
 
 
 def _approvers(plan: RecoveryPlan) -> list[str]:
-    """Return everybody whom a plan names as approver, after ``admin``; nobody when it names none."""
+    """Return everybody who approves in a rehearsal, after ``admin``; nobody when anybody may."""
     approvals = [plan.recovery.approval, *(wave.approval for wave in plan.waves)]
-    names = dict.fromkeys(name for approval in approvals if approval for name in approval.approvers)
+    names = dict.fromkeys(name for approval in approvals for name in _people_of(approval))
     return ["admin", *(name for name in names if name != "admin")] if names else []
 
 
@@ -227,7 +233,15 @@ def _stand_ins(plan: RecoveryPlan) -> dict[str, str]:
     return {f"AIRFLOW_CONN_{name.upper()}": "generic://stand-in:stand-in@stand-in:1/stand-in" for name in wanted}
 
 
-def _approver_of(plan: RecoveryPlan, task_id: str) -> str | None:
-    wave_name = task_id.rpartition(".")[0]
-    approval = next((wave.approval for wave in plan.waves if wave.name == wave_name), plan.recovery.approval)
-    return approval.approvers[0] if approval and approval.approvers else None
+def _approvers_of(plan: RecoveryPlan, task_id: str) -> tuple[str, ...]:
+    wave_name, _, task = task_id.rpartition(".")
+    own = next((wave.approval for wave in plan.waves if wave.name == wave_name), None)
+    approval = own if task == "approve" else plan.recovery.approval
+    return _people_of(approval)
+
+
+def _people_of(approval: Approval | None) -> tuple[str, ...]:
+    """Return who answers: the named approvers, or stand-ins where the plan asks for several people."""
+    if approval is None or approval.approvers or approval.count == 1:
+        return approval.approvers if approval else ()
+    return tuple(f"approver-{number}" for number in range(1, approval.count + 1))

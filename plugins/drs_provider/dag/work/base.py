@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
+from drs_provider.dag.custody import CONTINUED_KEY, Standing, judge, wave_approval
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.stopping import fail_when_stopped
+from drs_provider.dag.work.gates import PLAN_KEY, continue_for, leave, read_chain
 from drs_provider.dag.work.identity import identity_of, jobs_since
+from drs_provider.dag.work.once_up import can_roll_back, note_up
 from drs_provider.dag.work.xcom import pulled
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.hooks.faults import Fault, classify, error_code, error_text
+from drs_provider.hooks.launch_key import generation_of
 from drs_provider.readiness import Clients
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from drs_provider.triggers.waiting import deferral_timeout
@@ -30,6 +35,7 @@ __all__ = [
     "PLAN_KEY",
     "QUOTAS_KEY",
     "RecoveryWork",
+    "RunClosedError",
     "account_quotas",
     "aws_clients",
     "failed_tasks",
@@ -41,9 +47,6 @@ __all__ = [
     "utc_now",
 ]
 
-PLAN_KEY = "plan"
-"""XCom key under which the run's first task records the plan that the run is of."""
-
 QUOTAS_KEY = "quotas"
 """XCom key under which preflight leaves the account's quotas for the launches."""
 
@@ -52,6 +55,8 @@ LONGEST_SLOT_WAIT = timedelta(hours=12)
 
 _PASSING = frozenset({"InvalidInstanceId"})
 """Refusals that may be over at Airflow's next try: SSM says this of an instance that restarts."""
+
+_LOOK_AT_GATES = timedelta(seconds=15)
 
 
 def aws_clients(hook: DrsHook) -> Clients:
@@ -95,6 +100,10 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat()
 
 
+class RunClosedError(AirflowFailException):
+    """The run is over: what is cleared of it may look and report, and changes nothing in AWS."""
+
+
 class StartAndEnd(TypedDict):
     """The times of an event, ISO 8601 in UTC."""
 
@@ -113,6 +122,12 @@ class RecoveryWork:
     log: Any
     ends_the_run = False
     """Whether it is part of a run's end, which goes on when a drill is asked to stop."""
+    gates: tuple[str, ...] = ("confirm", "preflight", "approve")
+    """The tasks that have to have ended in success before this one acts; ``approve`` is the wave's."""
+    closed_by: tuple[str, ...] = ("confirm", "preflight", "approve")
+    """The tasks beside whose records a closing of the report counts."""
+    execute: Callable[..., Any]
+    """The operator's own."""
     acts_on_changed_plan = False
     """Whether the task may act on a plan that was edited since the run began: what it terminates was launched."""
     defer: Callable[..., NoReturn]
@@ -149,6 +164,9 @@ class RecoveryWork:
             raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
         if self.wave is not None:
             self.require_connection(run)
+            if not run.is_drill and can_roll_back(self.loaded.plan) and generation_of(context) > 0:
+                # Whoever cleared a task of it may have done so because it was up.
+                note_up(context, [self.wave.name])
         if acts:
             self.before_acting(context)
         return run
@@ -162,8 +180,67 @@ class RecoveryWork:
         """
         if not self.ends_the_run:
             fail_when_stopped(context)
+        standing = self.standing(context)
+        if standing.state == "wait":
+            self._wait_for_gates(standing.reason)
+        if standing.state == "missing":
+            raise AirflowFailException(f"A gate of this run was not passed: {standing.reason}")
         if not self.acts_on_changed_plan:
             self.refuse_changed_plan(context)
+        if standing.state == "failed":
+            if not self.may_continue(context):
+                raise RunClosedError(
+                    f"Nothing was done: {standing.reason}. To continue it, clear the task "
+                    f"{self.wave.name + '.launch' if self.wave else 'confirm'} with everything downstream."
+                )
+            self.note_continuing(context, standing)
+        if standing.state == "closed":
+            raise RunClosedError(f"Nothing was done: {standing.reason}")
+
+    def standing(self, context: Mapping[str, Any]) -> Standing:
+        """Judge the gates of the run: whether this task may act on AWS now."""
+        run = self.run(context)
+        chain = read_chain(
+            context,
+            self.loaded,
+            run,
+            gates=self._gates_of(run, self.gates),
+            closings_of=self._gates_of(run, self.closed_by),
+            wave=self.wave if "approve" in self.gates else None,
+        )
+        return judge(chain, datetime.now(timezone.utc), continue_for)
+
+    def _gates_of(self, run: RecoveryRun, gates: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the gates as task ids; ``approve`` is the wave's, where it has one in this mode."""
+        asks = self.wave is not None and wave_approval(self.wave, run.mode) is not None
+        named = [f"{self.wave.name}.approve" if self.wave and gate == "approve" else gate for gate in gates]
+        return tuple(gate for gate in named if gate != "approve" and (asks or not gate.endswith(".approve")))
+
+    def may_continue(self, context: Mapping[str, Any]) -> bool:
+        """Whether this task may continue a run that was closed as failed not long ago."""
+        return False
+
+    def note_continuing(self, context: Mapping[str, Any], standing: Standing) -> None:
+        """Record that this task continues the run: from here on it is open, until its report closes it again."""
+        if standing.closing is None:
+            return
+        continued = {"of": standing.closing.at.isoformat(), "at": utc_now(), "by": context["ti"].task_id}
+        leave(context, "confirm", CONTINUED_KEY, continued)
+        self.log.warning("Continuing a run that failed at %s", standing.closing.at.isoformat())
+
+    def _wait_for_gates(self, reason: str) -> NoReturn:
+        """Wait in the triggerer, which costs no try, and look again.
+
+        :raises TaskDeferred: always.
+        """
+        self.log.info("Nothing is changed in AWS yet: %s", reason)
+        self.defer(
+            trigger=DateTimeTrigger(datetime.now(timezone.utc) + _LOOK_AT_GATES), method_name="after_gates", kwargs={}
+        )
+
+    def after_gates(self, context: Any, event: Any = None) -> Any:
+        """Begin again, once there was time for a gate to end."""
+        return self.execute(context)
 
     def require_connection(self, run: RecoveryRun) -> None:
         """Use the plan's connection and no other, and only one that plans may use, unless a person said so.
@@ -189,8 +266,8 @@ class RecoveryWork:
         now = utc_now()
         return {"started": ti.xcom_pull(task_ids=ti.task_id, key=STARTED_KEY) or now, "ended": now}
 
-    def leave_evidence(self, context: Mapping[str, Any], event: Event) -> None:
-        """Leave the task's event where the report finds it."""
+    def leave_evidence(self, context: Mapping[str, Any], event: Event | Sequence[Event]) -> None:
+        """Leave the task's event, or several, where the report finds them."""
         context["ti"].xcom_push(key=EVIDENCE_KEY, value=event)
 
     def wait_for_slot(

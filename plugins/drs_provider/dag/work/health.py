@@ -76,7 +76,7 @@ class _HealthWork(RecoveryWork):
         self.begin(context, acts=False)
         self.note_start(context)
         self._take_instances(context)
-        return self._judged(context, lambda: super(_HealthWork, self).execute(context))  # type: ignore[misc]
+        return self._judged(context, lambda: super(_HealthWork, self).execute(context))
 
     def go_on(self, context: Context) -> Any:
         """Look once more, where the triggerer was away when the time was up."""

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, utc_now
 from drs_provider.dag.work.intents import IntentJournal, read_intents
+from drs_provider.dag.work.once_up import can_roll_back, note_up
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import launch_event
 from drs_provider.hooks.drs import DrsHook
@@ -67,6 +68,14 @@ class LaunchWork(RecoveryWork, BaseOperator):
         """
         return self._launch(context, utc_now(), NO_SLOT_PATIENCE, again=context["ti"].try_number > 1)
 
+    def may_continue(self, context: Mapping[str, Any]) -> bool:
+        """Continue a run that failed: clearing a launch is how a person does that."""
+        return True
+
+    def after_gates(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Begin again; jobs may have been started before the wait for a gate."""
+        return self._launch(context, utc_now(), NO_SLOT_PATIENCE, again=True)
+
     def after_slot(self, context: Context, event: dict[str, Any] | None = None, *, started: str) -> dict[str, Any]:
         """Launch when there is a slot; where the triggerer could not tell, wait for it here."""
         told = event or {"message": "the triggerer told nothing"}
@@ -82,7 +91,6 @@ class LaunchWork(RecoveryWork, BaseOperator):
 
         :param again: whether jobs may have been started before: by an earlier try, or before the wait for a slot.
         """
-        run = self.begin(context)
         hook = DrsHook(**self.aws)
         jobs: list[LaunchedJob] = []
         servers: list[ResolvedServer] = []
@@ -121,6 +129,14 @@ class LaunchWork(RecoveryWork, BaseOperator):
             if len(jobs) == 1:
                 DrsJobLink.push(context, self, hook, [job.job_id])
 
+        try:
+            run = self.begin(context)
+        except AirflowFailException as refusal:
+            record("failed", str(refusal))
+            raise
+        if not run.is_drill and can_roll_back(self.loaded.plan):
+            # Those that this one stands on are up, or it would not begin.
+            note_up(context, [wave for wave in self.wave.depends_on if run.selects(wave)])
         key = LaunchKey.of(context, wave=self.wave.name, of_run=self.identity(context))
         earlier = WaveJobs((), key)
         if again:
@@ -136,8 +152,6 @@ class LaunchWork(RecoveryWork, BaseOperator):
             lags.update({server.id: (server.lag_seconds, read) for server in servers})
             lags.update({server: lag for server, lag in self._lags.items() if server in lags})
             overridden.update(finding.code for finding in ready.findings.overridden(run.overridden))
-            # Looking took time: what held when the task began may not hold any more.
-            self.before_acting(context)
             launch_once(
                 hook,
                 key,
@@ -158,6 +172,9 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 on_replaced=lambda instance: replaced.update({instance.id: instance}),
                 log=self.log,
             )
+        except AirflowFailException as refusal:
+            record("failed", str(refusal))
+            raise
         except (LaunchError, _NotReady) as error:
             if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
                 self.log.info("%s", error)

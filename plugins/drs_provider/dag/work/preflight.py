@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from drs_provider.readiness.connection import missing_connection, refused_connec
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from drs_provider.dag.custody import Standing
     from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import LoadedPlan
 
@@ -31,6 +33,8 @@ class PreflightWork(RecoveryWork, BaseOperator):
     """
 
     template_fields = ()
+    gates = ("confirm",)
+    closed_by = ("confirm",)
 
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -43,8 +47,13 @@ class PreflightWork(RecoveryWork, BaseOperator):
         :raises DownstreamTasksSkipped: with the tasks of waves that this run leaves out; the task succeeds.
         :raises AirflowFailException: with every finding, when one blocks that nobody overrode.
         """
-        run = self.begin(context)
         started = utc_now()
+        try:
+            run = self.begin(context)
+        except AirflowFailException as error:
+            event = preflight_event(started=started, ended=utc_now(), status="failed", findings=(), reason=str(error))
+            self.leave_evidence(context, event)
+            raise
         if problems := override_problems(run.overridden):
             reason = "The parameter override cannot be used: " + "; ".join(problems)
             event = preflight_event(started=started, ended=utc_now(), status="failed", findings=(), reason=reason)
@@ -108,6 +117,13 @@ class PreflightWork(RecoveryWork, BaseOperator):
             context["ti"].xcom_push(key="return_value", value=result.as_dict())
             raise DownstreamTasksSkipped(tasks=left_out)  # type: ignore[no-untyped-call]
         return result.as_dict()
+
+    def may_continue(self, context: Mapping[str, Any]) -> bool:
+        """Look again: the launches that come next continue the run."""
+        return True
+
+    def note_continuing(self, context: Mapping[str, Any], standing: Standing) -> None:
+        """Leave that to the launches: a look continues nothing."""
 
     def _left_out(self, run: RecoveryRun, context: Context) -> list[str]:
         """Return the tasks of waves that need not be waited for, so that none costs the start of a worker.

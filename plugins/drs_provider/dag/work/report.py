@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from drs_provider.dag.custody import CLOSING_KEY, closing_of
+from drs_provider.dag.gate_report import gates_of_run, gone_around
 from drs_provider.dag.messages import ended
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import RecoveryRun
-from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, pulled, task_states
+from drs_provider.dag.work.base import RecoveryWork, pulled, task_states
+from drs_provider.dag.work.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued
 from drs_provider.dag.work.identity import IDENTITY_KEY
+from drs_provider.dag.work.once_up import can_roll_back, is_up, note_up
 from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts
@@ -57,8 +63,11 @@ class ReportWork(RecoveryWork, BaseOperator):
         """
         states = task_states(context)
         missed = mapping(pulled(context, "confirm", EVIDENCE_KEY)).get("status") == "missed"
+        gates = [] if missed else self._gates(context, states)
         failure = self.failure(context, states, missed=missed)
-        facts = self._facts(context, states, "failed" if failure else "running")
+        if around := gone_around(gates):
+            failure = f"gates that were not passed: {', '.join(around)}" + (f"; {failure}" if failure else "")
+        facts = self._facts(context, states, "failed" if failure else "running", gates)
         record = collect_record(self.loaded, facts, DrsHook(**self.aws), earlier=self._earlier(facts))
         state = "failed" if failure or record.run.state not in ("success", "missed") else record.run.state
         ti = context["ti"]
@@ -66,11 +75,13 @@ class ReportWork(RecoveryWork, BaseOperator):
             stored = write_report(record, reports_folder())
         except Exception:
             if ti.try_number > ti.max_tries:
+                self._close(context, "failed")
                 # Nobody else will tell that the run has ended.
                 notify(self.loaded, context, ended(record, state=state, report=""))
             raise
         ti.xcom_push(key="report_folder", value=stored.folder)
         self.log.info("The report of this run: %s", stored)
+        self._close(context, "failed" if state == "failed" else "success")
         where = f"{report_url(ti.dag_id, ti.run_id)} ({stored.html})"
         if state != "missed":
             # The first task has told that no drill was held.
@@ -78,6 +89,32 @@ class ReportWork(RecoveryWork, BaseOperator):
         if state == "failed":
             raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
         return {"folder": stored.folder, "state": state}
+
+    def _gates(self, context: Context, states: Mapping[str, str | None]) -> list[dict[str, Any]]:
+        """Judge every gate of the run once more: a state proves nothing."""
+        run = self.run(context)
+        waves = [wave for wave in self.loaded.plan.waves if run.selects(wave.name)]
+        gates = ("confirm", *(f"{wave.name}.approve" for wave in waves if wave.approval))
+        chain = read_chain(context, self.loaded, run, gates=gates, closings_of=(), wave=None)
+        event = pulled(context, "preflight", EVIDENCE_KEY)
+        checked = isinstance(event, Mapping) and event.get("kind") == "preflight" and event.get("status") == "success"
+        return gates_of_run(replace(chain, states=states), waves, checked=checked)
+
+    def _close(self, context: Context, state: Literal["success", "failed"]) -> None:
+        """Close the run: beside the record of each gate, so that only that gate's own restart opens it again."""
+        run, now, continued = self.run(context), datetime.now(timezone.utc), read_continued(context)
+        if not run.is_drill and can_roll_back(self.loaded.plan):
+            states = task_states(context)
+            note_up(context, [wave.name for wave in self.loaded.plan.waves if is_up(wave, run, states)])
+        selected = [wave for wave in self.loaded.plan.waves if wave.approval and run.selects(wave.name)]
+        earlier = {
+            gate: read_closing(context, gate)
+            for gate in ("confirm", "preflight", *(f"{wave.name}.approve" for wave in selected))
+        }
+        last = max((closing.at for closing in earlier.values() if closing), default=None)
+        for gate, closing in earlier.items():
+            new = closing_of(closing, state, now, continued is not None and continued.of == last)
+            leave(context, gate, CLOSING_KEY, new.model_dump(mode="json"))
 
     def _endpoint(self) -> str | None:
         """Return the address of DRS; None where not even a client can be made, which is no reason to have no report."""
@@ -130,7 +167,13 @@ class ReportWork(RecoveryWork, BaseOperator):
         missing = [task for task in needed if states.get(task) != "success"]
         return f"it was ended before these tasks were done: {', '.join(missing)}" if missing else None
 
-    def _facts(self, context: Context, states: Mapping[str, str | None], run_state: str) -> RunFacts:
+    def _facts(
+        self,
+        context: Context,
+        states: Mapping[str, str | None],
+        run_state: str,
+        gates: Sequence[Mapping[str, Any]] = (),
+    ) -> RunFacts:
         dag_run, ti = context["dag_run"], context["ti"]
         xcoms: dict[str, dict[str, Any]] = {}
         for task_id, state in states.items():
@@ -157,6 +200,7 @@ class ReportWork(RecoveryWork, BaseOperator):
             tasks={task_id: {"state": state} for task_id, state in states.items()},
             xcoms=xcoms,
             endpoint=self._endpoint(),
+            gates=gates,
         )
 
 
@@ -165,9 +209,9 @@ def _notified(task_id: str, state: str | None) -> tuple[str, ...]:
     events: tuple[str, ...] = ("wave_failed",) if state == "failed" else ()
     if task_id == "confirm":
         events += ("started", "drill_missed", "waiting_for_run", "run_frozen")
-        events += ("approval_wanted", "rto_at_risk", "rto_missed")
+        events += ("approval_wanted", "break_glass", "rto_at_risk", "rto_missed")
     elif task_id == "terminate":
         events += ("drill_stopping",)
-    elif task_id.endswith(".approve"):
-        events += ("approval_wanted",)
+    elif task_id.endswith((".approve", ".rollback")):
+        events += ("approval_wanted", "break_glass")
     return tuple(f"{NOTIFIED_KEY}_{event}" for event in events)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +15,35 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
+from drs_provider.dag.custody import ENDED_STATES
 from drs_provider.dag.delegation import in_place_of_the_task
-from drs_provider.dag.work.base import RecoveryWork, is_final, jobs_since, reason_of, task_states, utc_now
+from drs_provider.dag.work.base import (
+    RecoveryWork,
+    RunClosedError,
+    is_final,
+    jobs_since,
+    pulled,
+    reason_of,
+    task_states,
+    utc_now,
+)
 from drs_provider.dag.work.intents import read_intents
+from drs_provider.dag.work.once_up import waves_once_up
 from drs_provider.dag.work.scripts import script_work
+from drs_provider.dag.work.unwinding import UnwindingApproval
 from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import ScriptEvent, rollback_event, script_event
+from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_event, script_event
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.launch_key import LaunchKey
 from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
+from drs_provider.plan import dependents
 from drs_provider.triggers.drs import DrsJobTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import LoadedPlan, Script, Wave
 
 __all__ = ["RollbackWork"]
@@ -56,6 +70,8 @@ class RollbackWork(RecoveryWork, BaseOperator):
     # What is terminated is what was launched, whatever the plan says now.
     acts_on_changed_plan = True
     ends_the_run = True
+    gates = ("confirm",)
+    closed_by = ("confirm", "preflight")
 
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, watched: Collection[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,11 +91,13 @@ class RollbackWork(RecoveryWork, BaseOperator):
         failed = sorted(task for task in self.watched if states.get(task) == "failed")
         if not failed:
             raise AirflowSkipException("Nothing failed that would unwind this wave")
-        began = any(
-            states.get(task) in ("success", "failed") for task in states if task.startswith(f"{self.wave.name}.")
-        )
-        if not began:
+        if not _began(self.wave.name, states):
             raise AirflowSkipException("The wave had not begun: there is nothing to unwind")
+        try:
+            self.before_acting(context)
+        except RunClosedError as closed:
+            raise AirflowSkipException(f"{closed} The wave stays as it is.") from None
+        self.require_approval(context, run, states)
         self.require_connection(run)
         self.log.warning("Unwinding the wave %s, because of: %s", self.wave.name, ", ".join(failed))
         self.note_start(context)
@@ -107,9 +125,73 @@ class RollbackWork(RecoveryWork, BaseOperator):
         )
         return None
 
+    def require_approval(self, context: Context, run: RecoveryRun, states: Mapping[str, str | None]) -> None:
+        """Ask before a recovery that was up is terminated: once for the whole unwinding.
+
+        :raises TaskDeferred: while people are asked, by this task or by another rollback.
+        :raises AirflowFailException: when nobody approved; everything stays.
+        """
+        if run.is_drill:
+            return
+        plan = self.loaded.plan
+        waves = [wave for wave in plan.waves if run.selects(wave.name)] if self._unwinds_all else [self.wave]
+        begun = [wave for wave in waves if _began(wave.name, states)]
+        once_up = waves_once_up(context, begun, run, states)
+        approval = self._approval([wave.name for wave in begun])
+        if not once_up or approval.is_given(context, once_up):
+            return
+        names = {wave.name for wave in begun}
+        # The first that no begun wave stands on: its rollback waits for no other.
+        leader = next((wave for wave in begun if not names.intersection(dependents(plan, wave.name))), self.wave)
+        if leader.name == self.wave.name:
+            self.log.warning("Asking before anything is terminated: %s was up", ", ".join(once_up))
+            self.note_start(context)
+            with in_place_of_the_task(approval):
+                approval.ask(context)
+        elif states.get(f"{leader.name}.rollback") in ENDED_STATES:
+            reason = f"the rollback was not approved (see {leader.name}.rollback): everything stays"
+            self._stays(context, reason)
+            raise AirflowFailException(f"The wave {self.wave.name} was not rolled back: {reason}.")
+        else:
+            self._wait_for_gates(f"waiting until people have answered in {leader.name}.rollback")
+
+    @property
+    def _unwinds_all(self) -> bool:
+        return self.loaded.plan.recovery.on_failure == "rollback"
+
+    def _approval(self, waves: Sequence[str]) -> UnwindingApproval:
+        approval = UnwindingApproval(
+            task_id=self.task_id,
+            loaded=self.loaded,
+            wave=self.wave,
+            waves=waves,
+            scope="" if self._unwinds_all else self.wave.name,
+        )
+        approval.gates, approval.closed_by = self.gates, self.closed_by
+        return approval
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Judge the answer of the people who were asked, and go on with it."""
+        run, states = self.run(context), task_states(context)
+        waves = [wave.name for wave in self.loaded.plan.waves] if self._unwinds_all else [self.wave.name]
+        approval = self._approval([name for name in waves if run.selects(name) and _began(name, states)])
+        with in_place_of_the_task(approval):
+            try:
+                approval.execute_complete(context, event)
+            except AirflowFailException as refusal:
+                self._stays(context, f"{refusal} Everything stays.")
+                raise
+        return self.execute(context)
+
+    def _stays(self, context: Context, reason: str) -> None:
+        """Record that nothing was terminated."""
+        left = sorted(server for server in self._jobs(context).alive)
+        self._record(context, "failed", [], left, [], reason)
+
     def unwind(self, context: Context, event: Any = None) -> dict[str, Any]:
         """End the instances, run the scripts, and tell what came of both."""
         self.before_acting(context)
+        self.require_approval(context, self.run(context), task_states(context))
         hook = DrsHook(**self.aws)
         jobs = self._jobs(context)
         instances = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs.jobs])
@@ -156,8 +238,8 @@ class RollbackWork(RecoveryWork, BaseOperator):
             wave=self.wave,
         )
         work.deferrable = False
-        work.acts_on_changed_plan = True
         work.ends_the_run = True
+        work.acts_on_changed_plan, work.gates, work.closed_by = True, self.gates, self.closed_by
         result: dict[str, Any] = {}
         reason = None
         try:
@@ -198,18 +280,27 @@ class RollbackWork(RecoveryWork, BaseOperator):
         scripts: Sequence[ScriptEvent],
         reason: str | None = None,
     ) -> None:
-        self.leave_evidence(
-            context,
-            rollback_event(
-                **self.times(context),
-                status=status,
-                wave=self.wave.name,
-                terminated=terminated,
-                left=[{"instance_id": one, "reason": reason or ""} for one in left],
-                scripts=scripts,
-                reason=reason,
-            ),
+        told = pulled(context, self.task_id, EVIDENCE_KEY) or []
+        answers = [each for each in (told if isinstance(told, list) else [told]) if each.get("kind") == "approval"]
+        event = rollback_event(
+            **self.times(context),
+            status=status,
+            wave=self.wave.name,
+            terminated=terminated,
+            left=[{"instance_id": one, "reason": reason or ""} for one in left],
+            scripts=scripts,
+            reason=reason,
         )
+        self.leave_evidence(context, [*answers, event] if answers else event)
+
+
+def _began(wave: str, states: Mapping[str, str | None]) -> bool:
+    """Whether tasks of a wave ran; its rollback is none of its work."""
+    return any(
+        state in ("success", "failed")
+        for task, state in states.items()
+        if task.startswith(f"{wave}.") and task != f"{wave}.rollback"
+    )
 
 
 class _ScriptInstance:

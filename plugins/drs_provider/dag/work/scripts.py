@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.work.base import RecoveryWork, is_final, pulled, reason_of
+from drs_provider.dag.custody import ENDED_STATES
+from drs_provider.dag.work.base import RecoveryWork, is_final, pulled, reason_of, task_states
 from drs_provider.dag.work.script_secrets import with_secrets
 from drs_provider.evidence.events import script_event
 from drs_provider.operators.automation import SsmAutomationOperator
@@ -44,12 +45,21 @@ class _ScriptWork(RecoveryWork):
 
         :raises AirflowSkipException: when the script does not belong to this run.
         """
-        run = self.begin(context)
+        try:
+            run = self.begin(context)
+        except AirflowFailException as refusal:
+            self.leave_failure(context, str(refusal))
+            raise
         if run.skip_scripts:
             raise AirflowSkipException("This run leaves all scripts out")
         if run.mode not in self.script.modes:
             raise AirflowSkipException(f"This script does not run in a {run.mode}")
         self.note_start(context)
+
+    def may_continue(self, context: Mapping[str, Any]) -> bool:
+        """Continue a run that failed where the wave's launch was cleared with this script, and is still to come."""
+        launch = f"{self.wave.name}.launch"
+        return self.section == "pre_launch" and task_states(context).get(launch) not in ENDED_STATES
 
     def before_sending(self, context: Any) -> None:
         """Check once more, right before the script is sent: agents may have been waited for."""
@@ -74,23 +84,27 @@ class _ScriptWork(RecoveryWork):
             if not is_final(error, context):
                 raise
             reason = reason_of(error)
-            self.leave_evidence(
-                context,
-                script_event(
-                    **self.times(context),
-                    status="Failed",
-                    wave=self.wave.name,
-                    name=self.script.name,
-                    section=self.section,
-                    script_kind="automation" if self.script.automation else "run_command",
-                    document=self.script.automation or self.script.run_command or "",
-                    reason=reason,
-                ),
-            )
+            self.leave_failure(context, reason)
             if self.script.on_failure == "continue":
                 self.log.warning("The script failed, and the plan says to go on: %s", reason)
                 return {"status": "Failed", "reason": reason, "instances": {}, "outputs": {}}
             raise AirflowFailException(reason) from error
+
+    def leave_failure(self, context: Context, reason: str) -> None:
+        """Leave the event of a script that failed, or was not run."""
+        self.leave_evidence(
+            context,
+            script_event(
+                **self.times(context),
+                status="Failed",
+                wave=self.wave.name,
+                name=self.script.name,
+                section=self.section,
+                script_kind="automation" if self.script.automation else "run_command",
+                document=self.script.automation or self.script.run_command or "",
+                reason=reason,
+            ),
+        )
 
 
 class CommandWork(_ScriptWork, SsmScriptOperator):

@@ -52,6 +52,9 @@ class TerminateWork(RecoveryWork, BaseOperator):
     acts_on_changed_plan = True
     ends_the_run = True
 
+    def before_acting(self, context: Mapping[str, Any]) -> None:
+        """Ask no gate: what a drill launched may always be terminated. Nothing else is, whatever the gates say."""
+
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loaded = loaded

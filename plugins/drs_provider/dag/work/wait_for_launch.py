@@ -68,6 +68,10 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
         return self._wait_or_relaunch(context, launched)
 
+    def after_gates(self, context: Context, event: Any = None) -> Any:
+        """Look again, once there was time for a gate to end."""
+        return self.go_on(context)
+
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Judge what the triggerer saw; a success never comes here. Where it could not look, wait here."""
         launched = self._launched(context)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from drs_provider.deploy.doctor.advice import Advice
 from drs_provider.deploy.settings import RECOMMENDED_SETTINGS, Setting
 from drs_provider.plan.durations import parse_duration
 
-__all__ = ["GetOption", "check_settings"]
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["GetOption", "check_gates", "check_settings"]
 
 GetOption = Callable[[str, str], "str | None"]
 """Returns an option of Airflow's configuration by section and key, None where it has no value."""
@@ -80,6 +84,37 @@ def _is_duration(text: str) -> bool:
         return bool(parse_duration(text))
     except ValueError:
         return False
+
+
+def check_gates(plans: Iterable[RecoveryPlan], option: GetOption) -> Iterator[Advice]:
+    """Look at the settings of a run's gates.
+
+    :param plans: the valid plans.
+    :param option: reads one option.
+    """
+    asking = sorted(
+        plan.name
+        for plan in plans
+        if any(each and each.approvers for each in (plan.recovery.approval, *(wave.approval for wave in plan.waves)))
+    )
+    if asking and not (option("drs_provider", "break_glass_users") or "").strip(" ,"):
+        yield Advice(
+            "warning",
+            "settings",
+            f"[drs_provider] break_glass_users names nobody: where no approver answers, these plans do not recover: "
+            f"{', '.join(asking)}",
+            "set AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS to the users who may go on without an approval",
+        )
+    limit = option("drs_provider", "continue_for") or "24h"
+    try:
+        parse_duration(limit)
+    except ValueError as error:
+        yield Advice(
+            "error",
+            "settings",
+            f"[drs_provider] continue_for is {limit!r}: {error}",
+            "set AIRFLOW__DRS_PROVIDER__CONTINUE_FOR to a duration such as 24h",
+        )
 
 
 def _same(present: str | None, wanted: str) -> bool:
