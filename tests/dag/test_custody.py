@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import TaskDeferred
 
 from drs_provider.dag import custody
 from drs_provider.dag.custody import Answer, Chain, Closing, GateRecord, closing_of, judge
@@ -53,7 +56,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             "responded_at": datetime.now(timezone.utc),
             "responded_by_user": {"id": name, "name": name},
         }
-        return self.execute_complete(context, event)
+        raise TaskDeferred(trigger=SimpleNamespace(), method_name="execute_complete", kwargs={"event": event})
 
     monkeypatch.setattr(ApprovalOperator, "execute", execute)
     return people
@@ -108,6 +111,11 @@ def evidence(run: InProcessRun, task: str) -> str:
     return str(run.xcoms[task]["evidence"]["reason"])
 
 
+def report_of(run: InProcessRun) -> dict[str, Any]:
+    folder = Path(str(run.xcoms["report"]["report_folder"]).removeprefix("file://"))
+    return dict(json.loads((folder / "report.json").read_text()))
+
+
 @pytest.mark.parametrize("approval", [None, APPROVERS], ids=["typed", "approved"])
 @pytest.mark.usefixtures("quick")
 def test_a_confirm_that_is_marked_as_success_launches_nothing(drs_simulator: Simulation, approval: Any) -> None:
@@ -118,6 +126,12 @@ def test_a_confirm_that_is_marked_as_success_launches_nothing(drs_simulator: Sim
     assert launches(drs_simulator) == {}
     assert "confirm is a success, but it left no record: it was marked by hand" in evidence(run, "db.launch")
     assert "clear the task confirm with everything downstream" in evidence(run, "db.launch")
+    found = report_of(run)
+    assert {gate["gate"]: gate["state"] for gate in found["gates"]} == {
+        "confirm": "marked by hand",
+        "preflight": "marked by hand",
+    }
+    assert (found["run"]["state"], found["recovered"]) == ("failed", None)
 
 
 @pytest.mark.usefixtures("quick")
@@ -134,6 +148,9 @@ def test_a_wave_approval_that_is_marked_as_success_launches_nothing(
     run.clear("db.approve")
     assert run.go() == "success", "what the message says helps"
     assert launches(drs_simulator) == {DB: 1, WEB: 1}
+    gates = {gate["gate"]: (gate["state"], gate["by"]) for gate in report_of(run)["gates"]}
+    assert gates["confirm"] == ("passed", ["alice"])
+    assert gates["db.approve"] == ("passed", ["carol"])
 
 
 @pytest.mark.usefixtures("quick")
@@ -144,13 +161,13 @@ def test_an_approval_of_somebody_who_is_no_approver_any_more_does_not_count(
     load(drs_simulator)
     run = MarkedRun(plan(recovery={"approval": APPROVERS}))
     confirm = run.dag.get_task("confirm")
-    execute = confirm.work.execute
+    complete = confirm.work.execute_complete  # type: ignore[attr-defined]
 
-    def tampered(context: Any) -> Any:
-        execute(context)
+    def tampered(context: Any, event: Any) -> Any:
+        complete(context, event)
         run.xcoms["confirm"]["custody"]["answers"][0] |= {"name": "mallory", "id": "mallory"}
 
-    confirm.work.execute = tampered  # type: ignore[method-assign]
+    confirm.work.execute_complete = tampered  # type: ignore[attr-defined]
     assert run.go() == "failed"
     assert launches(drs_simulator) == {}
     assert "needs the approval of 1 eligible person, and has that of nobody" in evidence(run, "preflight")

@@ -6,11 +6,13 @@ import json
 import random
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import TaskDeferred
 
 from drs_provider.dag.factory import build_dag
 from drs_provider.simulator.simulation import Simulation
@@ -49,7 +51,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         }
         if "silence" in told_otherwise:
             event = {"error": "no answer", "error_type": "timeout"}
-        return self.execute_complete(context, event)
+        raise TaskDeferred(trigger=SimpleNamespace(), method_name="execute_complete", kwargs={"event": event})
 
     told_otherwise: set[str] = set()
     monkeypatch.setattr(ApprovalOperator, "execute", execute)
