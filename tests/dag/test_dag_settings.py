@@ -148,6 +148,7 @@ def test_nothing_filled_in_is_a_drill_of_everything() -> None:
         "override": None,
         "replace_instances": [],
         "take_over": "",
+        "stop_drill": False,
         "break_glass": None,
     }
 
