@@ -40,7 +40,7 @@ def test_as_text(files: tuple[Path, Path]) -> None:
     plan, scenario = files
     result = estimate(plan, "--scenario", scenario)
     assert result.exit_code == 0, result.output
-    assert "shop: a drill recovers in about 29m" in result.stdout
+    assert "shop: a drill recovers in about 32m" in result.stdout
     assert "* critical path: db → web" in result.stdout
     assert "The objective of 1h is met" in result.stdout
     assert "Shorten web first" in result.stdout

@@ -45,7 +45,7 @@ STATUS, AGENT = {"type": "instance_status"}, {"type": "ssm_online"}
 def test_a_job_takes_what_the_simulator_takes(drs_simulator: Any, predict, details: dict[str, Any]) -> None:
     servers = [server(1, "db"), server(2, "db", **details)]
     drs_simulator.freeze()
-    drs_simulator.load({"servers": servers})
+    drs_simulator.load({"servers": servers, "launching": {"spread": 0}})
     drs = boto3.client("drs", "us-west-2")
     job = drs.start_recovery(sourceServers=[{"sourceServerID": each["id"]} for each in servers], isDrill=True)["job"]
     drs_simulator.advance(3000)

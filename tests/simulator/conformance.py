@@ -105,6 +105,8 @@ def _fits(shape: Any, kind: str, value: Any) -> bool:
         return isinstance(value, bool)
     if kind in ("integer", "long"):
         return type(value) is int and _in_range(shape, value)
+    if kind == "timestamp" and shape.serialization.get("timestampFormat") == "iso8601":
+        return isinstance(value, str)
     return kind in ("timestamp", "double") and type(value) in (int, float)
 
 

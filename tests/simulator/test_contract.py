@@ -12,10 +12,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from drs_provider.simulator.deviations import SHAPES, UNDECLARED_ERRORS
-from drs_provider.simulator.drs.responses import supported_operations
+from drs_provider.simulator.drs.responses import DrsResponse, supported_operations
 from tests.simulator.conformance import Contract
 
 IDS = [f"s-{number:017d}" for number in range(12)]
+STAGING = "222222222222"
 PHASES = (0.1, 0.5, 0.3, 0.5, 55, 190, 150, 150, 60, 700)
 #: What the issue of this simulator asks for by name; the simulator serves more.
 ASKED_FOR = {
@@ -56,10 +57,12 @@ def scenario() -> dict[str, Any]:
         {"id": IDS[10], "hostname": "h10", "outcome": "failed_silently"},
         {"id": IDS[11], "hostname": "h11", "launch_disposition": "STOPPED", "lag": "P0D"},
     ]
+    staged = {"id": f"s-{20:017d}", "hostname": "h20", "ebs_encryption": "NONE", "tags": {"a": "b"}}
+    staging = {"account": STAGING, "servers": [staged, {"id": f"s-{21:017d}", "hostname": "h21"}]}
     # The first server comes from a region where nothing more can replicate.
     full = {"region": "eu-west-1", "quotas": {"replicating_servers": 0}}
     servers[0]["origin_region"] = "eu-west-1"
-    return {"servers": servers, "accounts": [{"region": "us-east-1"}, full]}
+    return {"servers": servers, "accounts": [{"region": "us-east-1"}, full, staging]}
 
 
 def refused(code: str, call: Any, **request: Any) -> None:
@@ -107,6 +110,72 @@ def configurations(drs: Any) -> None:
     drs.tag_resource(resourceArn=server, tags={"x": "y", "z": "1"})
     drs.untag_resource(resourceArn=server, tagKeys=["x"])
     assert drs.list_tags_for_resource(resourceArn=server)["tags"] == {"n": "1", "z": "1"}
+
+
+def templates(drs: Any) -> None:
+    (launch,) = drs.describe_launch_configuration_templates()["items"]
+    launch_id = {"launchConfigurationTemplateID": launch["launchConfigurationTemplateID"]}
+    drs.update_launch_configuration_template(**launch_id, copyTags=True, recoveryMode="FAST")
+    drs.delete_launch_configuration_template(**launch_id)
+    drs.create_launch_configuration_template(licensing={"osByol": True}, tags={"a": "b"})
+    (made,) = drs.describe_replication_configuration_templates()["items"]
+    replication_id = {"replicationConfigurationTemplateID": made["replicationConfigurationTemplateID"]}
+    drs.update_replication_configuration_template(**replication_id, bandwidthThrottling=1)
+    drs.delete_replication_configuration_template(**replication_id)
+    settings = {key: value for key, value in made.items() if key not in ("arn", "tags", *replication_id)}
+    drs.create_replication_configuration_template(**settings)
+
+
+def launch_actions(simulator: Any, drs: Any) -> None:
+    action = {
+        "actionId": "01234567-89ab-cdef-0123-456789abcdef",
+        "actionCode": "AWS-RunShellScript",
+        "name": "script",
+        "order": 2,
+        "optional": False,
+        "active": True,
+        "actionVersion": "$DEFAULT",
+        "category": "OTHER",
+        "description": "x",
+    }
+    wanted = {"commands": {"type": "DYNAMIC", "value": "recoveryInstanceID"}}
+    drs.put_launch_action(resourceId=IDS[1], **action, parameters=wanted)
+    drs.put_launch_action(resourceId=IDS[3], **action)
+    drs.list_launch_actions(resourceId=IDS[1], maxResults=1)
+    drs.delete_launch_action(resourceId=IDS[3], actionId=action["actionId"])
+    drs.update_launch_configuration(sourceServerID=IDS[1], postLaunchEnabled=True, launchDisposition="STARTED")
+    drs.start_recovery(isDrill=True, sourceServers=[{"sourceServerID": IDS[1]}])
+    for _ in range(20):
+        simulator.advance(50)
+        look(drs)
+
+
+def accounts(drs: Any) -> None:
+    for one in drs.list_extensible_source_servers(stagingAccountID=STAGING)["items"]:
+        drs.create_extended_source_server(sourceServerArn=one["arn"], tags={"a": "b"})
+    drs.list_staging_accounts()
+    look(drs)
+
+
+def networks(simulator: Any, drs: Any) -> None:
+    vpc = boto3.client("ec2", "us-east-1").describe_vpcs()["Vpcs"][0]["VpcId"]
+    made = drs.create_source_network(vpcID=vpc, originAccountID="123456789012", originRegion="us-east-1")
+    network = {"sourceNetworkID": made["sourceNetworkID"]}
+    drs.start_source_network_replication(**network)
+    simulator.advance(61)
+    drs.export_source_network_cfn_template(**network)
+    drs.start_source_network_recovery(sourceNetworks=[network], tags={"a": "b"})
+    for _ in range(4):
+        simulator.advance(60)
+        drs.describe_source_networks()
+        look(drs)
+    drs.associate_source_network_stack(**network, cfnStackName="stack")
+    simulator.advance(60)
+    look(drs)
+    drs.describe_source_networks()
+    refused("ConflictException", drs.delete_source_network, **network)
+    drs.stop_source_network_replication(**network)
+    drs.delete_source_network(**network)
 
 
 def replication(simulator: Any, drs: Any) -> None:
@@ -227,6 +296,10 @@ def test_every_answer_conforms(drs_simulator):
     refused("ResourceNotFoundException", drs.start_recovery, sourceServers=[{"sourceServerID": "s-" + "9" * 17}])
     launches(drs_simulator, drs)
     configurations(drs)
+    templates(drs)
+    launch_actions(drs_simulator, drs)
+    accounts(drs)
+    networks(drs_simulator, drs)
     replication(drs_simulator, drs)
     failback(drs_simulator, drs)
     native_plans(drs_simulator, drs)
@@ -244,7 +317,13 @@ def test_all_that_was_asked_for_is_served():
     assert ASKED_FOR | native <= set(supported_operations())
 
 
-def test_what_is_not_served_says_so(drs_simulator):
+def test_every_operation_of_the_model_is_served():
+    model = botocore.session.get_session().get_service_model("drs")
+    assert set(supported_operations()) == set(model.operation_names)
+
+
+def test_what_is_not_served_says_so(drs_simulator, monkeypatch):
+    monkeypatch.delattr(DrsResponse, "describe_source_networks")
     drs = boto3.client("drs", "us-west-2")
     refused("NotImplemented", drs.describe_source_networks)
 

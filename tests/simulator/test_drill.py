@@ -14,7 +14,10 @@ import pytest
 from drs_provider.simulator.drs import launching
 
 SERVERS = ["s-1a2b3c4d5e6f70001", "s-1a2b3c4d5e6f70002"]
-SCENARIO = {"servers": [{"id": SERVERS[0], "hostname": "db01"}, {"id": SERVERS[1], "hostname": "db02"}]}
+SCENARIO = {
+    "servers": [{"id": SERVERS[0], "hostname": "db01"}, {"id": SERVERS[1], "hostname": "db02"}],
+    "launching": {"spread": 0.02},
+}
 #: Seconds after the creation of the job, from two live drills of two Linux servers each.
 LIVE = {
     "JOB_START": (0.3, 0.3),
@@ -68,7 +71,7 @@ def test_two_servers_in_process(drs_simulator):
     assert all("recoveryInstanceID" not in server for server in ended["participatingServers"])
     events = [entry for entry in drs_simulator.log if "event" in entry]
     assert [entry["event"] for entry in events] == [item["event"] for item in items]
-    assert events[-1]["t"] == pytest.approx(created + 536, abs=4)
+    assert events[-1]["t"] == pytest.approx(created + 536, abs=12)
 
 
 def statuses(drs: Any, job: dict[str, Any]) -> tuple[str, set[str]]:
@@ -119,25 +122,10 @@ async def test_aiobotocore_over_http(drs_simulator_server):
 
 def test_the_phases_count_from_the_creation_of_the_job(drs_simulator, monkeypatch):
     """However long the call takes, as on a busy machine."""
-    monkeypatch.setattr(launching, "launch_template_lacks", lambda server: time.sleep(0.05))
+    monkeypatch.setattr(launching, "lacking", lambda data: time.sleep(0.05))
     drs_simulator.load(SCENARIO, speed=SPEED)
     drs = boto3.client("drs", "us-west-2")
     job = drs.start_recovery(isDrill=True, sourceServers=[{"sourceServerID": server} for server in SERVERS])["job"]
     drs_simulator.advance(560 / SPEED)
     items = drs.describe_job_log_items(jobID=job["jobID"])["items"]
     assert_times(datetime.fromisoformat(job["creationDateTime"]).timestamp(), items, speed=SPEED, slack=0.1)
-
-
-def test_windows_takes_longer(drs_simulator):
-    drs_simulator.load({"servers": [{"id": SERVERS[0], "hostname": "win01", "os": "windows"}]})
-    drs_simulator.freeze()
-    drs = boto3.client("drs", "us-west-2")
-    job = drs.start_recovery(isDrill=True, sourceServers=[{"sourceServerID": SERVERS[0]}])["job"]
-    created = datetime.fromisoformat(job["creationDateTime"]).timestamp()
-    drs_simulator.advance(1300)
-    at = {
-        item["event"]: datetime.fromisoformat(item["logDateTime"]).timestamp() - created
-        for item in drs.describe_job_log_items(jobID=job["jobID"])["items"]
-    }
-    assert at["CONVERSION_END"] - at["CONVERSION_START"] == pytest.approx(839, abs=1)
-    assert at["LAUNCH_END"] - at["LAUNCH_START"] == pytest.approx(342, abs=1)

@@ -181,6 +181,7 @@ def test_what_is_launched_into_the_original_of_a_second_cycle_does_not_replicate
         client.origin.update_launch_configuration(sourceServerID=client.a2, **into)
         if cycle == 2:
             boto3.client("ec2", ORIGIN).stop_instances(InstanceIds=[A1])
+            client.advance(31)
             assert client.replication(client.recovery, B1)[0] == "STALLED"
         client.launch_back()
         client.advance(120)

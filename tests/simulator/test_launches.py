@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-ONE, TWO, THREE = (f"s-{number:017d}" for number in (1, 2, 3))
+from tests.simulator.launches import ONE, THREE, TWO, ends, events, job_of, refusal, server, start
 
 
 @pytest.fixture
@@ -18,42 +18,6 @@ def drs(drs_simulator: Any) -> Any:
     return boto3.client(
         "drs", "us-west-2", config=Config(retries={"total_max_attempts": 1}, parameter_validation=False)
     )
-
-
-def server(server_id: str, **more: Any) -> dict[str, Any]:
-    return {"id": server_id, "hostname": f"host-{server_id[-1]}", **more}
-
-
-def start(drs: Any, *servers: str, drill: bool = True, **more: Any) -> str:
-    chosen = [{"sourceServerID": one} for one in servers]
-    return str(drs.start_recovery(isDrill=drill, sourceServers=chosen, **more)["job"]["jobID"])
-
-
-def job_of(drs: Any, job_id: str) -> dict[str, Any]:
-    job: dict[str, Any] = drs.describe_jobs(filters={"jobIDs": [job_id]})["items"][0]
-    return job
-
-
-def ends(drs: Any, job_id: str) -> dict[str, str]:
-    job = job_of(drs, job_id)
-    assert job["status"] == "COMPLETED", job
-    return {one["sourceServerID"]: one["launchStatus"] for one in job["participatingServers"]}
-
-
-def events(drs: Any, job_id: str, server_id: str | None = None) -> list[str]:
-    items = drs.describe_job_log_items(jobID=job_id)["items"]
-    return [
-        item["event"]
-        for item in items
-        if server_id is None or item.get("eventData", {}).get("sourceServerID") == server_id
-    ]
-
-
-def refusal(call: Any, **request: Any) -> tuple[str, int]:
-    with pytest.raises(ClientError) as error:
-        call(**request)
-    response = error.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def test_a_failed_server_fails_inside_a_completed_job(drs_simulator, drs):
@@ -95,6 +59,7 @@ def test_a_repaired_launch_template_launches(drs_simulator, drs):
     )
     template = drs.get_launch_configuration(sourceServerID=ONE)["ec2LaunchTemplateID"]
     ec2 = boto3.client("ec2", "us-west-2")
+    boto3.client("iam").create_instance_profile(InstanceProfileName="p")
     data = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"][0]
     repaired = {
         **data["LaunchTemplateData"],
@@ -179,11 +144,15 @@ def test_a_stopped_launch_is_a_success(drs_simulator, drs):
 
 
 def test_launching_into_an_instance_needs_it_stopped(drs_simulator, drs):
-    drs_simulator.load({"servers": [server(ONE)], "instances": [{"id": "i-0123456789abcdef0", "name": "own"}]})
+    tags = {"AWSDRS": "AllowLaunchingIntoThisInstance"}
+    instances = [{"id": "i-0123456789abcdef0", "name": "own", "tags": tags}]
+    drs_simulator.load({"servers": [server(ONE)], "instances": instances})
     into = {"launchIntoEC2InstanceID": "i-0123456789abcdef0"}
     drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=into)
     assert refusal(drs.start_recovery, sourceServers=[{"sourceServerID": ONE}]) == ("ConflictException", 409)
     boto3.client("ec2", "us-west-2").stop_instances(InstanceIds=["i-0123456789abcdef0"])
+    assert refusal(drs.start_recovery, sourceServers=[{"sourceServerID": ONE}]) == ("ConflictException", 409)
+    drs_simulator.advance(31)
     job = start(drs, ONE, drill=False)
     drs_simulator.advance(600)
     assert ends(drs, job) == {ONE: "LAUNCHED"}
@@ -313,8 +282,8 @@ def test_an_instance_has_the_address_of_its_source_where_the_launch_configuratio
     drs_simulator.load(
         {
             "servers": [
-                server(ONE, private_ip="10.9.8.7", copy_private_ip=True),
-                server(TWO, private_ip="10.9.8.6"),
+                server(ONE, private_ip="172.31.9.8", copy_private_ip=True),
+                server(TWO, private_ip="172.31.9.9"),
             ]
         }
     )
@@ -326,5 +295,5 @@ def test_an_instance_has_the_address_of_its_source_where_the_launch_configuratio
         instance["sourceServerID"]: ec2.describe_instances(InstanceIds=[instance["ec2InstanceID"]])["Reservations"][0]
         for instance in drs.describe_recovery_instances()["items"]
     }
-    assert found[ONE]["Instances"][0]["PrivateIpAddress"] == "10.9.8.7"
-    assert found[TWO]["Instances"][0]["PrivateIpAddress"] != "10.9.8.6"
+    assert found[ONE]["Instances"][0]["PrivateIpAddress"] == "172.31.9.8"
+    assert found[TWO]["Instances"][0]["PrivateIpAddress"] != "172.31.9.9"

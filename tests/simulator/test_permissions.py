@@ -386,7 +386,7 @@ def test_regions_are_apart(drs_simulator):
 
 
 FLEET = {"InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096}}}
-PROFILE = {"IamInstanceProfile": {"Name": "drs-plan/web"}}
+PROFILE = {"IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/drs-plan/web"}}
 
 
 @pytest.mark.parametrize(
@@ -398,6 +398,7 @@ PROFILE = {"IamInstanceProfile": {"Name": "drs-plan/web"}}
 )
 def test_what_a_launch_template_asks_for_takes_the_callers_rights_too(simulator, template, lacking):
     ec2 = boto3.client("ec2", "us-west-2")
+    boto3.client("iam").create_instance_profile(InstanceProfileName="web", Path="/drs-plan/")
     (before,) = ec2.describe_launch_templates(LaunchTemplateNames=[f"{ONE}-launch-template"])["LaunchTemplates"]
     id_ = before["LaunchTemplateId"]
     shown = ec2.describe_launch_template_versions(LaunchTemplateId=id_)["LaunchTemplateVersions"][0]
@@ -414,8 +415,10 @@ def test_what_a_launch_template_asks_for_takes_the_callers_rights_too(simulator,
 
 def test_launching_into_an_instance_takes_a_right_of_its_own(simulator):
     ec2, drs = boto3.client("ec2", "us-west-2"), boto3.client("drs", "us-west-2")
-    instance = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    instance = ec2.run_instances(ImageId="ami-1e749f67", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    ec2.create_tags(Resources=[instance], Tags=[{"Key": "AWSDRS", "Value": "AllowLaunchingIntoThisInstance"}])
     ec2.stop_instances(InstanceIds=[instance])
+    simulator.advance(31)
     into = {"launchIntoEC2InstanceID": instance}
     drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=into)
     managed = {**VIA_DRS, "Null": {"aws:ResourceTag/AWSDRS": "true"}}
@@ -593,6 +596,11 @@ def test_the_resources_are_those_of_aws(simulator):
         "recoveryInstanceIDs": ["i-1"],
         "jobID": "drsjob-1",
         "sourceServers": [{"sourceServerID": ONE}],
+        "sourceNetworkID": "sn-1",
+        "sourceNetworks": [{"sourceNetworkID": "sn-1"}],
+        "launchConfigurationTemplateID": "lct-1",
+        "replicationConfigurationTemplateID": "rct-1",
+        "resourceId": ONE,
     }
     kinds = {"recoveryPlan": "recovery-plan/rp-1", "recoveryPlanExecution": "recovery-plan-execution/rpe-1"}
     for operation in supported_operations():

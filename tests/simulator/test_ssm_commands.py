@@ -407,7 +407,7 @@ def test_many_at_once_lose_nothing(drs_simulator):
 
 def test_a_command_never_succeeds_on_an_instance_that_dies_while_it_runs(drs_simulator):
     """Stopped, terminated, stopped and started again, or lost: the script ends when its time is over, not before."""
-    shell = Shell(drs_simulator, instances=4)
+    shell = Shell(drs_simulator, {"ec2": {"stopping": 0}}, instances=4)
     stopped, terminated, restarted, alive = shell.instances
     sent = shell.send(
         "echo done; sleep 20", Parameters={"commands": ["echo done; sleep 20"], "executionTimeout": ["60"]}

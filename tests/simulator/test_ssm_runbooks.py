@@ -85,9 +85,9 @@ def test_a_runbook_waits_for_the_state_and_times_out(drs_simulator):
     assert waiting["AutomationExecutionStatus"] == "InProgress"
     region.simulator.advance(5)
     assert region.get(waiting["AutomationExecutionId"])["AutomationExecutionStatus"] == "TimedOut"
-    other = region.run("Check", 30, Id=[region.instances[0]])
+    other = region.run("Check", 10, Id=[region.instances[0]])
     region.ec2.stop_instances(InstanceIds=[region.instances[0]])
-    region.simulator.advance(10)
+    region.simulator.advance(45)
     assert region.get(other["AutomationExecutionId"])["AutomationExecutionStatus"] == "Success"
 
 
@@ -420,7 +420,7 @@ def test_targets_act_one_by_one(drs_simulator):
         MaxConcurrency="1",
     )["AutomationExecutionId"]
     region.simulator.advance(5)
-    assert region.states() == ["stopped", "running"]
+    assert region.states() == ["stopping", "running"]
     region.simulator.advance(600)
     assert region.states() == ["stopped", "stopped"]
     assert region.get(started)["AutomationExecutionStatus"] == "Success"

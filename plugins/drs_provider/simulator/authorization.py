@@ -176,6 +176,9 @@ def _drs_arns(operation: str, params: dict[str, Any], prefix: str) -> list[str]:
     for name, kind in _DRS_RESOURCES.items():
         if params.get(name):
             return [f"{prefix}:{kind}/{params[name]}"]
+    owner = params.get("resourceId")  # of launch actions
+    if isinstance(owner, str):
+        return [f"{prefix}:{'source-server' if owner.startswith('s-') else 'launch-configuration-template'}/{owner}"]
     arn = next((value for name, value in params.items() if name.endswith("Arn") and isinstance(value, str)), None)
     if arn is None or operation == "CreateExtendedSourceServer":
         return ["*"]

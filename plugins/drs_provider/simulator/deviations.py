@@ -49,7 +49,22 @@ FROM_LIVE: Final[dict[str, str]] = {
     "ssm.StartAutomationExecution": "no loops, child runbooks and variables; selectors have no more than "
     "members, indices, slices, wildcards, descent and one comparison; aws:runCommand and scripts are not carried out; "
     "steps that wait look every five seconds",
-    "ec2.StopInstances": "moto changes the state of an instance at once",
+    "drs.StartRecovery": "the spread between servers is even and the same in each job; what DRS writes into its own "
+    "version of a launch template, from which version and when, is assumed (knobs); it deletes none of its old ones; "
+    "a launch whose previous instance EC2 does not terminate fails; profile and copyTags of a launch into an existing "
+    "instance are not looked at",
+    "drs.DescribeJobLogItems": "no attemptCount and conversionProperties; SERVER_SKIPPED by the scenario only, "
+    "JOB_CANCEL and NETWORK_RECOVERY_FAIL never",
+    "drs.UpdateLaunchConfiguration": "right-sizing and copyPrivateIp are written at fixed intervals",
+    "drs.PutLaunchAction": "actions run after the job's last server was launched and may outlast it, which is assumed; "
+    "the value of a DYNAMIC parameter is a path into the description of the recovery instance; AWS's own actions are "
+    "not listed",
+    "drs.CreateExtendedSourceServer": "accounts of the scenario trust each other, and every other one trusts nobody",
+    "drs.StartSourceNetworkRecovery": "a recovery makes VPC and subnets, and no stack; networks never fail",
+    "ec2.StartInstances": "InsufficientInstanceCapacity is status 400, and 500 live; capacity is counted by type, not "
+    "by zone, vCPUs are not told apart by family, and RunInstances of a caller is not limited",
+    "ec2.StopInstances": "an instance is pending, stopping and shutting-down for fixed times",
+    "ec2.LaunchTemplate": "only the types that moto knows exist, in every region",
     "iam.policies": "permissions boundaries, session policies, service control policies, resource policies and policy "
     "variables are not evaluated; identity policies and trust policies are",
     "iam.other_services": "calls of services other than DRS, EC2, SSM, IAM, S3, SNS and STS are authorised by their "

@@ -15,7 +15,7 @@ from moto.ec2.models.instances import Instance
 
 from drs_provider.simulator import simulation as simulations
 
-__all__ = ["began_at", "install", "on_change", "started_at", "stopped_at"]
+__all__ = ["began_at", "ended_at", "install", "on_change", "started_at", "stopped_at"]
 
 _STARTED = "drs_simulator_started"
 _STOPPED = "drs_simulator_stopped"
@@ -43,6 +43,11 @@ def began_at(instance: Any, at: float) -> None:
     """Say that an instance has been running since then (epoch seconds)."""
     setattr(instance, _STARTED, at)
     instance.launch_time = datetime.fromtimestamp(at, tz=timezone.utc).replace(tzinfo=None)
+
+
+def ended_at(instance: Any, at: float) -> None:
+    """Say that an instance no longer runs (epoch seconds)."""
+    _stopped(instance, at)
 
 
 def stopped_at(instance: Any) -> float | None:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from drs_provider.simulator.documents import AgentSpec, DocumentSpec, SsmSpec
 from drs_provider.simulator.durations import Duration
 from drs_provider.simulator.faults import Fault
+from drs_provider.simulator.launch_rules import Ec2Rules, LaunchRules
 from drs_provider.simulator.servicequotas.quotas import DRS_QUOTAS, quota_code
 
 __all__ = [
@@ -40,7 +41,7 @@ ReplicationState = Literal[
     "STALLED",
     "DISCONNECTED",
 ]
-Outcome = Literal["launched", "failed", "failed_silently", "hangs"]
+Outcome = Literal["launched", "failed", "failed_silently", "skipped", "hangs"]
 FailbackError = Literal[
     "AGENT_NOT_SEEN",
     "FAILBACK_CLIENT_NOT_SEEN",
@@ -92,6 +93,9 @@ class Durations(_Spec):
     """How long the phases of a job take, where it differs from what live drills took."""
 
     snapshot: Duration | None = Field(default=None, description="SNAPSHOT_START to SNAPSHOT_END")
+    snapshot_timeout: Duration | None = Field(
+        default=None, description="SNAPSHOT_START to SNAPSHOT_FAIL, where the server's agent is not seen"
+    )
     preparation: Duration | None = Field(default=None, description="SNAPSHOT_END to CONVERSION_START")
     conversion: Duration | None = None
     launch: Duration | None = None
@@ -159,6 +163,10 @@ class ServerSpec(_Spec):
     launch_disposition: Literal["STARTED", "STOPPED"] = "STARTED"
     launch_template: LaunchTemplateSpec = Field(default_factory=LaunchTemplateSpec)
     copy_private_ip: bool = False
+    right_sizing: Literal["NONE", "BASIC", "IN_AWS"] = "BASIC"
+    recommended_type: str | None = Field(
+        default=None, description="What right-sizing writes into the launch template; absent: the template's own type"
+    )
     copy_tags: bool = True
     status_checks: Literal["ok", "impaired"] = "ok"
     agent: AgentSpec | None = None
@@ -183,6 +191,9 @@ class ServerSpec(_Spec):
     )
     failback_outcome: Outcomes = ["launched"]
     private_ip: str | None = None
+    ebs_encryption: Literal["DEFAULT", "CUSTOM", "NONE"] = Field(
+        default="DEFAULT", description="Of its staging volumes; with the default key no account can extend it"
+    )
     disks: list[int] = Field(default_factory=lambda: [32 * 2**30], description="Bytes of each disk")
 
 
@@ -247,6 +258,8 @@ class Scenario(_Spec):
     page_size: int | None = Field(default=None, ge=1, description="The longest page of any list, DRS and SSM alike")
     quotas: Quotas = Field(default_factory=dict, description="By code or short name; absent ones are at AWS's default")
     durations: Durations = Field(default_factory=Durations, description="Of every server that does not say otherwise")
+    launching: LaunchRules = Field(default_factory=LaunchRules)
+    ec2: Ec2Rules = Field(default_factory=Ec2Rules)
     agent: AgentSpec = Field(default_factory=AgentSpec)
     ssm: SsmSpec = Field(default_factory=SsmSpec)
     iam: bool = Field(default=False, description="Enforce IAM policies: a caller without a right gets AccessDenied")

@@ -1,49 +1,47 @@
-"""Launch and replication configuration of source servers, and the templates that they were made from."""
+"""Launch and replication configuration of source servers."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from moto.ec2.models import ec2_backends
 
+from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.drs.configuration_templates import (
+    LAUNCH_SETTINGS,
+    REPLICATION_SETTINGS,
+    ConfigurationTemplates,
+)
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound
 from drs_provider.simulator.drs.source_servers import SourceServer
-from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.state import Request
+from drs_provider.simulator.drs.templates import add_version, template_data
 
 __all__ = ["Configuration"]
 
-_PIT_POLICY = [
-    {"ruleID": 1, "units": "MINUTE", "interval": 10, "retentionDuration": 60, "enabled": True},
-    {"ruleID": 2, "units": "HOUR", "interval": 1, "retentionDuration": 24, "enabled": True},
-    {"ruleID": 3, "units": "DAY", "interval": 1, "retentionDuration": 7, "enabled": True},
-]
-_REPLICATION: dict[str, Any] = {
-    "associateDefaultSecurityGroup": True,
-    "replicationServersSecurityGroupsIDs": [],
-    "replicationServerInstanceType": "t3.small",
-    "useDedicatedReplicationServer": False,
-    "defaultLargeStagingDiskType": "GP3",
-    "ebsEncryption": "DEFAULT",
-    "bandwidthThrottling": 0,
-    "dataPlaneRouting": "PRIVATE_IP",
-    "createPublicIP": False,
-    "stagingAreaTags": {},
-    "pitPolicy": _PIT_POLICY,
-    "autoReplicateNewDisks": False,
-    "internetProtocol": "IPV4",
-}
-_LAUNCH: dict[str, Any] = {
-    "launchDisposition": "STARTED",
-    "targetInstanceTypeRightSizingMethod": "BASIC",
-    "copyPrivateIp": False,
-    "copyTags": True,
-    "licensing": {"osByol": False},
-    "postLaunchEnabled": False,
-}
+#: The tag by which the owner of an instance lets DRS launch into it.
+_CONSENT = ("AWSDRS", "AllowLaunchingIntoThisInstance")
 
 
-class Configuration(State):
+def _launch_into_refused(instance: Any, server: SourceServer) -> str | None:
+    """Why DRS does not launch a server into an EC2 instance; None where it does."""
+    if instance is None:
+        return "it does not exist"
+    if instance.state != "stopped":
+        return f"it is {instance.state}, and has to be stopped"
+    tags = instance.ec2_backend.tags.get(instance.id, {})
+    if tags.get(_CONSENT[0]) != _CONSENT[1]:
+        return f"it has no tag {_CONSENT[0]} with the value {_CONSENT[1]}"
+    if (str(instance.platform).lower() == "windows") != (server.spec.os == "windows"):
+        return "it has another operating system"
+    if instance.architecture != "x86_64" or instance.virtualization_type != "hvm":
+        return f"it is {instance.architecture} and {instance.virtualization_type}, and has to be x86_64 and hvm"
+    if server.launch_configuration.get("copyPrivateIp"):
+        return "copyPrivateIp has to be off"
+    return None
+
+
+class Configuration(ConfigurationTemplates):
     """Get and Update of configurations."""
 
     def get_launch_configuration(self, request: Request) -> dict[str, Any]:
@@ -58,6 +56,10 @@ class Configuration(State):
             raise NotFound("EC2Instance", into)
         changes = {name: value for name, value in request.items() if name != "sourceServerID"}
         server.launch_configuration.update(changes)
+        # DRS writes a version of the template with every update, whatever was updated.
+        data = template_data(server, simulations.require().scenario.launching.update_config_base)
+        if data is not None:
+            add_version(server, data, "UpdateLaunchConfiguration")
         return self._launch_configuration(server)
 
     def get_replication_configuration(self, request: Request) -> dict[str, Any]:
@@ -72,29 +74,6 @@ class Configuration(State):
         )
         return self._replication_configuration(server)
 
-    def describe_replication_configuration_templates(self, request: Request) -> dict[str, Any]:
-        """DescribeReplicationConfigurationTemplates: the one that InitializeService makes."""
-        template_id = self._identity("rct-")
-        template = {
-            **_REPLICATION,
-            "replicationConfigurationTemplateID": template_id,
-            "arn": f"arn:aws:drs:{self.region_name}:{self.account_id}:replication-configuration-template/{template_id}",
-            "stagingAreaSubnetId": self._staging_subnet(),
-            "tags": {},
-        }
-        return self._only(request, "replicationConfigurationTemplateIDs", "ReplicationTemplate", template_id, template)
-
-    def describe_launch_configuration_templates(self, request: Request) -> dict[str, Any]:
-        """DescribeLaunchConfigurationTemplates: the one of the account."""
-        template_id = self._identity("lct-")
-        template = {
-            **_LAUNCH,
-            "launchConfigurationTemplateID": template_id,
-            "arn": f"arn:aws:drs:{self.region_name}:{self.account_id}:launch-configuration-template/{template_id}",
-            "tags": {},
-        }
-        return self._only(request, "launchConfigurationTemplateIDs", "LaunchTemplate", template_id, template)
-
     def ec2_instance(self, instance_id: str) -> Any:
         """moto's EC2 instance of this account and region, or None."""
         for reservation in ec2_backends[self.account_id][self.region_name].reservations.values():
@@ -106,20 +85,20 @@ class Configuration(State):
     def launch_target(self, server: SourceServer) -> Any:
         """The EC2 instance that a server is to be launched into, or None for a new one.
 
-        :raises Conflict: it runs, and DRS only launches into a stopped one.
+        :raises Conflict: DRS does not launch into it.
         """
-        wanted = (server.launch_configuration.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID")
-        if not wanted:
+        wanted = server.launches_into
+        if wanted is None:
             return None
         instance = self.ec2_instance(wanted)
-        if instance is None or instance.state != "stopped":
-            state = instance.state if instance is not None else "not there"
-            raise Conflict(f"Cannot launch {server.id} into {wanted}, which is {state}", resourceId=wanted)
+        refused = _launch_into_refused(instance, server)
+        if refused:
+            raise Conflict(f"Cannot launch into instance {wanted}: {refused}", resourceId=wanted)
         return instance
 
     def _launch_configuration(self, server: SourceServer) -> dict[str, Any]:
         return {
-            **_LAUNCH,
+            **LAUNCH_SETTINGS,
             "sourceServerID": server.id,
             "name": server.spec.hostname,
             "ec2LaunchTemplateID": server.launch_template_id,
@@ -128,10 +107,10 @@ class Configuration(State):
 
     def _replication_configuration(self, server: SourceServer) -> dict[str, Any]:
         return {
-            **_REPLICATION,
+            **REPLICATION_SETTINGS,
             "sourceServerID": server.id,
             "name": server.spec.hostname,
-            "stagingAreaSubnetId": self._staging_subnet(),
+            "stagingAreaSubnetId": self.staging_subnet(),
             "replicatedDisks": [
                 {
                     "deviceName": f"/dev/sd{chr(ord('a') + index)}",
@@ -143,18 +122,6 @@ class Configuration(State):
                 }
                 for index in range(len(server.spec.disks))
             ],
+            "ebsEncryption": server.spec.ebs_encryption,
             **server.replication_configuration,
         }
-
-    def _staging_subnet(self) -> str:
-        subnets = ec2_backends[self.account_id][self.region_name].subnets
-        return str(next(iter(subnets[sorted(subnets)[0]])))
-
-    def _identity(self, prefix: str) -> str:
-        return prefix + hashlib.sha256(f"{self.account_id}/{self.region_name}/{prefix}".encode()).hexdigest()[:17]
-
-    def _only(self, request: Request, filter_name: str, kind: str, template_id: str, template: Any) -> dict[str, Any]:
-        for wanted in request.get(filter_name) or ():
-            if wanted != template_id:
-                raise NotFound(kind, wanted)
-        return self.paged(request, [template], lambda item: template_id, lambda item: item)

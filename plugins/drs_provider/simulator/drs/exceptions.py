@@ -7,8 +7,10 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 
 __all__ = [
+    "AccessDenied",
     "Conflict",
     "DrsError",
+    "InJob",
     "NotFound",
     "QuotaExceeded",
     "Uninitialized",
@@ -26,6 +28,13 @@ class DrsError(ServiceException):
         self.body = {"message": message, **members}
 
 
+class AccessDenied(DrsError):
+    """403: another account that does not trust this one."""
+
+    code = "AccessDeniedException"
+    status = 403
+
+
 class NotFound(DrsError):
     """404: no such server, job, instance, snapshot or plan."""
 
@@ -41,6 +50,15 @@ class Conflict(DrsError):
 
     code = "ConflictException"
     status = 409
+
+
+class InJob(Conflict):
+    """409: a server is in another job. Live, the text names neither the server nor the job."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "One or more of the Source Servers included in API call are currently being processed by a Job"
+        )
 
 
 class QuotaExceeded(DrsError):

@@ -37,6 +37,7 @@ _NEW_SERVER: dict[str, Any] = {
     "launch_disposition": "STARTED",
     "copy_private_ip": False,
     "copy_tags": True,
+    "right_sizing": "BASIC",
     "launch_template": LaunchTemplateSpec(subnet=False, security_group=False, instance_profile=False),
 }
 
@@ -117,6 +118,7 @@ class Failback(Recoveries, Protection):
         origin.may_replicate_another()
         if server is None:
             server = origin.add_server(simulations.require(), self._failback_spec(instance))
+            origin.begin_from_template(server)
             server.direction = "FAILBACK"
             server.reversed_arn = forward.arn
             server.point_to(instance)

@@ -9,7 +9,34 @@ from typing import Any
 
 from drs_provider.simulator.drs.timestamps import timestamp
 
-__all__ = ["Job", "Participant"]
+__all__ = ["ActionsStatus", "Job", "Participant", "Resource"]
+
+
+@dataclass
+class ActionsStatus:
+    """launchActionsStatus of a participating server."""
+
+    agent_seen_at: float | None = None
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+    def describe(self) -> dict[str, Any]:
+        """As DescribeJobs shows it."""
+        shown: dict[str, Any] = {"runs": [dict(run) for run in self.runs]}
+        if self.agent_seen_at is not None:
+            shown["ssmAgentDiscoveryDatetime"] = timestamp(self.agent_seen_at)
+        return shown
+
+
+@dataclass
+class Resource:
+    """One source network of a job."""
+
+    network_id: str
+    launch_status: str = "PENDING"
+
+    def describe(self) -> dict[str, Any]:
+        """As DescribeJobs shows it."""
+        return {"participatingResourceID": {"sourceNetworkID": self.network_id}, "launchStatus": self.launch_status}
 
 
 @dataclass
@@ -19,6 +46,7 @@ class Participant:
     source_server_id: str
     launch_status: str = "PENDING"
     recovery_instance_id: str | None = None
+    launch_actions: ActionsStatus = field(default_factory=ActionsStatus)
 
     @property
     def launched(self) -> bool:
@@ -50,6 +78,7 @@ class Job:
     participants: list[Participant]
     tags: dict[str, str] = field(default_factory=dict)
     names_instances: bool = False
+    resources: list[Resource] = field(default_factory=list)
     id: str = field(default_factory=_new_id)
     status: str = "PENDING"
     ended_at: float | None = None
@@ -88,7 +117,9 @@ class Job:
             "creationDateTime": timestamp(self.created_at),
             "status": self.status,
             "participatingServers": [],
-            "tags": dict(self.tags),
+            "participatingResources": [resource.describe() for resource in self.resources],
+            # Live jobs show a tag that nobody set, besides the caller's own.
+            "tags": {**self.tags, "resourceArn": self.arn},
         }
         if self.ended_at is not None:
             shown["endDateTime"] = timestamp(self.ended_at)
@@ -98,7 +129,11 @@ class Job:
         return shown
 
     def _server(self, participant: Participant) -> dict[str, Any]:
-        shown = {"sourceServerID": participant.source_server_id, "launchStatus": participant.launch_status}
+        shown: dict[str, Any] = {
+            "sourceServerID": participant.source_server_id,
+            "launchStatus": participant.launch_status,
+            "launchActionsStatus": participant.launch_actions.describe(),
+        }
         if participant.recovery_instance_id and (self.names_instances or self.type == "TERMINATE"):
             shown["recoveryInstanceID"] = participant.recovery_instance_id
         return shown

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from drs_provider.simulator.authorization import tags_of
-from drs_provider.simulator.drs.instances import launch_resources, launched_as_fleet, role_of_profile
+from drs_provider.simulator.drs.templates import launch_resources, launched_as_fleet, role_of_profile
 from drs_provider.simulator.permissions import Caller, explain
 from drs_provider.simulator.policies import Context
 
@@ -125,7 +125,7 @@ class LaunchPermissions:
         needed = [*_TO_LAUNCH]
         if launched_as_fleet(server):
             needed += _AS_FLEET
-        if server.launch_configuration.get("launchIntoInstanceProperties"):
+        if server.launches_into:
             needed += _INTO
         role = role_of_profile(server)
         if role is not None:

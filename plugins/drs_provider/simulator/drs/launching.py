@@ -13,22 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 from drs_provider.estimate.typical import JOB_BEGINS, JOB_ENDS, LAUNCH_BEGINS, SNAPSHOT_BEGINS
 from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.drs.exceptions import Conflict
 from drs_provider.simulator.drs.instances import (
     begin_instance,
+    begin_termination,
     complete_instance,
-    launch_template_lacks,
+    termination_refused,
 )
-from drs_provider.simulator.drs.jobs import Job
+from drs_provider.simulator.drs.jobs import Job, Participant
+from drs_provider.simulator.drs.launch_actions import run_launch_actions
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
+from drs_provider.simulator.drs.run_instances import LaunchRefused
 from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
+from drs_provider.simulator.drs.templates import add_version, lacking, recovery_profile, template_data
 
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.models import DrsBackend
 
-__all__ = ["Launching", "Terminating", "Work", "instance_tags"]
+__all__ = ["Launching", "Terminating", "Work", "converter_of", "instance_tags", "note_an_earlier_launch"]
 
 _SILENT_JOB_END = 0.2
+_NO_SNAPSHOT = "Snapshot of the latest state timed out: the agent on the source server was not seen"
 _RAW_ERROR = (
     "An error occurred (InvalidParameterCombination) when calling the RunInstances operation: "
     "Could not launch the recovery instance"
@@ -43,6 +49,30 @@ def instance_tags(server: SourceServer, job: Job) -> dict[str, str]:
         "AWSElasticDisasterRecoverySourceServerID": server.id,
         "AWSElasticDisasterRecoveryJobID": job.id,
     }
+
+
+def converter_of(job: Job) -> str:
+    """The id of the conversion server of a job."""
+    return "i-" + hashlib.sha256(f"{job.id}/converter".encode()).hexdigest()[:17]
+
+
+def note_an_earlier_launch(job: Job, server: SourceServer, instance_id: str) -> None:
+    """Fill the log of a job that launched one server before the scenario began, and set its end."""
+    at = job.created_at
+    named, converter = {"sourceServerID": server.id}, {"conversionServerID": converter_of(job)}
+    for event, after, data in (
+        ("JOB_START", JOB_BEGINS, {}),
+        ("SNAPSHOT_START", SNAPSHOT_BEGINS, named),
+        ("SNAPSHOT_END", server.duration("snapshot"), named),
+        ("CONVERSION_START", server.duration("preparation"), {**named, **converter}),
+        ("CONVERSION_END", server.duration("conversion"), {**named, **converter}),
+        ("LAUNCH_START", LAUNCH_BEGINS, named),
+        ("LAUNCH_END", server.duration("launch"), {**named, "targetInstanceID": instance_id}),
+        ("JOB_END", JOB_ENDS, {}),
+    ):
+        at += after
+        job.note(at, event, data)
+    job.ended_at = at
 
 
 class Work:
@@ -91,9 +121,12 @@ class Launching(Work):
         super().__init__(backend, job)
         self.snapshots = snapshots
         self.permissions = permissions
+        self.rules = self.simulation.scenario.launching
         #: What EC2 refused the caller, by server id.
         self.denials: dict[str, str] = {}
         self.targets: dict[str, Any] = {}
+        #: What the launch templates said when the job read them.
+        self.templates: dict[str, dict[str, Any] | None] = {}
         self.outcomes: dict[str, str] = {}
         self.servers = [backend.servers[one.source_server_id] for one in job.participants]
 
@@ -102,37 +135,45 @@ class Launching(Work):
         now = self.clock.now()
         for server in self.servers:
             outcome = server.next_outcome()
-            if launch_template_lacks(server):
+            if not self._template_read(server):
                 outcome = "failed_silently"  # DRS says nothing of an incomplete template.
             self.outcomes[server.id] = outcome
-            target = self.backend.launch_target(server)
-            if target is not None:
-                self.targets[server.id] = target
             server.last_launch = LastLaunch(self.job.id, now, self.job.is_drill)
         self.begin_soon(self._begin)
 
     def _begin(self) -> None:
         self.begin()
         for server in self.servers:
-            self.clock.call_in(SNAPSHOT_BEGINS, lambda server=server: self._clean_up(server))  # type: ignore[misc]
+            if self.outcomes[server.id] == "skipped":
+                self.note("SERVER_SKIPPED", server)
+                self._ended(server, "FAILED", JOB_ENDS)
+                continue
+            begins = server.spread("begin", SNAPSHOT_BEGINS)
+            self.clock.call_in(begins, lambda server=server: self._clean_up(server))  # type: ignore[misc]
 
     def _clean_up(self, server: SourceServer) -> None:
         denial = self.permissions.to_launch(server)
         if denial is not None:
             self.denials[server.id] = denial
         previous = self.backend.instances.get(server.recovery_instance_id or "")
-        # What the new launch cannot replace is left alone.
-        if previous is None or not previous.is_drill or denial is not None:
+        # A real recovery is no exception: AWS documents the same for both. What cannot be replaced is left alone.
+        spared = previous is not None and self.rules.replaces == "drills" and not previous.is_drill
+        if previous is None or spared or denial is not None:
+            self._snapshot(server)
+            return
+        if previous.launched_into and not self.rules.deletes_launched_into:
+            self.backend.forget_instance(previous)
             self._snapshot(server)
             return
         self.note("CLEANUP_START", server)
-        denial = self.permissions.to_terminate(previous)
+        denial = self.permissions.to_terminate(previous) or termination_refused(previous.ec2)
         if denial is not None:
             self.denials[server.id] = denial
             self.note("CLEANUP_FAIL", server, rawError=denial)
             self._snapshot(server)
             return
         previous.terminating = True
+        begin_termination(previous.ec2)
 
         def cleaned() -> None:
             self.backend.remove_instance(previous)
@@ -143,6 +184,10 @@ class Launching(Work):
 
     def _snapshot(self, server: SourceServer) -> None:
         self.note("SNAPSHOT_START", server)
+        silent = server.replication.silent_since(self.clock.now()) is not None
+        if silent and server.id not in self.snapshots:
+            self.clock.call_in(server.duration("snapshot_timeout"), lambda: self._no_snapshot(server))
+            return
         self.clock.call_in(server.duration("snapshot"), lambda: self._snapshot_taken(server))
 
     def _snapshot_taken(self, server: SourceServer) -> None:
@@ -153,13 +198,30 @@ class Launching(Work):
             self.snapshots[server.id] = server.replication.last_consistent(now)
             server.snapshots.take(self.snapshots[server.id])
         self.note("SNAPSHOT_END", server)
+        self._prepare(server)
+
+    def _no_snapshot(self, server: SourceServer) -> None:
+        """The agent gave no answer: the launch takes the newest point that there is."""
+        self.note("SNAPSHOT_FAIL", server, rawError=_NO_SNAPSHOT)
+        now = self.clock.now()
+        points = server.snapshots.at(now, server.replication.last_consistent(now))
+        finished = [point.taken_at for point in points if point.finished]
+        if self.rules.silent_agent == "fail" or not finished:
+            self.note("USING_PREVIOUS_SNAPSHOT_FAILED", server)
+            self._ended(server, "FAILED", JOB_ENDS)
+            return
+        self.snapshots[server.id] = finished[-1]
+        self.note("USING_PREVIOUS_SNAPSHOT", server)
+        self._prepare(server)
+
+    def _prepare(self, server: SourceServer) -> None:
         if self.outcomes[server.id] == "failed_silently":
             self._ended(server, "FAILED", _SILENT_JOB_END)
             return
         self.clock.call_in(server.duration("preparation"), lambda: self._convert(server))
 
     def _convert(self, server: SourceServer) -> None:
-        converter = "i-" + hashlib.sha256(f"{self.job.id}/converter".encode()).hexdigest()[:17]
+        converter = converter_of(self.job)
         self.note("CONVERSION_START", server, conversionServerID=converter)
         if self.outcomes[server.id] == "hangs":
             return
@@ -175,21 +237,68 @@ class Launching(Work):
     def _launch(self, server: SourceServer) -> None:
         self._set(server, "IN_PROGRESS")
         self.note("LAUNCH_START", server)
-        if self.outcomes[server.id] != "failed" and server.id not in self.targets and server.id not in self.denials:
+        if self.outcomes[server.id] != "failed" and server.id not in self.denials:
             # EC2 shows the instance some time before DRS says LAUNCH_END; not every server's at the same moment.
             share = 0.2 + 0.6 * (zlib.crc32(server.id.encode()) % 100) / 100
             self.clock.call_in(server.duration("launch") * share, lambda: self._begin_instance(server))
         # After that, so that it comes second where a launch takes no time.
         self.clock.call_in(server.duration("launch"), lambda: self._launched(server))
 
+    def _template_read(self, server: SourceServer) -> bool:
+        """Read the template, where the job reads it at its start; False where it lacks what a launch needs."""
+        if server.launches_into or self.rules.template_read != "job_start":
+            return True
+        self.templates[server.id] = self._read(server)
+        return not lacking(self.templates[server.id])
+
+    def _read(self, server: SourceServer) -> dict[str, Any] | None:
+        data = template_data(server, self.rules.job_version_from)
+        if data is not None and server.launch_configuration.get("postLaunchEnabled"):
+            # DRS adds a profile of its own where there is none, so that Systems Manager reaches the instance.
+            data.setdefault("IamInstanceProfile", {"Arn": recovery_profile(server.account)})
+        return data
+
     def _begin_instance(self, server: SourceServer) -> None:
-        self.targets[server.id] = begin_instance(server, self._tags(server))
+        try:
+            if server.launches_into:
+                self.targets[server.id] = self.backend.launch_target(server)
+            else:
+                starts = server.launch_configuration.get("launchDisposition") != "STOPPED"
+                self.targets[server.id] = begin_instance(
+                    server, self._own_version(server), self._tags(server), starts=starts
+                )
+        except (LaunchRefused, Conflict) as error:
+            self.note("LAUNCH_FAILED", server, rawError=str(getattr(error, "message", "") or error))
+            self._ended(server, "FAILED", JOB_ENDS)
+
+    def _own_version(self, server: SourceServer) -> dict[str, Any]:
+        """DRS writes a version of its own, makes it the default, and launches from it."""
+        if self.rules.template_read == "launch_start":
+            self.templates[server.id] = self._read(server)
+        data = self.templates[server.id]
+        if data is None or template_data(server) is None:
+            message = f"The specified launch template, with template ID {server.launch_template_id}, does not exist."
+            raise LaunchRefused("InvalidLaunchTemplateId.NotFound", message, "CreateLaunchTemplateVersion")
+        if lacking(data):
+            message = f"The launch template has no {' and no '.join(lacking(data))}"
+            raise LaunchRefused("MissingParameter", message)
+        disks = [
+            {**disk, "Ebs": {**disk.get("Ebs", {}), "SnapshotId": self._snapshot_id(server, index)}}
+            for index, disk in enumerate(data.get("BlockDeviceMappings") or [])
+        ]
+        add_version(server, {**data, "BlockDeviceMappings": disks}, f"Recovery job {self.job.id}")
+        return data
+
+    def _snapshot_id(self, server: SourceServer, disk: int) -> str:
+        return "snap-" + hashlib.sha256(f"{self.job.id}/{server.id}/{disk}".encode()).hexdigest()[:17]
 
     def _tags(self, server: SourceServer) -> dict[str, str]:
         own = server.tags if server.launch_configuration.get("copyTags", True) else {}
         return {**own, **instance_tags(server, self.job)}
 
     def _launched(self, server: SourceServer) -> None:
+        if self.job.participant(server.id).ended:
+            return
         if server.id in self.denials:
             self.note("LAUNCH_FAILED", server, rawError=self.denials[server.id])
             self._ended(server, "FAILED", JOB_ENDS)
@@ -208,6 +317,7 @@ class Launching(Work):
                 snapshot_at=self.snapshots[server.id],
                 launched_at=self.clock.now(),
                 tags=dict(server.tags),
+                launched_into=server.launches_into is not None,
             )
         )
         if server.fails_back is not None and not self.job.is_drill:
@@ -216,6 +326,8 @@ class Launching(Work):
         self.job.participant(server.id).recovery_instance_id = instance.id
         self.note("LAUNCH_END", server, targetInstanceID=instance.id)
         self._ended(server, "LAUNCHED", JOB_ENDS)
+        if server.launch_configuration.get("postLaunchEnabled") and not stopped:
+            run_launch_actions(self.backend, self.job, self.job.participant(server.id), instance)
 
     def _fails_at(self, phase: str, server: SourceServer, event: str) -> bool:
         if self.outcomes[server.id] != "failed" or server.spec.fail_at != phase:
@@ -256,21 +368,23 @@ class Terminating(Work):
 
     def _begin(self) -> None:
         self.begin()
-        for instance in self.instances:
+        for pair in zip(self.instances, self.job.participants, strict=True):
+            instance = pair[0]
             self.note("CLEANUP_START", instance.server)
-        longest = max(instance.server.duration("terminate") for instance in self.instances)
-        self.clock.call_in(longest, self._gone)
+            if (self.permissions.to_terminate(instance) or termination_refused(instance.ec2)) is None:
+                begin_termination(instance.ec2)
+            took = instance.server.duration("terminate")
+            self.clock.call_in(took, lambda pair=pair: self._gone(*pair))  # type: ignore[misc]
 
-    def _gone(self) -> None:
-        for instance in self.instances:
-            participant = self.job.participant(instance.server.id)
-            denial = self.permissions.to_terminate(instance)
-            if denial is not None:
-                instance.terminating = False
-                participant.launch_status = "FAILED"
-                self.note("CLEANUP_FAIL", instance.server, rawError=denial)
-                continue
+    def _gone(self, instance: RecoveryInstance, participant: Participant) -> None:
+        refused = self.permissions.to_terminate(instance) or termination_refused(instance.ec2)
+        if refused is None:
             self.backend.remove_instance(instance)
             participant.launch_status = "TERMINATED"
             self.note("CLEANUP_END", instance.server)
-        self.end()
+        else:
+            instance.terminating = False
+            participant.launch_status = "FAILED"
+            self.note("CLEANUP_FAIL", instance.server, rawError=refused)
+        if all(one.ended for one in self.job.participants):
+            self.end()

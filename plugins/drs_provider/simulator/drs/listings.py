@@ -28,7 +28,7 @@ class Listings(State):
             server
             for server in self.servers.values()
             if (not wanted or server.id in wanted)
-            and (not staging or self.account_id in staging)
+            and (not staging or (server.staging.account if server.staging else self.account_id) in staging)
             and filters.get("hardwareId") in (None, "", server.origin_instance)
         ]
         now = self.clock.now()
@@ -104,6 +104,9 @@ class Listings(State):
             "source-server": self.servers,
             "job": self.jobs,
             "recovery-instance": self.instances,
+            "launch-configuration-template": self.launch_templates,
+            "replication-configuration-template": self.replication_templates,
+            "source-network": self.networks,
         }
         found: Any = kinds[kind].get(resource_id) if kind in kinds else self.plans.get(arn) or self.executions.get(arn)
         if found is None or found.arn != arn:

@@ -6,14 +6,18 @@ It runs under the simulation's lock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
 
+from drs_provider.simulator.drs.configuration_templates import ConfigurationTemplate
+from drs_provider.simulator.drs.extended_servers import ExtendedServers
 from drs_provider.simulator.drs.failback import Failback
-from drs_provider.simulator.drs.instances import begin_instance, complete_instance, create_launch_template
+from drs_provider.simulator.drs.instances import begin_instance, complete_instance
 from drs_provider.simulator.drs.jobs import Job, Participant
-from drs_provider.simulator.drs.launching import instance_tags
+from drs_provider.simulator.drs.launch_actions import LaunchActions
+from drs_provider.simulator.drs.launching import instance_tags, note_an_earlier_launch
 from drs_provider.simulator.drs.listings import Listings
 from drs_provider.simulator.drs.native_executions import Execution, NativeExecutions
 from drs_provider.simulator.drs.native_plans import RecoveryPlan
@@ -21,7 +25,16 @@ from drs_provider.simulator.drs.on_premises import OnPremises
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
+from drs_provider.simulator.drs.source_networks import SourceNetwork, SourceNetworks
 from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
+from drs_provider.simulator.drs.templates import (
+    ADDRESS_EVERY,
+    RIGHT_SIZING_EVERY,
+    complete_data,
+    copy_address,
+    create_launch_template,
+    right_size,
+)
 from drs_provider.simulator.instance_times import began_at
 from drs_provider.simulator.servicequotas.quotas import quota_values
 
@@ -32,7 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["DrsBackend", "backend_of", "drs_backends", "seed"]
 
 
-class DrsBackend(Failback, OnPremises, NativeExecutions, Listings, BaseBackend):
+class DrsBackend(
+    Failback, OnPremises, NativeExecutions, LaunchActions, ExtendedServers, SourceNetworks, Listings, BaseBackend
+):
     """The state of one account and region."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
@@ -45,9 +60,15 @@ class DrsBackend(Failback, OnPremises, NativeExecutions, Listings, BaseBackend):
         self.tokens: dict[tuple[str, str], str] = {}
         self.plans: dict[str, RecoveryPlan] = {}
         self.executions: dict[str, Execution] = {}
+        self.launch_templates: dict[str, ConfigurationTemplate] = {}
+        self.replication_templates: dict[str, ConfigurationTemplate] = {}
+        self.launch_actions: dict[str, dict[str, dict[str, Any]]] = {}
+        self.networks: dict[str, SourceNetwork] = {}
         self.quotas = quota_values({})
         #: Only where the scenario says so, or once InitializeService was called.
         self.initialized = False
+        self._keeps_templates = False
+        self.make_templates()
 
     def add_server(self, simulation: Simulation, spec: ServerSpec) -> SourceServer:
         """A source server of the scenario, or one that a failback made."""
@@ -58,6 +79,7 @@ class DrsBackend(Failback, OnPremises, NativeExecutions, Listings, BaseBackend):
             region=self.region_name,
             added_at=now,
             defaults=simulation.scenario.durations,
+            rules=simulation.scenario.launching,
             replication=Replication(spec, now, simulation.clock.speed),
             snapshots=SnapshotSeries(spec.id, now, spec.snapshots),
             tags=dict(spec.tags),
@@ -65,11 +87,26 @@ class DrsBackend(Failback, OnPremises, NativeExecutions, Listings, BaseBackend):
                 "launchDisposition": spec.launch_disposition,
                 "copyTags": spec.copy_tags,
                 "copyPrivateIp": spec.copy_private_ip,
+                "targetInstanceTypeRightSizingMethod": spec.right_sizing,
             },
         )
         server.launch_template_id = create_launch_template(server)
         self.servers[server.id] = server
+        if not self._keeps_templates:
+            self._keeps_templates = True
+            self._keep(simulation, RIGHT_SIZING_EVERY, right_size)
+            self._keep(simulation, ADDRESS_EVERY, copy_address)
         return server
+
+    def _keep(self, simulation: Simulation, seconds: float, write: Callable[[SourceServer], None]) -> None:
+        """Write what DRS writes into all launch templates, every so many seconds."""
+
+        def due() -> None:
+            for server in self.servers.values():
+                write(server)
+            self._keep(simulation, seconds, write)
+
+        simulation.clock.call_in(seconds, due)
 
 
 drs_backends = BackendDict(DrsBackend, "drs")
@@ -111,15 +148,15 @@ def _launched_before(backend: DrsBackend, simulation: Simulation, server: Source
         participants=[Participant(server.id, "LAUNCHED")],
         names_instances=simulation.scenario.job_recovery_instance_ids,
         status="COMPLETED",
-        ended_at=now - 86400 + 540,
     )
     backend.jobs[job.id] = job
     server.last_launch = LastLaunch(job.id, job.created_at, is_drill, "LAUNCHED")
-    ec2 = begin_instance(server, instance_tags(server, job))
+    ec2 = begin_instance(server, complete_data(server), instance_tags(server, job), starts=False)
     complete_instance(ec2, server, stopped=False, tags={})
     ec2.checks_pass_at = now
     began_at(ec2, now - 86400 + 536)
     instance = RecoveryInstance(ec2, server, job.id, is_drill, job.created_at, now - 86400 + 536, dict(server.tags))
     backend.add_instance(instance)
     job.participants[0].recovery_instance_id = instance.id
+    note_an_earlier_launch(job, server, instance.id)
     backend.await_failback_client(instance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drs_provider.simulator.drs.exceptions import Conflict, QuotaExceeded, Validation
+from drs_provider.simulator.drs.exceptions import Conflict, InJob, QuotaExceeded, Validation
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import SourceServer
 from drs_provider.simulator.drs.state import Request, State
@@ -126,7 +126,10 @@ class Protection(State):
     def may_replicate_another(self) -> None:
         """Refuse another replicating server beyond the quota."""
         now = self.clock.now()
-        used = sum(server.replication.state(now) not in _UNPROTECTED for server in self.servers.values())
+        used = sum(
+            server.staging is None and server.replication.state(now) not in _UNPROTECTED
+            for server in self.servers.values()
+        )
         if used + 1 > self.quotas["replicating_servers"]:
             raise QuotaExceeded(
                 f"Maximum number of replicating source servers ({self.quotas['replicating_servers']:g}) exceeded",
@@ -135,7 +138,6 @@ class Protection(State):
 
     def _idle(self, server_id: str) -> SourceServer:
         server = self.server(server_id)
-        job = self.busy.get(server_id)
-        if job is not None:
-            raise Conflict(f"Source server {server_id} is participating in job {job.id}", resourceId=server_id)
+        if server_id in self.busy:
+            raise InJob
         return server

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from drs_provider.simulator import permissions
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.drs.configuration import Configuration
-from drs_provider.simulator.drs.exceptions import Conflict, NotFound, QuotaExceeded, Validation
+from drs_provider.simulator.drs.exceptions import Conflict, InJob, NotFound, QuotaExceeded, Validation
 from drs_provider.simulator.drs.jobs import Job, Participant
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.launching import Launching, Terminating
@@ -67,13 +67,10 @@ class Recoveries(Configuration):
     def launchable(self, server_id: str) -> None:
         """Refuse to launch a server that does not exist, is in another job, or has no recovery point."""
         server = self.server(server_id)
-        job = self.busy.get(server_id)
-        if job is not None:
-            raise Conflict(
-                f"Source server {server_id} is already participating in job {job.id}",
-                resourceId=server_id,
-                resourceType="SourceServer",
-            )
+        if server_id in self.busy:
+            raise InJob
+        if server.extension_failed:
+            raise Conflict(f"Source server {server_id} cannot be launched: it could not be extended")
         now = self.clock.now()
         state = server.replication.state(now)
         if state in _NOT_LAUNCHABLE or not server.has_recovery_point(now):
@@ -144,14 +141,8 @@ class Recoveries(Configuration):
 
     def refuse_busy(self, instance: RecoveryInstance) -> None:
         """Refuse what a job is at work on."""
-        job = self.busy.get(instance.server.id)
-        if instance.terminating or job is not None:
-            busy = job.id if job else "another job"
-            raise Conflict(
-                f"Recovery instance {instance.id} is participating in {busy}",
-                resourceId=instance.id,
-                resourceType="RecoveryInstance",
-            )
+        if instance.terminating or instance.server.id in self.busy:
+            raise InJob
 
     def _terminable(self, instance: RecoveryInstance) -> None:
         self.refuse_busy(instance)

@@ -46,6 +46,8 @@ class RecoveryInstance:
     failback_launches: int = 0
     disconnected: bool = False
     terminating: bool = False
+    #: Whether the EC2 instance was there before, and the server was launched into it.
+    launched_into: bool = False
     failback_configuration: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

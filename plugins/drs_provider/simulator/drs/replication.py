@@ -136,6 +136,11 @@ class Replication:
         """dataReplicationState."""
         return self._at(now).state
 
+    def silent_since(self, now: float) -> float | None:
+        """Since when the agent has not been seen (epoch seconds); None where it is seen."""
+        stretch = self._at(now)
+        return stretch.since if stretch.error == "AGENT_NOT_SEEN" else None
+
     def lag(self, now: float) -> float:
         """The lag in seconds."""
         return self._lag_in(self._at(now), now)

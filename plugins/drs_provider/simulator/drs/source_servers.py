@@ -10,6 +10,7 @@ from drs_provider.estimate.typical import BY_SYSTEM, COMMON
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
 from drs_provider.simulator.drs.timestamps import timestamp
+from drs_provider.simulator.launch_rules import LaunchRules
 from drs_provider.simulator.scenario import Durations, ServerSpec
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ _TYPICAL = {
     }
     for system, phases in BY_SYSTEM.items()
 }
+_TYPICAL["linux"]["snapshot_timeout"] = _TYPICAL["windows"]["snapshot_timeout"] = 300.0
+#: Phases that take one server longer than another.
+_SPREAD = {"snapshot", "preparation", "conversion", "launch", "cleanup", "terminate", "boot"}
 _OS = {"linux": "Linux version 5.10.0 (Red Hat Enterprise Linux 8.9)", "windows": "Microsoft Windows Server 2022"}
 
 
@@ -57,6 +61,7 @@ class SourceServer:
     region: str
     added_at: float
     defaults: Durations
+    rules: LaunchRules
     replication: Replication
     snapshots: SnapshotSeries
     launch_template_id: str = ""
@@ -69,6 +74,8 @@ class SourceServer:
     reversed_arn: str | None = None
     #: The recovery instance that it replicates, since a ReverseReplication; None: the machine of the scenario.
     source: RecoveryInstance | None = None
+    #: The server of another account that this one is an extension of.
+    staging: SourceServer | None = None
     launch_configuration: dict[str, Any] = field(default_factory=dict)
     replication_configuration: dict[str, Any] = field(default_factory=dict)
     _properties: dict[str, Any] | None = None
@@ -89,12 +96,20 @@ class SourceServer:
         return self.spec.origin_instance or "i-" + hashlib.sha256(self.id.encode()).hexdigest()[:17]
 
     def duration(self, phase: str) -> float:
-        """How long a phase takes: as the server says, else the scenario, else live drills."""
-        for durations in (self.spec.durations, self.defaults):
-            seconds: float | None = getattr(durations, phase)
-            if seconds is not None:
-                return seconds
-        return _TYPICAL[self.spec.os].get(phase, 0.0)
+        """How long a phase takes: exactly as the server says, else about what the scenario or live drills say."""
+        seconds: float | None = getattr(self.spec.durations, phase)
+        if seconds is not None:
+            return seconds
+        seconds = getattr(self.defaults, phase)
+        if seconds is None:
+            seconds = _TYPICAL[self.spec.os].get(phase, 0.0)
+        return self.spread(phase, seconds) if phase in _SPREAD else seconds
+
+    def spread(self, phase: str, seconds: float) -> float:
+        """What a phase that usually takes so many seconds takes this server: no two servers move in step."""
+        digest = hashlib.sha256(f"{self.rules.seed}/{self.id}/{phase}".encode()).digest()
+        share = int.from_bytes(digest[:4], "big") / 0xFFFFFFFF
+        return seconds * (1 + self.rules.spread * (2 * share - 1))
 
     @property
     def fails_back(self) -> RecoveryInstance | None:
@@ -126,7 +141,7 @@ class SourceServer:
             "addedToServiceDateTime": timestamp(self.added_at - 30 * 86400),
             "firstByteDateTime": timestamp(self.added_at - 30 * 86400 + 600),
             "elapsedReplicationDuration": "PT2H4M",
-            "lastSeenByServiceDateTime": timestamp(now - 20),
+            "lastSeenByServiceDateTime": timestamp((self.replication.silent_since(now) or now) - 20),
         }
         if self.last_launch is not None:
             life_cycle["lastLaunch"] = {
@@ -145,7 +160,7 @@ class SourceServer:
             "dataReplicationInfo": self.replication.describe(now, self.spec.disks),
             "lifeCycle": life_cycle,
             "sourceProperties": self._source_properties(),
-            "stagingArea": {"status": "NOT_EXTENDED", "stagingAccountID": self.account},
+            "stagingArea": self._staging_area(),
             "replicationDirection": self.direction,
             "agentVersion": "6.4.0",
         }
@@ -162,10 +177,39 @@ class SourceServer:
         return shown
 
     @property
+    def recommended_type(self) -> str:
+        """The instance type that DRS recommends, and that right-sizing writes."""
+        return self.spec.recommended_type or self.spec.launch_template.instance_type
+
+    @property
+    def right_sizing(self) -> str:
+        """targetInstanceTypeRightSizingMethod."""
+        return str(self.launch_configuration["targetInstanceTypeRightSizingMethod"])
+
+    @property
+    def launches_into(self) -> str | None:
+        """The EC2 instance that it is launched into, where its launch configuration names one."""
+        into = self.launch_configuration.get("launchIntoInstanceProperties") or {}
+        return into.get("launchIntoEC2InstanceID") or None
+
+    @property
     def private_ip(self) -> str:
         """Its address at the source."""
         digest = hashlib.sha256(self.id.encode()).digest()
         return self.spec.private_ip or f"10.{digest[0]}.{digest[1]}.{max(4, digest[2])}"
+
+    def _staging_area(self) -> dict[str, Any]:
+        if self.staging is None:
+            return {"status": "NOT_EXTENDED", "stagingAccountID": self.account}
+        shown = {"stagingAccountID": self.staging.account, "stagingSourceServerArn": self.staging.arn}
+        if not self.extension_failed:
+            return {"status": "EXTENDED", **shown}
+        return {"status": "EXTENSION_ERROR", **shown, "errorMessage": "The volumes have the default EBS encryption key"}
+
+    @property
+    def extension_failed(self) -> bool:
+        """Whether another account cannot use its volumes: the default key of EBS is never shared."""
+        return self.staging is not None and self.staging.spec.ebs_encryption == "DEFAULT"
 
     def _source_properties(self) -> dict[str, Any]:
         if self._properties is None:
@@ -178,7 +222,7 @@ class SourceServer:
                 hints["awsInstanceID"] = self.origin_instance
             self._properties = {
                 "lastUpdatedDateTime": timestamp(self.added_at - 300),
-                "recommendedInstanceType": self.spec.launch_template.instance_type,
+                "recommendedInstanceType": self.recommended_type,
                 "identificationHints": hints,
                 "networkInterfaces": [
                     {"macAddress": f"02:{digest[3:8].hex(':')}", "ips": [self.private_ip], "isPrimary": True}

@@ -15,8 +15,10 @@ from drs_provider.simulator.pagination import InvalidToken, page
 
 if TYPE_CHECKING:
     from drs_provider.simulator.clock import Clock
+    from drs_provider.simulator.drs.configuration_templates import ConfigurationTemplate
     from drs_provider.simulator.drs.native_executions import Execution
     from drs_provider.simulator.drs.native_plans import RecoveryPlan
+    from drs_provider.simulator.drs.source_networks import SourceNetwork
 
 __all__ = ["Request", "State"]
 
@@ -37,6 +39,10 @@ class State:
     instances: dict[str, RecoveryInstance]
     plans: dict[str, RecoveryPlan]
     executions: dict[str, Execution]
+    launch_templates: dict[str, ConfigurationTemplate]
+    replication_templates: dict[str, ConfigurationTemplate]
+    launch_actions: dict[str, dict[str, dict[str, Any]]]
+    networks: dict[str, SourceNetwork]
     quotas: dict[str, float]
     initialized: bool
 
