@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,6 +24,7 @@ from drs_provider.hooks.launch import (
     NoFreeSlot,
     launch_once,
 )
+from drs_provider.hooks.launch_intents import UNANSWERED
 from drs_provider.hooks.launch_key import LaunchKey, RunIdentity
 from drs_provider.hooks.previous_instances import PreviousInstance
 from drs_provider.links.drs import DrsJobLink
@@ -165,7 +167,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 ended=earlier.servers - alive,
                 listed=_with(ready.jobs, earlier.jobs),
                 listed_at=looked,
-                patience=patience,
+                # DRS refuses a second job for a server while an earlier call's job, not listed yet, holds it.
+                patience=dataclasses.replace(patience, listing=UNANSWERED) if earlier.open else patience,
                 replace=run.replace_instances,
                 journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context)),
                 on_job=on_job,

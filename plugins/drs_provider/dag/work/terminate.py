@@ -12,8 +12,17 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipExc
 from drs_provider.dag.messages import drill_stopping
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.stopping import stop_request
-from drs_provider.dag.work.base import PLAN_KEY, RecoveryWork, account_quotas, failed_tasks, jobs_since, pulled
-from drs_provider.dag.work.intents import Intent, read_intents, resolve
+from drs_provider.dag.work.base import (
+    PLAN_KEY,
+    RecoveryWork,
+    account_quotas,
+    failed_tasks,
+    is_final,
+    jobs_since,
+    pulled,
+    reason_of,
+)
+from drs_provider.dag.work.intents import Intent, Resolved, read_intents, resolve
 from drs_provider.evidence.duration import duration_text
 from drs_provider.evidence.events import InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
@@ -58,6 +67,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loaded = loaded
+        self._unresolved: dict[str, str] = {}
 
     def execute(self, context: Context) -> Any:
         """Decide whether there is anything to terminate, and when.
@@ -196,6 +206,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
             if not is_complete(job):
                 for server in job.get("participatingServers") or ():
                     left[server["sourceServerID"]] = f"job {job['jobID']} has not ended, and may still launch it"
+        left.update(self._unresolved)
         for intent in unanswered:
             for server in intent.servers:
                 left[server] = f"{intent} was not answered: whether it started a job is not known"
@@ -266,7 +277,18 @@ class TerminateWork(RecoveryWork, BaseOperator):
     def _look(self, hook: DrsHook, context: Context) -> tuple[list[dict[str, Any]], tuple[Intent, ...]]:
         """Return the run's jobs, and the calls of StartRecovery that may have started one which is not listed yet."""
         own, listed = self.identity(context), hook.jobs_since(jobs_since(context))
-        resolved = resolve(hook, read_intents(context, self._waves(context)), own, listed)
+        intents = read_intents(context, self._waves(context))
+        self._unresolved = {}
+        try:
+            resolved = resolve(hook, intents, own, listed)
+        except Exception as error:
+            if not is_final(error, context):
+                raise
+            # What is known is terminated; what is not is named.
+            why = f"what became of it cannot be looked up: {reason_of(error)}"
+            unsettled = [intent for intent in intents if not intent.settled]
+            self._unresolved = {server: f"{intent}: {why}" for intent in unsettled for server in intent.servers}
+            resolved = Resolved((), ())
         return [*(job for job in listed if own.owns(job)), *resolved.jobs], resolved.open
 
     def _waves(self, context: Context) -> list[str]:
