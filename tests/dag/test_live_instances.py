@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import boto3
 import pytest
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import launch
+from drs_provider.dag.work import base, launch
 from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
 from drs_provider.evidence.storage import reports_of
 from drs_provider.simulator.simulation import Simulation
@@ -163,6 +165,34 @@ def test_a_second_chance_looks_too(drs_simulator: Simulation, monkeypatch: pytes
         assert run_of("recovery").go() == "failed"
     assert starts(drs_simulator) == {FIRST: 1, SECOND: 1}
     assert instance()["isDrill"] is False
+
+
+def test_a_run_whose_instance_another_job_took_is_no_success(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, tmp_path: Path
+) -> None:
+    """While the second wave is launched, somebody launches the server of the first from the console."""
+    load(drs_simulator)
+    # By the clock of AWS, which is put forward.
+    now = lambda: datetime.fromtimestamp(time.time(), timezone.utc).isoformat()  # noqa: E731
+    monkeypatch.setattr(base, "utc_now", now)
+    theirs: list[str] = []
+
+    def launch_the_first_server() -> None:
+        drs: Any = boto3.client("drs", "us-west-2")
+        job = drs.start_recovery(sourceServers=[{"sourceServerID": FIRST}], isDrill=True)["job"]
+        theirs.append(job["jobID"])
+        drs_simulator.advance(3600)
+
+    meanwhile(launch_the_first_server)
+    with quick_aws(monkeypatch):
+        assert run_of().go() == "failed"
+    ((report,), _) = reports_of("shop", str(tmp_path))
+    first, second = report.waves
+    assert report.run.state == "failed"
+    assert (first.state, second.state) == ("failed", "success")
+    assert f"was deleted by job {theirs[0]} (START_DRILL)" in str(first.reason)
+    assert first.servers[0].taken
+    assert theirs[0] not in {job.job_id for wave in report.waves for job in wave.jobs}
 
 
 def test_ids_that_are_none_are_refused(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
