@@ -107,6 +107,57 @@ class TestADeletedRun:
         assert launches(drs_simulator) == {FIRST: 1, SECOND: 1}
 
 
+class TestScripts:
+    """What a script of another run with the same run id did is not done for this one."""
+
+    def shop(self, simulator: Simulation) -> LoadedPlan:
+        documents = {
+            "Promote": {"kind": "Automation", "duration": 1},
+            "Tell": {"kind": "Command", "duration": 1},
+        }
+        servers = [{"id": FIRST, "hostname": "one"}]
+        simulator.load({"region": "us-west-2", "servers": servers, "documents": documents}, speed=60)
+        scripts = {
+            "pre_launch": [{"name": "promote", "automation": "Promote"}],
+            "post_launch": [{"name": "tell", "run_command": "Tell"}],
+        }
+        return web(FIRST, **scripts)
+
+    def ran(self, simulator: Simulation) -> tuple[int, int]:
+        events = Counter(entry.get("event") for entry in simulator.log)
+        return events["AUTOMATION_START"], events["COMMAND_START"]
+
+    def test_a_recovery_runs_its_scripts_though_a_drill_had_its_run_id(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan = self.shop(drs_simulator)
+        with quick_aws(monkeypatch):
+            assert run_of(plan).go() == "success"
+            assert self.ran(drs_simulator) == (1, 1)
+            assert run_of(plan, "recovery").go() == "success"
+        assert self.ran(drs_simulator) == (2, 2)
+
+    def test_a_drill_that_is_made_again_runs_its_scripts(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan = self.shop(drs_simulator)
+        with quick_aws(monkeypatch):
+            assert run_of(plan).go() == "success"
+            time.sleep(3600)
+            again = run_of(plan)
+            again._dag_run.start_date = datetime.fromtimestamp(time.time(), timezone.utc)
+            assert again.go() == "success"
+        assert self.ran(drs_simulator) == (2, 2)
+
+    def test_another_airflow_runs_its_own(self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan = self.shop(drs_simulator)
+        with quick_aws(monkeypatch):
+            for installation in ("north", "south"):
+                monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__INSTALLATION", installation)
+                assert run_of(plan).go() == "success"
+        assert self.ran(drs_simulator) == (2, 2)
+
+
 class TestTwoInstallations:
     def test_neither_adopts_nor_terminates_what_the_other_launched(
         self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -73,6 +73,13 @@ waves:
   - {name: second, depends_on: [first], launch_timeout: 30m, servers: [{tags: {Tier: second}}]}
 """
 
+MARKED_AT_THE_CALL = """
+version: 1
+name: marked_at_the_call
+target: {region: us-west-2}
+waves: [{name: only, servers: [{tags: {Tier: wire}}]}]
+"""
+
 PICTURED = """
 version: 1
 name: pictured
@@ -106,7 +113,11 @@ SCENARIO: dict[str, Any] = {
     "servers": [
         *(server for tier in ("one", "two", "three", "db", "app", "web") for server in servers(tier, 2)),
         *servers("bad", 1, outcome="failed"),
-        *(server for tier in ("badapp", "badweb", "mail", "only", "first", "second") for server in servers(tier, 1)),
+        *(
+            server
+            for tier in ("badapp", "badweb", "mail", "only", "first", "second", "wire")
+            for server in servers(tier, 1)
+        ),
         *(server for tier in ("v1", "v2", "v3", "v4") for server in servers(tier, 1)),
         *servers("databases", 2),
         *(server for tier in ("orders", "search", "storefront") for server in servers(tier, 2)),
@@ -143,6 +154,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) 
         "failing": FAILING,
         "broken": BROKEN,
         "edited": EDITED,
+        "marked_at_the_call": MARKED_AT_THE_CALL,
         "pictured": PICTURED,
         **stop_plans.PLANS,
         **safety_plans.PLANS,

@@ -96,7 +96,7 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
     def execute(self, context: Any) -> dict[str, Any]:
         """Start or adopt, wait, return the outputs."""
         self.before_sending(context)
-        automation = self._start_or_adopt(TaskIdentity.of(context))
+        automation = self._start_or_adopt(self.task_identity(context))
         SsmAutomationLink.publish(context, self, self.hook, automation.execution_id)
         if self._killed:
             self._stop(automation.execution_id)
@@ -156,6 +156,10 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
         if self._execution_id:
             self._stop(self._execution_id)
 
+    def task_identity(self, context: Any) -> TaskIdentity:
+        """Return of what the client token is made; for a task that knows more of its run than its ids."""
+        return TaskIdentity.of(context)
+
     def before_sending(self, context: Any) -> None:
         """Do nothing; for a task that has something to check right before the automation is started."""
 
@@ -173,6 +177,10 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
         for attempt in range(1, identity.tries + 1):
             execution_id = self._start(identity.token(attempt))
             automation = run_blocking(read_automation(calls, execution_id))
+            if automation.started is not None and automation.started < identity.since:
+                self.log.info("Automation %s is that of a run which had the same id, and was deleted", execution_id)
+                execution_id = self._start(identity.token(attempt, anew=True))
+                automation = run_blocking(read_automation(calls, execution_id))
             if automation.progress is not Progress.FAILED or attempt == identity.tries:
                 break
             self.log.info(

@@ -85,6 +85,10 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
         """Return the parameters as they are sent; for a task that looks up values which must be kept nowhere."""
         return given
 
+    def task_identity(self, context: Any) -> TaskIdentity:
+        """Return by what an earlier try's commands are found; for a task that knows more of its run than its ids."""
+        return TaskIdentity.of(context)
+
     def before_sending(self, context: Any) -> None:
         """Do nothing; for a task that has something to check right before the script is sent."""
 
@@ -142,7 +146,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
     def _look_for_commands(
         self, context: Any, wanted: Sequence[str]
     ) -> tuple[list[SentCommand], dict[str, InstanceResult]]:
-        identity = TaskIdentity.of(context)
+        identity = self.task_identity(context)
         calls = self.hook.calls()
         document = None if self.by_platform else self.document_for("Linux")[0]
         found = run_blocking(find_commands(calls, identity.key, since=identity.since, document_name=document))
@@ -181,7 +185,7 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
             raise AirflowException(str(failure)) from None
 
     def _send(self, context: Any, decision: Adoption) -> list[SentCommand]:
-        identity = TaskIdentity.of(context)
+        identity = self.task_identity(context)
         once, reading = self.hook.calls_without_retries(), self.hook.calls()
         sent: list[SentCommand] = []
         for platform, instance_ids in self._platforms(decision.to_send).items():

@@ -28,6 +28,7 @@ class TaskIdentity:
     :param generation: see :func:`drs_provider.hooks.launch_key.generation_of`.
     :param tries: the number of the present try within the generation, from 1.
     :param since: epoch seconds; nothing of this generation started before.
+    :param of_run: what tells the run from others with the same ids, where that is known: mode and installation.
     """
 
     dag_id: str
@@ -37,9 +38,10 @@ class TaskIdentity:
     generation: int
     tries: int
     since: float
+    of_run: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, context: Mapping[str, Any]) -> TaskIdentity:
+    def of(cls, context: Mapping[str, Any], of_run: tuple[str, ...] = ()) -> TaskIdentity:
         """Return the identity of the task instance in an Airflow context."""
         ti = context["ti"]
         generation = generation_of(context)
@@ -54,11 +56,12 @@ class TaskIdentity:
             generation=generation,
             tries=max(int(ti.try_number) - generation, 1),
             since=since,
+            of_run=of_run,
         )
 
     @property
     def _canonical(self) -> str:
-        return json.dumps([self.dag_id, self.run_id, self.task_id, self.map_index, self.generation])
+        return json.dumps([self.dag_id, self.run_id, self.task_id, self.map_index, self.generation, *self.of_run])
 
     @property
     def key(self) -> str:
@@ -70,6 +73,10 @@ class TaskIdentity:
         """The task for a person's eyes."""
         return f"{self.dag_id}.{self.task_id}" + (f"[{self.map_index}]" if self.map_index >= 0 else "")
 
-    def token(self, attempt: int) -> str:
-        """Return the UUID of one attempt of this generation, for APIs with a client token."""
-        return str(uuid.uuid5(_NAMESPACE, f"{self._canonical}/{attempt}"))
+    def token(self, attempt: int, *, anew: bool = False) -> str:
+        """Return the UUID of one attempt of this generation, for APIs with a client token.
+
+        :param anew: for a run whose predecessor of the same id, since deleted, has used the other one.
+        """
+        begun = f"/{self.since:.0f}" if anew else ""
+        return str(uuid.uuid5(_NAMESPACE, f"{self._canonical}/{attempt}{begun}"))

@@ -13,7 +13,7 @@ from drs_provider.dag.custody import CONTINUED_KEY, Standing, judge, wave_approv
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.stopping import fail_when_stopped
 from drs_provider.dag.work.gates import PLAN_KEY, continue_for, leave, read_chain
-from drs_provider.dag.work.identity import identity_of, jobs_since
+from drs_provider.dag.work.identity import identity_of, jobs_since, script_owner
 from drs_provider.dag.work.once_up import can_roll_back, note_up
 from drs_provider.dag.work.xcom import pulled
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
@@ -21,6 +21,7 @@ from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.hooks.faults import Fault, classify, error_code, error_text
 from drs_provider.hooks.launch_key import generation_of
+from drs_provider.operators.task_identity import TaskIdentity
 from drs_provider.readiness import Clients
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from drs_provider.triggers.waiting import deferral_timeout
@@ -151,6 +152,13 @@ class RecoveryWork:
     def identity(self, context: Mapping[str, Any]) -> RunIdentity:
         """Return what tells this run's jobs in DRS from all others."""
         return identity_of(context, self.run(context))
+
+    def task_identity(self, context: Any) -> TaskIdentity:
+        """Return by what the commands and automations of an earlier try are found.
+
+        A drill's are not those of a recovery with the same run id, nor those of another Airflow.
+        """
+        return TaskIdentity.of(context, script_owner(context, self.run(context)))
 
     def begin(self, context: Mapping[str, Any], *, acts: bool = True) -> RecoveryRun:
         """Start a task's work: skip a wave that was left out, and refuse a plan that changed since the run began.

@@ -11,7 +11,7 @@ from drs_provider.dag.work.xcom import pulled
 from drs_provider.hooks.installation import installation
 from drs_provider.hooks.run_identity import CLOCK_MARGIN, RunIdentity
 
-__all__ = ["IDENTITY_KEY", "identity_of", "jobs_since", "record_identity"]
+__all__ = ["IDENTITY_KEY", "identity_of", "jobs_since", "record_identity", "script_owner"]
 
 IDENTITY_KEY = "identity"
 """XCom key under which the run's first task records the installation, and when the run began."""
@@ -41,6 +41,15 @@ def identity_of(context: Mapping[str, Any], run: RecoveryRun) -> RunIdentity:
     # Nothing is recorded in a run that began before there was a record, or that went around its first task.
     record = pulled(context, "confirm", IDENTITY_KEY) or {"installation": installation()}
     return RunIdentity.from_record(run.dag_id, run.run_id, run.mode, record, run.take_over)
+
+
+def script_owner(context: Mapping[str, Any], run: RecoveryRun) -> tuple[str, ...]:
+    """Return what tells the commands and automations of the run from those of others with the same run id.
+
+    Nothing, in a run that began before there was a record: its earlier tries have sent scripts under its ids alone.
+    """
+    record = pulled(context, "confirm", IDENTITY_KEY)
+    return (run.mode, run.take_over or str(record["installation"])) if record else ()
 
 
 def jobs_since(context: Mapping[str, Any]) -> datetime:

@@ -22,10 +22,12 @@ from drs_provider.hooks.launch_key import LAUNCH_TAG
 from drs_provider.hooks.run_identity import RunIdentity
 from drs_provider.readiness.timestamps import parse_timestamp
 
-__all__ = ["Intent", "IntentJournal", "Resolved", "read_intents", "resolve"]
+__all__ = ["Intent", "IntentJournal", "Resolved", "next_look", "read_intents", "resolve"]
 
 _OWNER = "confirm"
 _CLOCKS = timedelta(minutes=1)
+_LOOK_AGAIN = timedelta(seconds=20)
+_SHORTEST_DEFERRAL = timedelta(seconds=2.5)
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,12 @@ class Resolved:
     jobs: tuple[dict[str, Any], ...]
     open: tuple[Intent, ...]
 
-    @property
-    def certain_from(self) -> datetime | None:
-        """The moment from which on nothing is open any more; None where nothing is."""
-        return max((intent.certain_from for intent in self.open), default=None)
+
+def next_look(unanswered: Iterable[Intent]) -> datetime:
+    """Return when to look again at calls that may have started jobs: soon, and once more when it is certain."""
+    now = datetime.now(timezone.utc)
+    certain = max(intent.certain_from for intent in unanswered)
+    return max(min(certain, now + _LOOK_AGAIN), now + _SHORTEST_DEFERRAL)
 
 
 def resolve(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -27,7 +27,7 @@ from drs_provider.dag.work.base import (
     task_states,
     utc_now,
 )
-from drs_provider.dag.work.intents import read_intents
+from drs_provider.dag.work.intents import next_look, read_intents
 from drs_provider.dag.work.once_up import waves_once_up
 from drs_provider.dag.work.scripts import script_work
 from drs_provider.dag.work.unwinding import UnwindingApproval
@@ -51,7 +51,6 @@ __all__ = ["RollbackWork"]
 _TERMINATION_TIMEOUT = timedelta(minutes=30)
 _SPARE = timedelta(minutes=15)
 _LOOK_SECONDS = 5.0
-_SHORTEST_DEFERRAL = timedelta(seconds=2.5)
 
 
 class RollbackWork(RecoveryWork, BaseOperator):
@@ -107,9 +106,9 @@ class RollbackWork(RecoveryWork, BaseOperator):
         """Wait until it is known what became of every launch, and no job is in progress any more."""
         jobs = self._jobs(context)
         if jobs.open:
-            until = max(max(one.certain_from for one in jobs.open), datetime.now(timezone.utc) + _SHORTEST_DEFERRAL)
-            self.log.info("It is not known whether DRS accepted these calls: %s", "; ".join(map(str, jobs.open)))
-            self.defer(trigger=DateTimeTrigger(until), method_name="after_answers")
+            calls = "; ".join(map(str, jobs.open))
+            self.log.info("It is not known whether DRS accepted these calls; looking again: %s", calls)
+            self.defer(trigger=DateTimeTrigger(next_look(jobs.open)), method_name="after_answers")
         if jobs.all_complete:
             return self.unwind(context)
         self.defer(

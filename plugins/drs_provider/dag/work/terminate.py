@@ -22,7 +22,7 @@ from drs_provider.dag.work.base import (
     pulled,
     reason_of,
 )
-from drs_provider.dag.work.intents import Intent, Resolved, read_intents, resolve
+from drs_provider.dag.work.intents import Intent, Resolved, next_look, read_intents, resolve
 from drs_provider.evidence.duration import duration_text
 from drs_provider.evidence.events import InstanceLeft, terminate_event
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
@@ -102,13 +102,10 @@ class TerminateWork(RecoveryWork, BaseOperator):
         """Wait until it is known what became of every launch, and no job of the run is in progress any more."""
         jobs, unanswered = self._look(DrsHook(**self.aws), context)
         if unanswered:
-            until = max(max(one.certain_from for one in unanswered), datetime.now(timezone.utc) + _SHORTEST_DEFERRAL)
-            self.log.info(
-                "It is not known whether DRS accepted these calls; looking again at %s: %s",
-                until.isoformat(timespec="seconds"),
-                "; ".join(map(str, unanswered)),
-            )
-            self.defer(trigger=PauseTrigger(deadline=until.timestamp(), end_task=False), method_name="after_keeping")
+            calls = "; ".join(map(str, unanswered))
+            self.log.info("It is not known whether DRS accepted these calls; looking again: %s", calls)
+            again = next_look(unanswered).timestamp()
+            self.defer(trigger=PauseTrigger(deadline=again, end_task=False), method_name="after_keeping")
         jobs = [job for job in jobs if not is_complete(job)]
         running = [str(job["jobID"]) for job in jobs]
         self._tell_of_stop(context, jobs)
