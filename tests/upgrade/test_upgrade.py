@@ -6,6 +6,7 @@ Each folder here with a version's name holds what that version left behind; `rec
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib
 import json
 import pkgutil
@@ -152,7 +153,7 @@ class OldRun:
     """What a run of an earlier version did in AWS, done again in the simulator, and its tasks as they are now."""
 
     def __init__(self, old: str, simulator: Any) -> None:
-        self.drill = recorded(old, "drill")
+        self.drill = copy.deepcopy(recorded(old, "drill"))
         self.simulator = simulator
         plan = load_plan(HERE / old / "plans" / f"{DRILL}.yaml")
         simulator.load(self.drill["scenario"], speed=600)
@@ -161,8 +162,8 @@ class OldRun:
         # Recorded before gates left records.
         gates = {task: {CUSTODY_KEY: passed(plan)[CUSTODY_KEY]} for task in ("confirm", "app.approve")}
         gates["app.approve"][CUSTODY_KEY] |= {"decision": "approved", "answers": [{"name": "alice", "at": _NOW}]}
-        xcoms = self.drill["xcoms"]
-        self.xcoms = {**xcoms, **{task: {**record, **xcoms.get(task, {})} for task, record in gates.items()}}
+        for task, record in gates.items():
+            self.drill["xcoms"][task] = {**record, **self.drill["xcoms"].get(task, {})}
 
     def client(self, service: str) -> Any:
         return boto3.client(service, region_name="us-west-2")
@@ -184,7 +185,7 @@ class OldRun:
         )
         dag_run.triggering_user_name = "alice"
         return {
-            "ti": TaskInstance(task, self.run_id, self.xcoms),
+            "ti": TaskInstance(task, self.run_id, self.drill["xcoms"]),
             "task": task,
             "dag_run": dag_run,
             "run_id": self.run_id,

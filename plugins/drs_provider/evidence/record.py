@@ -308,8 +308,8 @@ class Notification(_Fact):
     """What became of one message on one channel of the plan's ``notify``."""
 
     event: str = Field(
-        description="started, drill_missed, waiting_for_run, run_frozen, drill_stopping, approval_wanted, wave_failed, "
-        "rto_at_risk, rto_missed or ended"
+        description="started, drill_missed, waiting_for_run, run_frozen, drill_stopping, approval_wanted, break_glass, "
+        "wave_failed, rto_at_risk, rto_missed or ended"
     )
     wave: str | None = None
     to: str = Field(description="the SNS topic, or the notifier's dotted path")
