@@ -60,7 +60,7 @@ with DAG(
         """Give the launch templates what ReverseReplication leaves out; return their default versions, by server."""
         from airflow.providers.amazon.aws.hooks.ec2 import EC2Hook
 
-        ec2: Any = EC2Hook(aws_conn_id=None, region_name=ORIGIN_REGION, api_type="client_type").conn
+        ec2: Any = EC2Hook(region_name=ORIGIN_REGION, api_type="client_type").conn
         by_name = [{"Name": "tag:Name", "Values": [SUBNET_NAME]}]
         (subnet,) = ec2.describe_subnets(Filters=by_name)["Subnets"]
         default = [

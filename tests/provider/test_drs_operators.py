@@ -249,6 +249,48 @@ class TestFailback:
         assert fresh != stale
         assert len(calls(drs_simulator_server, "ReverseReplication")) == 2
 
+    def test_what_was_launched_into_the_original_is_protected_by_a_call_of_its_own(
+        self, drs_simulator_server: Any, task_context: Any
+    ) -> None:
+        """The instance id never changed, so that the forward server names the instance before anything was reversed."""
+        original = {"id": "i-0000000000000a100", "state": "stopped"}
+        original["tags"] = {"AWSDRS": "AllowLaunchingIntoThisInstance"}
+        server = {"id": SERVERS[0], "hostname": "host0", "launched": "recovery", "origin_instance": original["id"]}
+        origin = {"region": "us-east-1", "instances": [original]}
+        drs_simulator_server.load({"servers": [server], "accounts": [origin]}, speed=2000)
+        (b2,) = [one["recoveryInstanceID"] for one in hook().recovery_instances(server_ids=SERVERS[:1])]
+        a2 = self.reverse(task_context, b2)[b2].rpartition("/")[2]
+        there = DrsHook(aws_conn_id=None, region_name="us-east-1")
+        there.conn.update_launch_configuration(
+            sourceServerID=a2,
+            copyTags=False,
+            copyPrivateIp=False,
+            launchIntoInstanceProperties={"launchIntoEC2InstanceID": original["id"]},
+        )
+        while there.source_servers([a2])[0]["dataReplicationInfo"].get("lagDuration") != "P0D":
+            time.sleep(0.05)
+        there.conn.start_recovery(sourceServers=[{"sourceServerID": a2}])
+        while not there.recovery_instances(server_ids=[a2]):
+            time.sleep(0.05)
+        (forward,) = hook().source_servers()
+        assert forward["sourceProperties"]["identificationHints"]["awsInstanceID"] == original["id"]
+        before = len(calls(drs_simulator_server, "ReverseReplication"))
+        a3 = str(original["id"])
+        assert self.reverse(task_context, a3, region="us-east-1") == {a3: forward["arn"]}
+        assert len(calls(drs_simulator_server, "ReverseReplication")) > before
+        (shown,) = there.recovery_instances(server_ids=[a2])
+        assert shown["dataReplicationInfo"]["dataReplicationState"] != "NOT_STARTED"
+
+    def test_from_another_zone_it_is_the_same_server_that_replicates(
+        self, drs_simulator_server: Any, task_context: Any
+    ) -> None:
+        load(drs_simulator_server, s0={"durations": {"initialisation": 0}, "origin_region": "us-west-2"})
+        instance = self.recovered(task_context)
+        (forward,) = hook().source_servers(SERVERS[:1])
+        for _ in range(2):
+            assert self.reverse(task_context, instance) == {instance: forward["arn"]}
+        assert len(calls(drs_simulator_server, "ReverseReplication")) == 1
+
     def test_what_drs_accepts_and_does_not_begin_is_not_begun(
         self, drs_simulator_server: Any, task_context: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -98,6 +98,8 @@ def test_persons_do_it_when_a_test_says_so(drs_simulator: Any) -> None:
     assert site.state == "FAILBACK_NOT_STARTED", "nobody has booted the client"
     drs_simulator.happen("failback_client_booted", ONE)
     assert site.state == "FAILBACK_IN_PROGRESS"
+    with pytest.raises(ValueError, match="is FAILBACK_IN_PROGRESS"):
+        drs_simulator.happen("failback_client_booted", ONE)
     drs_simulator.advance(960)
     site.launch()
     drs_simulator.happen("failback_media_removed", ONE)

@@ -75,8 +75,10 @@ class OnPremises(Recoveries, Protection):
             raise ValueError(f"{server.id} does not come from a machine on premises")
         if event == "failback_client_booted":
             instance = self.instances.get(server.recovery_instance_id or "")
-            if instance is None or instance.disconnected:
+            if instance is None:
                 raise ValueError(f"{server.id} has no recovery instance that could be failed back")
+            if not self._bootable(instance):
+                raise ValueError(f"the failback of {instance.id} is {instance.failback_state}, or it is let go of")
             self._boot(instance)
         elif event == "failback_media_removed":
             self._remove_media(server)
@@ -101,11 +103,13 @@ class OnPremises(Recoveries, Protection):
         if after is not None:
             self.clock.call_in(after, lambda: self._remove_media(instance.server))
 
+    def _bootable(self, instance: RecoveryInstance) -> bool:
+        gone = self.instances.get(instance.id) is not instance or instance.terminating or instance.disconnected
+        return not gone and instance.failback_state in ("FAILBACK_NOT_STARTED", "FAILBACK_ERROR")
+
     def _boot(self, instance: RecoveryInstance) -> None:
         """The client runs on the machine, in the place of the system whose agent replicated it."""
-        startable = ("FAILBACK_NOT_STARTED", "FAILBACK_ERROR")
-        gone = self.instances.get(instance.id) is not instance or instance.terminating or instance.disconnected
-        if gone or instance.failback_state not in startable:
+        if not self._bootable(instance):
             return
         server, now = instance.server, self.clock.now()
         self.lose_agent(server)

@@ -118,7 +118,7 @@ class RecoveryInstance:
         if self.failback_started_at is not None:
             failback["failbackInitiationTime"] = timestamp(self.failback_started_at)
         if self.client is not None:
-            failback["failbackClientLastSeenByServiceDateTime"] = timestamp(now - 20)
+            failback["failbackClientLastSeenByServiceDateTime"] = timestamp(max(self.client.booted_at, now - 20))
         shown: dict[str, Any] = {
             "recoveryInstanceID": self.id,
             "ec2InstanceID": self.id,
