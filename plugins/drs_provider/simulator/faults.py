@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from drs_provider.simulator.durations import Duration
 from drs_provider.simulator.fault_names import error_problem, operation_problem, service_problem
-from drs_provider.simulator.history import READS, SERVICES
+from drs_provider.simulator.history import LISTS, READS, SERVICES
 
 __all__ = ["Fault", "Faults"]
 
@@ -30,9 +30,9 @@ class Fault(BaseModel):
     `error`: the answer is this error code. `when: after` commits the effect first, as AWS does when it answers 500 to a
     request that it accepted. `reset`: the connection is dropped instead. `delay`: the answer comes that many seconds
     late (real seconds). `stale`: a list or describe of DRS, SSM or EC2 answers as the state was that many seconds of
-    AWS ago, though no earlier than when the fault was put in force. `hold`: the effect is committed and logged at
-    once, and the answer held back for that many seconds, or (`hold: true`) until released. `page_size`: a page has at
-    most so many items, whatever was asked for.
+    AWS ago, though no earlier than when the fault was put in force; a Get only where the fault names it. `hold`: the
+    effect is committed and logged at once, and the answer held back for that many seconds, or (`hold: true`) until
+    released. `page_size`: a page has at most so many items, whatever was asked for.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -96,7 +96,7 @@ class Fault(BaseModel):
         """Whether it is about this call."""
         if self.operation not in ("*", operation):
             return False
-        if self.stale and (service not in SERVICES or not self._reads(operation)):
+        if self.stale and (service not in SERVICES or (self.operation == "*" and not operation.startswith(LISTS))):
             return False
         if self.service not in (None, service) or self.account not in (None, account):
             return False

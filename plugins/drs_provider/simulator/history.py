@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from drs_provider.simulator.simulation import Simulation
 
-__all__ = ["READS", "SERVICES", "History"]
+__all__ = ["LISTS", "READS", "SERVICES", "History"]
 
 #: What can be stale: the services, and how the names of operations that only read begin.
 SERVICES: Final = ("drs", "ssm", "ec2")
 READS: Final = ("Describe", "List", "Get")
+#: Those of which AWS itself says that they may lag; a Get by id does so only where a fault names it.
+LISTS: Final = ("Describe", "List")
 #: Changes closer together than this share of the lag are one: a copy of 40 servers takes 60 ms.
 _RESOLUTION: Final = 0.05
 #: What copies share with the present: it never changes, or is no state of AWS, or moto cannot copy it.
