@@ -62,8 +62,8 @@ class Flows:
         self.command = subprocess.Popen(
             [
                 sys.executable,
-                "-m",
-                "drs_provider.cli",
+                "-c",
+                "from drs_provider.cli import main; main()",
                 *arguments,
                 "--run-id",
                 self.recoveries[plan],
