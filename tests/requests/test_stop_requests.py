@@ -138,6 +138,19 @@ def test_a_drills_task_fails_with_who_asks_and_leaves_word_for_the_report(airflo
     assert airflow.xcoms["stopped"]["from_run"] == "recovery__1"
 
 
+def test_a_drill_that_stops_does_not_tell_of_waves_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from drs_provider.dag import notifications
+
+    told: list[Any] = []
+    monkeypatch.setattr(notifications, "notify", lambda loaded, context, message: told.append(message))
+    task: Any = build_dag(loaded_plan(wave("a"))).get_task("a.launch")
+    failed = {**context(), "task": task}
+    notifications.notify_wave_failed({**failed, "exception": stopping.DrillStoppedError("stops")})
+    assert told == []
+    notifications.notify_wave_failed({**failed, "exception": AirflowFailException("no such server")})
+    assert [message.event for message in told] == ["wave_failed"]
+
+
 @pytest.mark.parametrize(
     "of",
     [context("recovery"), context("planned"), context(None, {"mode": "recovery"}), context("drill", {"mode": "x"})],

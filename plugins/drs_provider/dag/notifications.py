@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from drs_provider.dag.messages import mode_of, wave_failed
+from drs_provider.dag.stopping import DrillStoppedError
 from drs_provider.evidence.events import NOTIFIED_KEY
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ async def leave_word(dag_id: str, run_id: str, event: str, deliveries: list[dict
 
 
 def notify_wave_failed(context: Any) -> None:
-    """Tell that a wave failed: the ``on_failure_callback`` of its tasks, called once no retry is left."""
+    """Tell that a wave failed: the ``on_failure_callback`` of its tasks, called once no retry is left.
+
+    A drill that stops for a recovery tells that once, at its end.
+    """
+    if isinstance(context.get("exception"), DrillStoppedError):
+        return
     try:
         task, ti = context["task"], context["ti"]
         reason = context.get("exception") or context.get("reason") or ""

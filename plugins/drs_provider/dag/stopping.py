@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
 __all__ = [
+    "DrillStoppedError",
     "fail_stopped",
     "fail_when_stopped",
     "is_stoppable",
@@ -30,6 +31,10 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+
+class DrillStoppedError(AirflowFailException):
+    """A task of a drill ends because a recovery of the plan waits. It is no failure of the drill's own work."""
 
 
 def is_stoppable(context: Mapping[str, Any]) -> bool:
@@ -57,7 +62,7 @@ def stop_request(context: Mapping[str, Any]) -> RunRequest | None:
 def fail_when_stopped(context: Mapping[str, Any]) -> None:
     """Fail the task when its drill is asked to stop.
 
-    :raises AirflowFailException: when it is; with who asks.
+    :raises DrillStoppedError: when it is; with who asks.
     """
     if request := stop_request(context):
         fail_stopped(context, request)
@@ -87,7 +92,7 @@ def stoppable_waits(context: Mapping[str, Any]) -> Iterator[None]:
 def fail_stopped(context: Mapping[str, Any], request: RunRequest) -> NoReturn:
     """Fail the task because of a request that ended its wait.
 
-    :raises AirflowFailException: always.
+    :raises DrillStoppedError: always.
     """
     from airflow.sdk.execution_time.xcom import XCom
 
@@ -102,7 +107,7 @@ def fail_stopped(context: Mapping[str, Any], request: RunRequest) -> NoReturn:
         )
     except Exception:
         log.exception("The report will not say who stopped this drill")
-    raise AirflowFailException(
+    raise DrillStoppedError(
         f"This drill stops for a recovery of its plan: {request}. Nothing more is started; what the drill launched is "
         "terminated, then the recovery begins."
     )
