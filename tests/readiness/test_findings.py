@@ -41,6 +41,8 @@ def test_what_cannot_be_overridden() -> None:
         "replication-stopped",
         "no-snapshot-before",
         "snapshot-not-found",
+        "recovered-instance-live",
+        "drill-instance-live",
     }
 
 
