@@ -19,6 +19,12 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[simulator,dev]'
 	@touch $@
 
+# The AWS CLI, for tests of the simulator. It pins one botocore, and Airflow's amazon provider pins another.
+.venv-awscli/.ready: constraints/awscli.txt
+	$(PYTHON) -m venv .venv-awscli
+	.venv-awscli/bin/python -m pip install --quiet --requirement constraints/awscli.txt
+	@touch $@
+
 # Made only where it is missing.
 $(CONSTRAINTS):
 	@echo "$(PYTHON) is Python $(PYTHON_VERSION), for which there is no $@." >&2

@@ -1,0 +1,82 @@
+"""The AWS CLI, which knows nothing of this package, drives a drill over HTTP.
+
+It has an environment of its own (`make .venv-awscli/.ready`): it pins another botocore than Airflow's amazon provider.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.simulator.failback_steps import B1, RECOVERY
+
+ROOT = Path(__file__).parents[2]
+Aws = Callable[..., Any]
+#: A command of the CLI takes seconds where the machine is busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    with (Path(tempfile.gettempdir()) / "drs-provider-awscli.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Several test processes begin at once.
+        subprocess.run(["make", "-s", ".venv-awscli/.ready"], cwd=ROOT, check=True)
+    return ROOT / ".venv-awscli" / "bin" / "aws"
+
+
+@pytest.fixture
+def aws(drs_simulator_server: Any, program: Path, tmp_path: Path) -> Aws:
+    """Run a command of the CLI: its answer, or the code of the error that AWS answers with."""
+    environment = {**os.environ, "AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_MAX_ATTEMPTS": "1"}
+
+    def run(command: str, *more: str, region: str = RECOVERY) -> Any:
+        words = [str(program), *command.split(), *more, "--region", region, "--output", "json"]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            assert "An error occurred (" in done.stderr, done.stderr
+            return done.stderr.split("An error occurred (")[1].split(")")[0]
+        return json.loads(done.stdout or "null")
+
+    return run
+
+
+def launched(aws: Aws, simulator: Any, server: str, mode: str, region: str = RECOVERY) -> str:
+    """Launch a server, and wait as a script would; return its recovery instance."""
+    job = aws(f"drs start-recovery {mode} --source-servers sourceServerID={server} --tags run=cli", region=region)
+    job_id = job["job"]["jobID"]
+    simulator.advance(700)
+    (shown,) = aws("drs describe-jobs", "--filters", json.dumps({"jobIDs": [job_id]}), region=region)["items"]
+    assert shown["status"] == "COMPLETED"
+    assert [one["launchStatus"] for one in shown["participatingServers"]] == ["LAUNCHED"]
+    filters = json.dumps({"sourceServerIDs": [server]})
+    (instance,) = aws("drs describe-recovery-instances", "--filters", filters, region=region)["items"]
+    assert instance["jobID"] == job_id
+    events = [item["event"] for item in aws(f"drs describe-job-log-items --job-id {job_id}", region=region)["items"]]
+    assert events[0] == "JOB_START" and events[-2:] == ["LAUNCH_END", "JOB_END"]
+    return str(instance["recoveryInstanceID"])
+
+
+def test_the_cli_drives_a_drill(drs_simulator_server: Any, aws: Aws) -> None:
+    simulator = drs_simulator_server
+    simulator.load({"servers": [{"id": B1, "hostname": "db01"}]})
+    simulator.freeze()
+    assert [one["sourceServerID"] for one in aws("drs describe-source-servers")["items"]] == [B1]
+    assert aws(f"drs describe-recovery-snapshots --source-server-id {B1} --max-items 1")["items"]
+    assert aws("drs describe-jobs", region="eu-west-1") == "UninitializedAccountException"
+    instance = launched(aws, simulator, B1, "--is-drill")
+    states = "Reservations[].Instances[].State.Name"
+    assert aws(f"ec2 describe-instances --instance-ids {instance} --query {states}") == ["running"]
+    again = f"drs terminate-recovery-instances --recovery-instance-ids {instance}"
+    aws(again)
+    assert aws(again) == "ConflictException"
+    simulator.advance(300)
+    assert aws("drs describe-recovery-instances")["items"] == []
+    assert aws(f"ec2 describe-instances --instance-ids {instance} --query {states}") == ["terminated"]
