@@ -49,15 +49,15 @@ recovery: {approval: {approvers: [alice], timeout: 10m}}
 waves: [{name: only, servers: [{tags: {Tier: bypass}}], approval: {approvers: [alice], timeout: 10m}}]
 """
 
-OVER = f"""
+OVER = """
 version: 1
 name: over
-target: {{region: us-west-2}}
+target: {region: us-west-2}
 waves:
   - name: only
-    servers: [{{tags: {{Tier: over}}}}]
+    servers: [{tags: {Tier: over}}]
     on_failure: rollback
-    health_checks: [{{type: http, path: /later, port: {HEALTH_PORT}, timeout: 8s}}]
+    health_checks: [{type: tcp, port: 8080, via: ssm}]
 """
 
 SECOND = """
@@ -199,7 +199,7 @@ SERVERS: dict[str, dict[str, Any]] = {
     "gtop": {"outcome": "failed", "durations": {"conversion": 1200}},
     "gtopok": {},
     "bypass": {},
-    "over": _LOCAL,
+    "over": {},
     "duo": {},
     "late": {},
     "refuse": {},

@@ -15,9 +15,6 @@ from tests.e2e.stack import REGION, Stack, servers
 
 Flow = Iterator[Callable[[], Any]]
 
-SERVED = {"/up", "/later"}
-"""The paths that the recovered servers are said to serve."""
-
 
 class Runs:
     """The runs of this module, and what is asked of each of them.
@@ -260,8 +257,10 @@ def over(runs: Runs) -> Flow:
     runs.start("over", mode="recovery", confirm="over")
     yield runs.ended("over")
     runs.seen["over"] = runs.state("over")
-    SERVED.discard("/later")
-    runs.clear("over", "only.health.http")
+    (instance,) = runs.instances("over")
+    fault = {"operation": "SendCommand", "contains": instance["ec2InstanceID"], "error": "AccessDeniedException"}
+    runs.stack.simulator.control("POST", "/faults", fault)
+    runs.clear("over", "only.health.tcp")
     yield lambda: not runs.ended("over")()
     yield runs.ended("over")
     runs.seen["over checked"] = runs.tasks("over")

@@ -20,17 +20,17 @@ import jsonschema
 import pytest
 
 from tests.e2e.safety_plans import HEALTH_PORT, MISSING_TOPIC, PLANS, TOPIC
-from tests.e2e.safety_runs import ALL, SERVED, Runs
+from tests.e2e.safety_runs import ALL, Runs
 from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 class _Up(BaseHTTPRequestHandler):
-    """What the recovered servers are said to serve; anything else is not there."""
+    """What the recovered servers are said to serve: /up is well, anything else is not there."""
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path in SERVED else 404)
+        self.send_response(200 if self.path == "/up" else 404)
         self.end_headers()
 
     def log_message(self, *args: Any) -> None:
@@ -92,7 +92,7 @@ def test_gates_that_somebody_marks_as_success_launch_nothing_and_the_report_says
 def test_a_run_that_is_over_launches_and_terminates_nothing(runs: Runs) -> None:
     assert runs.seen["over"] == "success"
     states = runs.seen["over checked"]
-    assert (states["only.health.http"], states["only.rollback"]) == ("failed", "skipped")
+    assert (states["only.health.tcp"], states["only.rollback"]) == ("failed", "skipped")
     assert runs.terminations_of("over") == []
     (instance,) = runs.instances("over")
     assert instance["ec2InstanceState"] == "RUNNING"
