@@ -115,16 +115,16 @@ def test_another_account_is_reached_by_an_assumed_role(client):
     assert shown == [[HERE], [THERE]]
 
 
-def test_it_ends_when_it_is_told_to(drs_sim):
+def test_it_ends_when_it_is_told_to(drs_sim, client):
     process, endpoint, _ = drs_sim
     simulator = RemoteSimulator(endpoint)
     simulator.add_fault("StartRecovery", error="ConflictException", contains="no such server")
     simulator.add_fault("DescribeJobs", delay=0.01)
     simulator.add_fault("DescribeJobs", page_size=1)
     simulator.clear_faults()
-    boto3.client("drs", "eu-west-1", endpoint_url=endpoint).describe_jobs()
+    client("drs").describe_jobs()
     simulator.add_fault("DescribeJobs", delay=0.01, times=1)
-    boto3.client("drs", "eu-west-1", endpoint_url=endpoint).describe_jobs()
+    client("drs").describe_jobs()
     assert [fault["id"] for fault in simulator.unstruck_faults()] == [1, 2, 3]
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
