@@ -1,4 +1,4 @@
-"""The AWS CLI, which knows nothing of this package, drives a drill over HTTP.
+"""The AWS CLI, which knows nothing of this package, drives a drill and a failback over HTTP.
 
 It has an environment of its own (`make .venv-awscli/.ready`): it pins another botocore than Airflow's amazon provider.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.failback_steps import B1, RECOVERY
+from tests.simulator.failback_steps import A1, B1, ORIGIN, RECOVERY
 
 ROOT = Path(__file__).parents[2]
 Aws = Callable[..., Any]
@@ -80,3 +80,57 @@ def test_the_cli_drives_a_drill(drs_simulator_server: Any, aws: Aws) -> None:
     simulator.advance(300)
     assert aws("drs describe-recovery-instances")["items"] == []
     assert aws(f"ec2 describe-instances --instance-ids {instance} --query {states}") == ["terminated"]
+
+
+def test_the_cli_drives_a_failback(drs_simulator_server: Any, aws: Aws) -> None:
+    simulator = drs_simulator_server
+    servers = [{"id": B1, "hostname": "db01", "origin_region": ORIGIN, "origin_instance": A1}]
+    simulator.load({"servers": servers, "accounts": [{"region": ORIGIN}]})
+    simulator.freeze()
+    b2 = launched(aws, simulator, B1, "--no-is-drill")
+    simulator.advance(60)
+    aws(f"drs reverse-replication --recovery-instance-id {b2}")
+    (found,) = aws("drs describe-source-servers", region=ORIGIN)["items"]
+    a2 = found["sourceServerID"]
+    assert found["replicationDirection"] == "FAILBACK"
+    assert found["sourceProperties"]["identificationHints"]["awsInstanceID"] == b2
+    simulator.advance(7200)
+    _complete_template(aws, a2)
+    a3 = launched(aws, simulator, a2, "--no-is-drill", region=ORIGIN)
+    simulator.advance(60)
+    aws(f"drs reverse-replication --recovery-instance-id {a3}", region=ORIGIN)
+    simulator.advance(7200)
+    (home,) = aws("drs describe-source-servers")["items"]
+    assert home["sourceServerID"] == B1 and home["dataReplicationInfo"]["dataReplicationState"] == "CONTINUOUS"
+    assert home["sourceProperties"]["identificationHints"]["awsInstanceID"] == a3
+    terminate = f"drs terminate-recovery-instances --recovery-instance-ids {b2}"
+    assert aws(terminate) == "ConflictException"
+    aws(f"drs stop-replication --source-server-id {a2}", region=ORIGIN)
+    aws(f"drs stop-failback --recovery-instance-id {b2}")
+    aws(terminate)
+    simulator.advance(300)
+    aws(f"drs delete-recovery-instance --recovery-instance-id {a3}", region=ORIGIN)
+    aws(f"drs disconnect-source-server --source-server-id {a2}", region=ORIGIN)
+    aws(f"drs delete-source-server --source-server-id {a2}", region=ORIGIN)
+    assert aws("drs describe-source-servers", region=ORIGIN)["items"] == []
+    assert aws("drs describe-recovery-instances", region=ORIGIN)["items"] == []
+    assert aws("drs describe-recovery-instances")["items"] == []
+
+
+def _complete_template(aws: Aws, server: str) -> None:
+    """The launch template of the way back is empty: give it what a launch needs."""
+    update = (
+        f"drs update-launch-configuration --source-server-id {server} --target-instance-type-right-sizing-method NONE"
+    )
+    template = aws(update, region=ORIGIN)["ec2LaunchTemplateID"]
+    subnet = aws("ec2 describe-subnets", region=ORIGIN)["Subnets"][0]
+    of_vpc = [f"Name=vpc-id,Values={subnet['VpcId']}", "Name=group-name,Values=default"]
+    group = aws("ec2 describe-security-groups --filters", *of_vpc, region=ORIGIN)["SecurityGroups"][0]["GroupId"]
+    data = {
+        "NetworkInterfaces": [{"DeviceIndex": 0, "SubnetId": subnet["SubnetId"], "Groups": [group]}],
+        "IamInstanceProfile": {"Name": "AWSElasticDisasterRecoveryRecoveryInstanceRole"},
+    }
+    create = f"ec2 create-launch-template-version --launch-template-id {template} --source-version $Default"
+    made = aws(create, "--launch-template-data", json.dumps(data), region=ORIGIN)
+    version = made["LaunchTemplateVersion"]["VersionNumber"]
+    aws(f"ec2 modify-launch-template --launch-template-id {template} --default-version {version}", region=ORIGIN)
