@@ -23,12 +23,21 @@ from typing import Any
 import botocore.client
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
 from airflow.sdk import DAG, TriggerRule
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.execution_time.xcom import XCom
 from botocore.exceptions import ClientError
 
+from drs_provider.hooks.calls import run_blocking
+from drs_provider.hooks.faults import transient_cause
+from drs_provider.triggers.posts import WaitFailed, WorkerPost
+from drs_provider.triggers.waiting import WaitTrigger
 from tests.chaos.faults import STARTING
 from tests.xcoms import XComs, store_xcom, stored_xcoms
 
@@ -255,6 +264,9 @@ class InProcessRun:
             except _Waits:
                 self._tries[task.task_id] = tried
                 return
+            except DownstreamTasksSkipped as skipped:
+                self.states.update(dict.fromkeys(map(str, skipped.tasks), "skipped"))
+                self.states[task.task_id] = "success"
             except AirflowSkipException:
                 self.states[task.task_id] = "skipped"
             except (AirflowFailException, Killed) as end:
@@ -288,10 +300,23 @@ class InProcessRun:
             except TaskDeferred as deferred:
                 if deferred.method_name == "after_gates":
                     raise _Waits from None
-                time.sleep(600)
-                value = getattr(deferred.trigger, "value", None)
-                arguments = {"event": {"status": "success", "value": value}, **(deferred.kwargs or {})}
+                arguments = {"event": _event_of(deferred.trigger), **(deferred.kwargs or {})}
                 go_on = partial(task.resume_execution, deferred.method_name, arguments, context)
         if result is not None:
             instance.xcom_push("return_value", result)
         task.post_execute(context, result)
+
+
+def _event_of(trigger: Any) -> dict[str, Any]:
+    """Wait for what a trigger waits for, and return what its event would say."""
+    if not isinstance(trigger, WaitTrigger):
+        time.sleep(600)
+        return {"status": "success"}
+    try:
+        return {"status": "success", "value": run_blocking(trigger.wait(WorkerPost(trigger.hook("drs"))))}
+    except WaitFailed as failure:
+        return {"status": "error", "message": str(failure), "timed_out": failure.timed_out, **failure.details}
+    except Exception as error:
+        if (cause := transient_cause(error)) is None:
+            raise
+        return {"status": "error", "message": str(cause), "timed_out": False, "transient": cause.as_dict()}

@@ -88,7 +88,7 @@ def test_a_wave_waits_for_a_slot_without_a_worker(
 def test_the_lag_at_the_launch_stays_while_other_servers_of_the_wave_wait_for_a_slot(
     drs_simulator: Simulation, site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stalls = [{"after": "20m", "lag": "4m"}]
+    stalls = [{"after": "5m", "lag": "4m"}]
     second = "s-00000000000000003"
     servers = [{"id": one, "hostname": one, "changes": stalls} for one in (OURS, second)]
     servers.append({"id": THEIRS, "hostname": THEIRS})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from drs_provider.hooks.faults import Fault, TransientError
 from drs_provider.triggers import polling
 from drs_provider.triggers.polling import DeadlinePassed, Poller, PollFailed, PollKey, shared_poller
 
@@ -178,7 +179,7 @@ async def test_the_deadline_is_the_waiters_own_and_names_the_trouble() -> None:
         await watch.next(time.time() + 5)
         service.errors = [aws_error("InternalServerException", 500)] * 100
         begun = time.monotonic()
-        with pytest.raises(DeadlinePassed, match="InternalServerException"):
+        with pytest.raises(TransientError, match="InternalServerException"):
             while True:
                 await watch.next(time.time() + 0.4)
     assert time.monotonic() - begun < 1.5
@@ -258,3 +259,22 @@ def test_a_new_event_loop_has_pollers_of_its_own() -> None:
     assert asyncio.run(look()) == {"job": 0}
     assert service.clients == 2
     assert service.open == 0
+
+
+async def test_a_deadline_that_passes_while_aws_does_not_answer_says_nothing_of_what_is_waited_for() -> None:
+    service = Service()
+    service.errors = [aws_error("ThrottlingException", 429)] * 50
+    async with service.poller().watch(["job1"], lambda _: 0.05) as watch:
+        watch._looked = True  # As after a first look that showed something.
+        with pytest.raises(TransientError) as unanswered:
+            await watch.next(time.time() + 0.3)
+    assert (unanswered.value.operation, unanswered.value.fault) == ("Describe", Fault.THROTTLED)
+
+
+async def test_a_deadline_after_an_answer_is_a_deadline() -> None:
+    service = Service()
+    service.errors = [aws_error("ThrottlingException", 429)]
+    async with service.poller().watch(["job1"], lambda _: 9.0) as watch:
+        assert await watch.next(time.time() + 5) == {"job1": 0}
+        with pytest.raises(DeadlinePassed):
+            await watch.next(time.time() + 0.2)

@@ -9,7 +9,7 @@ import pytest
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, override_problems
 
 LAG = Finding.of("replication-lag", "The lag of db01 is 1h.", "Wait.", wave="database", server="s-1")
-MISSING = Finding.of("server-not-found", "No such server.", "Correct the plan.", wave="database", server="id s-2")
+MISSING = Finding.of("hostname-ambiguous", "Two servers.", "Select by id.", wave="database", server="hostname db")
 HINT = Finding.of("quotas-not-read", "Assumed defaults.", "Allow it.")
 
 
@@ -34,7 +34,6 @@ def test_every_code_is_made_by_some_check_and_no_other_is() -> None:
 def test_what_cannot_be_overridden() -> None:
     assert {name for name, code in CODES.items() if not code.overridable} == {
         "service-not-initialised",
-        "server-not-found",
         "selection-empty",
         "hostname-ambiguous",
         "server-selected-twice",
@@ -63,7 +62,7 @@ def test_overrides_count_in_a_recovery_only() -> None:
 
 def test_some_things_cannot_be_overridden() -> None:
     report = FindingsReport("recovery", (LAG, MISSING))
-    assert report.blocking(["replication-lag", "server-not-found"]) == [MISSING]
+    assert report.blocking(["replication-lag", "hostname-ambiguous"]) == [MISSING]
 
 
 def test_warnings_never_block() -> None:
@@ -72,7 +71,7 @@ def test_warnings_never_block() -> None:
 
 def test_override_problems() -> None:
     assert override_problems(["replication-lag", "check-failed"]) == []
-    problems = override_problems(["replication-lagg", "server-not-found"])
+    problems = override_problems(["replication-lagg", "hostname-ambiguous"])
     assert len(problems) == 2
     assert "not a finding code" in problems[0]
     assert "cannot be overridden" in problems[1]

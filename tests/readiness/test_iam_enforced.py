@@ -38,6 +38,9 @@ SERVER = "s-1a2b3c4d5e6f70001"
 ROLE = "arn:aws:iam::123456789012:role/airflow"
 TOPIC = "arn:aws:sns:us-west-2:123456789012:dr-events"
 SCENARIO = {
+    "instances": [
+        {"id": "i-0aaaaaaaaaaaaaaa1", "name": "standby", "tags": {"AWSDRS": "AllowLaunchingIntoThisInstance"}}
+    ],
     "iam": True,
     "topics": [TOPIC],
     "servers": [{"id": SERVER, "hostname": "db01"}],
@@ -145,12 +148,11 @@ def test_a_launch_fails_without_any_statement_for_drs(
     assert refused is not None and refused.group(1) in left_out.actions
 
 
-INSTANCE = "i-0123456789abcdef0"
+INSTANCE, STANDBY = "i-0123456789abcdef0", "i-0aaaaaaaaaaaaaaa1"
 ROLES = "arn:aws:iam::123456789012:role/drs-plan/"
 CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "FailBack": [
-        ("drs", operation, {"recoveryInstanceID": INSTANCE})
-        for operation in ("disconnect_recovery_instance", "reverse_replication", "stop_failback")
+        ("drs", operation, {"recoveryInstanceID": INSTANCE}) for operation in ("reverse_replication", "stop_failback")
     ]
     + [("drs", "start_failback_launch", {"recoveryInstanceIDs": [INSTANCE]})],
     "ManageSourceServers": [
@@ -158,6 +160,8 @@ CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         ("drs", "stop_replication", {"sourceServerID": SERVER}),
         ("drs", "update_launch_configuration", {"sourceServerID": SERVER, "copyPrivateIp": True}),
     ],
+    "StopInstancesLaunchedInto": [("ec2", "stop_instances", {"InstanceIds": [STANDBY]})],
+    "ReleaseInstancesLaunchedInto": [("drs", "delete_recovery_instance", {"recoveryInstanceID": INSTANCE})],
     "PassAutomationRoles": [
         (
             "ssm",

@@ -64,7 +64,8 @@ def test_what_drs_does_on_behalf_of_the_caller_is_checked(room: Room) -> None:
     on_behalf = {
         action for grant in GRANTS if grant.sid.startswith("Drs") and grant.need == "launch" for action in grant.actions
     }
-    assert denied(result) == on_behalf
+    # Instances that were launched into the provider stops itself; a simulation cannot tell them from DRS's own.
+    assert denied(result) == on_behalf - {"ec2:StopInstances"}
     assert {finding.code for finding in result.findings} == {"permission-denied"}
 
 

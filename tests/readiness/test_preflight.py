@@ -445,5 +445,5 @@ def test_findings_are_json_and_one_message(room: Room) -> None:
     assert [finding["code"] for finding in data["findings"]] == ["replication-state", "replication-lag"]
     message = result.findings.message()
     assert message.startswith("Not ready (recovery): 2 blocking")
-    assert "override=['replication-lag', 'replication-state']" in message
+    assert "in spite of: replication-lag, replication-state" in message
     assert all(finding["code"] in CODES for finding in data["findings"])

@@ -7,12 +7,12 @@ operators, in :mod:`drs_provider.dag.work`, stand on this package's public opera
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import BaseOperatorLink
@@ -20,6 +20,7 @@ from airflow.sdk.bases.operator import ExecutorSafeguard
 
 from drs_provider.dag.stopping import fail_stopped, fail_when_stopped, request_of, stoppable_waits
 from drs_provider.evidence.events import ENDED_KEY
+from drs_provider.hooks.calls import limited_patience
 from drs_provider.hooks.pauses import checked_pauses
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = ["RecoveryTask", "WorkLink", "in_place_of_the_task"]
+
+
+WORKER_PATIENCE = 30.0
+"""Seconds for which one call of AWS may be asked again in a worker; after that the triggerer waits."""
 
 
 class RecoveryTask(BaseOperator):
@@ -62,21 +67,41 @@ class RecoveryTask(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Begin the work, unless it is a drill's that is asked to stop."""
-        if self.ends_the_run:
-            with in_place_of_the_task(self.work):
-                return self.work.execute(context)
-        with self._stoppable(context):
-            return self.work.execute(context)
+        return self._patiently(context, lambda: self.work.execute(context))
 
     def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Context) -> Any:
-        """Go on with the work: its ``next_method`` is called, or its time in the triggerer was up."""
-        if self.ends_the_run:
-            with in_place_of_the_task(self.work):
-                return self.work.resume_execution(next_method, next_kwargs, context)  # type: ignore[arg-type]
-        if request := request_of((next_kwargs or {}).get("event")):
+        """Go on with the work: its ``next_method`` is called, or its time in the triggerer was up.
+
+        After a wait for AWS, and where a trigger could not see what became of what it waited for, it begins again.
+        """
+        from drs_provider.dag.work import patience
+
+        event = (next_kwargs or {}).get("event")
+        if not self.ends_the_run and (request := request_of(event)):
             fail_stopped(context, request)
-        with self._stoppable(context):
-            return self.work.resume_execution(next_method, next_kwargs, context)  # type: ignore[arg-type]
+        if next_method == patience.BEGIN_AGAIN:
+            patience.note_answer(context)
+            return self.execute(context)
+        if error := patience.event_error(event):
+            return self._patiently(context, lambda: _raise(error))
+        return self._patiently(
+            context,
+            lambda: self.work.resume_execution(next_method, next_kwargs, context),  # type: ignore[arg-type]
+        )
+
+    def _patiently(self, context: Context, work: Callable[[], Any]) -> Any:
+        """Do the work; where AWS does not answer for a cause that passes by itself, wait for it in the triggerer."""
+        with in_place_of_the_task(self.work) if self.ends_the_run else self._stoppable(context):
+            try:
+                with limited_patience(WORKER_PATIENCE):
+                    return work()
+            except Exception as error:
+                from drs_provider.dag.work.patience import fail_for_good, wait_for_aws
+
+                if not wait_for_aws(self.work, context, error):  # type: ignore[arg-type]
+                    fail_for_good(self.work, context, error)  # type: ignore[arg-type]
+                    raise
+        return self.execute(context)
 
     @contextmanager
     def _stoppable(self, context: Context) -> Iterator[None]:
@@ -98,6 +123,10 @@ class RecoveryTask(BaseOperator):
     def post_execute(self, context: Any, result: Any = None) -> None:
         """Tell when the work ended; a task that ends in the triggerer tells by the trigger's event."""
         context["ti"].xcom_push(key=ENDED_KEY, value=datetime.now(timezone.utc).isoformat())
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 @contextmanager

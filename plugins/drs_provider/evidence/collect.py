@@ -39,10 +39,18 @@ from drs_provider.evidence.record import (
 )
 from drs_provider.evidence.steps import left_instances
 from drs_provider.evidence.taken import without_taken
-from drs_provider.evidence.timeline import critical_path, recovered_at, rpo_measured, rto_measured, time_spent
+from drs_provider.evidence.timeline import (
+    critical_path,
+    parts_left_out,
+    recovered_at,
+    rpo_measured,
+    rto_measured,
+    time_spent,
+)
 from drs_provider.evidence.waves import collect_wave
 
 if TYPE_CHECKING:
+    from drs_provider.hooks.faults import TransientError
     from drs_provider.plan import LoadedPlan, RecoveryPlan
 
 __all__ = ["RunFacts", "collect_record", "versions"]
@@ -67,6 +75,7 @@ def collect_record(
     *,
     generated: datetime | None = None,
     earlier: RunRecord | None = None,
+    unanswered: list[TransientError] | None = None,
 ) -> RunRecord:
     """Put the evidence of a run together.
 
@@ -75,6 +84,7 @@ def collect_record(
     :param drs: asked for the run's jobs, their logs, and snapshots; None when there is no connection.
     :param generated: the moment of the report; now by default.
     :param earlier: what was reported of this run before tasks of it were cleared.
+    :param unanswered: gets why AWS could not be read, where that passes by itself: ask again later.
     """
     reading = Reading(drs)
     plan = loaded.plan
@@ -103,6 +113,8 @@ def collect_record(
     state = "failed" if around else run_state(facts, waves, preflight, termination)
     recovered = None if around else recovered_at(waves)
     path = critical_path(waves, clock)
+    if unanswered is not None and reading.unanswered is not None:
+        unanswered.append(reading.unanswered)
     return RunRecord(
         generated=moment(generated) or datetime.now(timezone.utc),
         plan=_plan(loaded, facts),
@@ -144,7 +156,7 @@ def collect_record(
             plan.objectives.rpo.total_seconds() if plan.objectives.rpo else None,
             [server for wave in waves for server in wave.servers],
             recovered=recovered is not None,
-            left_out=[wave.name for wave in waves if wave.state == "skipped"],
+            left_out=parts_left_out(waves),
         ),
         critical_path=path,
         time_spent=time_spent(path, waves, clock, _before_the_waves(preflight, approvals)),
@@ -358,7 +370,11 @@ def collect_termination(
         *(each for wave in waves if wave.rollback for each in wave.rollback.terminated),
     ]
     left = left_instances(event.get("left"))
-    spoken_of = {*gone, *(instance.instance_id for instance in left)}
+    stopped = [
+        *texts(event.get("stopped")),
+        *(each for wave in waves if wave.rollback for each in wave.rollback.stopped),
+    ]
+    spoken_of = {*gone, *stopped, *(instance.instance_id for instance in left)}
     launched = [server.ec2_instance_id for wave in waves for server in wave.servers if server.ec2_instance_id]
     unproven = [instance for instance in dict.fromkeys(launched) if instance not in spoken_of]
     kept = event.get("status") == "kept"
@@ -372,6 +388,7 @@ def collect_termination(
     return Termination(
         state=state,
         terminated=list(dict.fromkeys(gone)),
+        stopped=list(dict.fromkeys(stopped)),
         left=left,
         ended_before=dict(ended_before or {}),
         reason=text(event.get("reason")),

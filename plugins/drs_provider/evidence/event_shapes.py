@@ -16,6 +16,7 @@ __all__ = [
     "ReplacedInstance",
     "RollbackEvent",
     "ScriptEvent",
+    "ServerLeftOut",
     "ServerResult",
     "ServerToLaunch",
     "SettleEvent",
@@ -93,6 +94,14 @@ class ReplacedInstance(TypedDict):
     what: str
 
 
+class ServerLeftOut(TypedDict):
+    """What a wave selects and does not launch: a source server's id, or the selection that matches none, and why."""
+
+    server: str
+    critical: bool
+    reason: str
+
+
 class LaunchEvent(Times):
     """The launch of a wave. ``servers`` by source server id."""
 
@@ -100,6 +109,7 @@ class LaunchEvent(Times):
     wave: str
     jobs: list[LaunchedJob]
     servers: dict[str, ServerToLaunch]
+    left_out: list[ServerLeftOut]
     overridden: list[str]
     replaced: list[ReplacedInstance]
     reason: str | None
@@ -169,12 +179,13 @@ class InstanceLeft(TypedDict):
 
 
 class RollbackEvent(Times):
-    """The unwinding of one wave. Instance ids are those of EC2; ``scripts`` ran with it.
+    """The unwinding of one wave. Instance ids are those of EC2; ``stopped`` existed before; ``scripts`` ran with it.
     ``status``: ``success`` | ``failed`` | ``skipped``."""
 
     kind: Literal["rollback"]
     wave: str
     terminated: list[str]
+    stopped: list[str]
     left: list[InstanceLeft]
     scripts: list[ScriptEvent]
     reason: str | None
@@ -182,10 +193,11 @@ class RollbackEvent(Times):
 
 class TerminateEvent(Times):
     """The end of a drill's instances. ``status``: ``success`` | ``failed`` | ``kept`` | ``skipped``; with ``kept``,
-    ``left`` lists what runs on."""
+    ``left`` lists what runs on. ``stopped`` are those that existed before the drill."""
 
     kind: Literal["terminate"]
     terminated: list[str]
+    stopped: list[str]
     left: list[InstanceLeft]
     jobs: list[str]
     reason: str | None

@@ -23,6 +23,7 @@ from drs_provider.evidence.event_shapes import (
     ReplacedInstance,
     RollbackEvent,
     ScriptEvent,
+    ServerLeftOut,
     ServerResult,
     ServerToLaunch,
     SettleEvent,
@@ -48,6 +49,7 @@ __all__ = [
     "ReplacedInstance",
     "RollbackEvent",
     "ScriptEvent",
+    "ServerLeftOut",
     "ServerResult",
     "ServerToLaunch",
     "SettleEvent",
@@ -175,6 +177,7 @@ def launch_event(
     wave: str,
     jobs: Sequence[LaunchedJob] = (),
     servers: Mapping[str, ServerToLaunch] | None = None,
+    left_out: Sequence[ServerLeftOut] = (),
     overridden: Sequence[str] = (),
     replaced: Sequence[ReplacedInstance] = (),
     reason: str | None = None,
@@ -182,6 +185,7 @@ def launch_event(
     """Build the event of a wave's launch.
 
     :param servers: what was asked of DRS for each source server id.
+    :param left_out: what the wave selects and does not launch.
     :param overridden: the codes of what stood in the way at that moment, and that a person decided to go on with.
     :param replaced: live instances that the launch was about to replace.
     :param reason: why nothing was launched, such as a lag above the plan's limit.
@@ -192,6 +196,7 @@ def launch_event(
         "wave": wave,
         "jobs": list(jobs),
         "servers": dict(servers or {}),
+        "left_out": list(left_out),
         "overridden": sorted(overridden),
         "replaced": list(replaced),
         "reason": reason,
@@ -300,6 +305,7 @@ def rollback_event(
     status: str,
     wave: str,
     terminated: Sequence[str] = (),
+    stopped: Sequence[str] = (),
     left: Sequence[InstanceLeft] = (),
     scripts: Sequence[ScriptEvent] = (),
     reason: str | None = None,
@@ -307,6 +313,7 @@ def rollback_event(
     """Build the event of the unwinding of one wave.
 
     :param terminated: EC2 instance ids that are gone.
+    :param stopped: EC2 instance ids that existed before they were launched into, and are stopped.
     :param left: instances that should have ended and did not.
     """
     return {
@@ -314,6 +321,7 @@ def rollback_event(
         **_times(started, ended, status),
         "wave": wave,
         "terminated": list(terminated),
+        "stopped": list(stopped),
         "left": list(left),
         "scripts": list(scripts),
         "reason": reason,
@@ -326,6 +334,7 @@ def terminate_event(
     ended: Time,
     status: str,
     terminated: Sequence[str] = (),
+    stopped: Sequence[str] = (),
     left: Sequence[InstanceLeft] = (),
     jobs: Sequence[str] = (),
     reason: str | None = None,
@@ -333,6 +342,7 @@ def terminate_event(
     """Build the event of the end of a drill's instances.
 
     :param terminated: EC2 instance ids that are gone.
+    :param stopped: EC2 instance ids that existed before they were launched into, and are stopped.
     :param left: instances that run on, with the reason.
     :param jobs: ids of the TERMINATE jobs.
     """
@@ -340,6 +350,7 @@ def terminate_event(
         "kind": "terminate",
         **_times(started, ended, status),
         "terminated": list(terminated),
+        "stopped": list(stopped),
         "left": list(left),
         "jobs": list(jobs),
         "reason": reason,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from drs_provider.evidence.reading import events_of, first, integer, items, mapping, moment, text, texts
 from drs_provider.evidence.record import Phase, PhaseKind, Unread
-from drs_provider.hooks.faults import Fault, classify
+from drs_provider.hooks.faults import Fault, TransientError, classify, transient_cause
 from drs_provider.hooks.launch_key import LAUNCH_TAG, RUN_TAG, WAVE_TAG, RunIdentity
 
 __all__ = ["DrsReader", "JobFacts", "Reading", "job_facts", "read_jobs"]
@@ -60,11 +60,14 @@ class Reading:
     for every one of a hundred calls would come too late to be of use.
 
     :param reader: the hook; None when there is none to ask.
+
+    ``unanswered`` says why asking ended, where that passes by itself.
     """
 
     def __init__(self, reader: DrsReader | None) -> None:
         self.reader = reader
         self.unread: list[Unread] = []
+        self.unanswered: TransientError | None = None
         self._gave_up = False
 
     def ask(self, what: str, question: Callable[[DrsReader], list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -81,6 +84,7 @@ class Reading:
                 return question(self.reader)
             except Exception as error:
                 self._gave_up = classify(error) in _LASTING
+                self.unanswered = self.unanswered or transient_cause(error)
                 self.note(what, f"{type(error).__name__}: {error}")
         return []
 
@@ -235,7 +239,8 @@ class _Log:
                 self._open.setdefault((server, kind), at)
             elif (start := self._open.pop((server, kind), None)) is not None:
                 self._add(server, kind, start, at)
-        if event == "USING_PREVIOUS_SNAPSHOT":
+        if event in ("USING_PREVIOUS_SNAPSHOT", "SNAPSHOT_FAIL"):
+            # A server that is launched after its snapshot failed is launched from the one before.
             self.fell_back.add(server)
         if instance := text(data.get("targetInstanceID")):
             self.instances[server] = instance

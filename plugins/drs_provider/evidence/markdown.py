@@ -115,6 +115,11 @@ def _troubles(record: RunRecord) -> list[str]:
             for server in wave.servers
             if server.reason
         ]
+        found += [
+            f"Not launched in {escape(wave.name)}, {'required' if each.critical else 'optional'}: "
+            f"{escape(each.server)}: {escape(each.reason)}"
+            for each in wave.left_out
+        ]
         scripts = [*wave.scripts, *(wave.rollback.scripts if wave.rollback else ())]
         found += [f"Script {escape(script.name)}: {_ended(script)}" for script in scripts if script.state == "failed"]
     found += [
@@ -125,6 +130,7 @@ def _troubles(record: RunRecord) -> list[str]:
     found += [f"Preflight: {escape(f.message)}" for f in record.preflight.findings if f.severity == "error"]
     left = [*record.termination.left, *(each for wave in record.waves if wave.rollback for each in wave.rollback.left)]
     found += [f"Instance {code(each.instance_id)} is still there: {escape(each.reason)}" for each in left]
+    found += [f"Instance {code(each)}: stopped, was there before" for each in record.termination.stopped]
     return found + [
         f"Notification of {escape(each.event.replace('_', ' '))} to {code(each.to)} was not sent: {escape(each.reason)}"
         for each in record.notifications

@@ -234,6 +234,14 @@ class HealthCheck(_Timed):
     reason: str | None = None
 
 
+class LeftOut(_Fact):
+    """What a wave selects and did not launch: a source server, or a selection that matches none, and why."""
+
+    server: str = Field(description="the source server's id, or the selection as a person would write it")
+    critical: bool = Field(description="the wave needs it, and a person went on without it")
+    reason: str
+
+
 class LeftInstance(_Fact):
     """An EC2 instance that still runs, or of which nobody knows, and why."""
 
@@ -246,6 +254,7 @@ class Rollback(_Timed):
 
     state: StepState
     terminated: list[str] = Field(default_factory=list)
+    stopped: list[str] = Field(default_factory=list, description="stopped: was there before, and was launched into")
     left: list[LeftInstance] = Field(default_factory=list)
     scripts: list[Script] = Field(default_factory=list)
     reason: str | None = None
@@ -266,6 +275,7 @@ class Wave(_Timed):
     jobs: list[Job] = Field(default_factory=list)
     servers: list[Server] = Field(default_factory=list)
     replaced: list[ReplacedInstance] = Field(default_factory=list)
+    left_out: list[LeftOut] = Field(default_factory=list)
     scripts: list[Script] = Field(default_factory=list)
     health_checks: list[HealthCheck] = Field(default_factory=list)
     rollback: Rollback | None = None
@@ -342,6 +352,7 @@ class Termination(_Timed):
 
     state: Literal["success", "failed", "skipped", "not_started", "running", "unknown", "kept", "not_applicable"]
     terminated: list[str] = Field(default_factory=list)
+    stopped: list[str] = Field(default_factory=list, description="stopped: was there before, and was launched into")
     left: list[LeftInstance] = Field(default_factory=list)
     ended_before: dict[str, AwareDatetime] = Field(
         default_factory=dict,

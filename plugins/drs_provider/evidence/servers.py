@@ -16,6 +16,9 @@ from drs_provider.evidence.timeline import clock_seconds
 __all__ = ["RecoveryPoint", "collect_servers", "recovery_point"]
 
 
+SAME_SNAPSHOT = timedelta(seconds=2)
+"""How far apart two times of one snapshot may be, in the list and in a job's log."""
+
 LAG_TELLS = timedelta(minutes=5)
 """How far from a job's start a lag tells how old its data is. It may grow by as much as the time that passes."""
 
@@ -90,14 +93,17 @@ def recovery_point(
     started = job.started if job else None
     snapshot_id = text(request.get("snapshot_id"))
     fell_back = job is not None and server_id in job.fell_back
-    if snapshot_id or fell_back:
-        taken = None if fell_back else moment(request.get("snapshot_time"))
-        if taken is None:
-            what = f"the snapshots of {server_id} (DescribeRecoverySnapshots)"
-            snapshot_id, taken = _look_up(reading.ask(what, partial(_snapshots, server_id)), snapshot_id, started)
-        return RecoveryPoint(snapshot_id, taken, _age(taken, started), "snapshot" if taken and started else None)
-    # The newest data: DRS takes a snapshot in the job, and what had not been replicated by then is lost.
     logged = job.data_times.get(server_id) if job else None
+    if snapshot_id or fell_back:
+        # What was asked for may not be what was used: the log of the job says that another snapshot was taken.
+        asked = None if fell_back else moment(request.get("snapshot_time"))
+        taken, used = asked, None if fell_back else snapshot_id
+        if taken is None or (logged is not None and abs(logged - taken) > SAME_SNAPSHOT):
+            what = f"the snapshots of {server_id} (DescribeRecoverySnapshots)"
+            known = reading.ask(what, partial(_snapshots, server_id))
+            used, taken = _taken_at(known, logged) if logged else _look_up(known, used, started)
+        return RecoveryPoint(used, taken, _age(taken, started), "snapshot" if taken and started else None)
+    # The newest data: DRS takes a snapshot in the job, and what had not been replicated by then is lost.
     age = _age(logged, started)
     lag = number(request.get("lag_seconds"))
     if started and looked and abs(started - looked) > LAG_TELLS:
@@ -122,6 +128,12 @@ def _look_up(
     earlier = [pair for pair in known if started is None or pair[0] <= started]
     newest = max(earlier, key=lambda pair: pair[0], default=(None, None))
     return newest[1], newest[0]
+
+
+def _taken_at(snapshots: Sequence[Mapping[str, Any]], logged: datetime) -> tuple[str | None, datetime]:
+    """Return the snapshot of the moment that the job's log names, and that moment; it may not be kept any more."""
+    known = [(taken, text(item.get("snapshotID"))) for item in snapshots if (taken := moment(item.get("timestamp")))]
+    return next((found for taken, found in known if abs(taken - logged) <= SAME_SNAPSHOT), None), logged
 
 
 def _age(data_time: datetime | None, started: datetime | None) -> float | None:

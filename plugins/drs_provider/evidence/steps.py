@@ -105,6 +105,7 @@ def collect_rollback(task: TaskFacts) -> Rollback | None:
     return Rollback(
         state=state,
         terminated=texts(event.get("terminated")),
+        stopped=texts(event.get("stopped")),
         left=left_instances(event.get("left")),
         scripts=[_rollback_script(script) for script in events_of(items(event.get("scripts")))],
         reason=text(event.get("reason")),

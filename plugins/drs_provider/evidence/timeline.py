@@ -23,6 +23,7 @@ __all__ = [
     "critical_path",
     "exclusive",
     "merge_phases",
+    "parts_left_out",
     "recovered_at",
     "rpo_measured",
     "rto_measured",
@@ -203,7 +204,7 @@ def rto_measured(
             remark=f"gates were not passed: {around}",
         )
     achieved = clock_seconds(clock_started, recovered_at(waves))
-    left_out = [wave.name for wave in waves if wave.state == "skipped"] + ([] if scripts else ["the scripts"])
+    left_out = parts_left_out(waves) + ([] if scripts else ["the scripts"])
     remark = None
     met: bool | None = None
     if achieved is None:
@@ -230,13 +231,23 @@ def rto_measured(
 _FINE = ("success", "skipped")
 
 
+def parts_left_out(waves: Iterable[Wave]) -> list[str]:
+    """Return what a run left out of its plan: waves, and required servers that a person went on without."""
+    found: list[str] = []
+    for wave in waves:
+        if wave.state == "skipped":
+            found.append(wave.name)
+        found += [f"{each.server} of {wave.name}" for each in wave.left_out if each.critical]
+    return found
+
+
 def rpo_measured(
     objective: float | None, servers: Iterable[Server], *, recovered: bool, left_out: Sequence[str] = ()
 ) -> Measured:
     """Compare the oldest data of the launched servers with the objective.
 
     :param recovered: whether all waves came up: a run that did not recover can miss the objective, and cannot meet it.
-    :param left_out: the waves that the run left out: nor can a run of some of the waves meet it.
+    :param left_out: what the run left out, of :func:`parts_left_out`: nor can a run of some of the waves meet it.
     """
     launched = [server for server in servers if server.ec2_instance_id or server.launch_status == "LAUNCHED"]
     known = [server for server in launched if server.rpo_seconds is not None]

@@ -131,6 +131,8 @@ def cards(record: RunRecord) -> list[Card]:
     if end.state != "not_applicable":
         notes = {"kept": "kept running on request", "success": "terminated, none left", "skipped": "was skipped"}
         note = f"{len(end.left)} left over" if end.left and end.state != "kept" else notes.get(end.state, "not ended")
+        if end.stopped:
+            note += f", {len(end.stopped)} stopped that {'was' if len(end.stopped) == 1 else 'were'} there before"
         tones: dict[str, Tone] = {"success": "good", "failed": "bad"}
         value = f"{len(end.terminated)} of {len(end.terminated) + len(end.left)}"
         found.append(Card("Clean-up", value, note, "bad" if end.state == "failed" else tones.get(end.state, "open")))

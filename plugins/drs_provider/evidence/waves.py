@@ -12,6 +12,7 @@ from drs_provider.evidence.reading import items, mapping, text, texts
 from drs_provider.evidence.record import (
     HealthCheck,
     Job,
+    LeftOut,
     Phase,
     PhaseKind,
     ReplacedInstance,
@@ -50,8 +51,16 @@ def collect_wave(
     ]
     checks = collect_checks(wave.health_checks, wave.name, facts)
     servers = collect_servers(facts, wave.name, jobs, reading)
+    left_out = [
+        LeftOut(
+            server=text(each.get("server")) or "unknown",
+            critical=each.get("critical") is True,
+            reason=text(each.get("reason")) or "no reason was given",
+        )
+        for each in map(mapping, items(facts.task(f"{wave.name}.launch").event.get("left_out")))
+    ]
     work = wave_state(wave.name, facts, tasks)
-    wrong = _not_done(wave, facts, servers) if work == "success" else None
+    wrong = _not_done(wave, facts, servers, left_out) if work == "success" else None
     if wrong:
         work = "failed"
     state: WaveState = work
@@ -102,6 +111,7 @@ def collect_wave(
             )
             for one in map(mapping, items(facts.task(f"{wave.name}.launch").event.get("replaced")))
         ],
+        left_out=left_out,
         scripts=scripts,
         health_checks=checks,
         rollback=rollback,
@@ -147,13 +157,13 @@ def work_of(wave: PlanWave, mode: str, *, skip_scripts: bool) -> list[str]:
     return work
 
 
-def _not_done(wave: PlanWave, facts: RunFacts, servers: Sequence[Server]) -> str | None:
+def _not_done(wave: PlanWave, facts: RunFacts, servers: Sequence[Server], left_out: Sequence[LeftOut]) -> str | None:
     """Say what a wave lacks that counts as done by its tasks; None where it lacks nothing.
 
     A person can mark the wait as done, and the run goes on; that launches nothing. And a person can end a run in the
     middle of a wave: Airflow then skips the tasks that are left.
     """
-    if not servers:
+    if not servers and not left_out:
         return "the launch and the wait were marked as a success, and no server was launched"
     if missing := _missing(wave, servers):
         return f"the wait was marked as a success, and did not launch: {', '.join(missing)}"

@@ -10,21 +10,43 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 import random
 import time
 from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.faults import TRANSIENT, classify, error_text
 from drs_provider.hooks.pauses import pause_for
 
-__all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "run_blocking"]
+__all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "limited_patience", "patience_of", "run_blocking"]
 
 T = TypeVar("T")
 
-#: The failures that pass by themselves.
-TRANSIENT = frozenset({Fault.THROTTLED, Fault.AMBIGUOUS, Fault.EXPIRED})
 _SLOWEST_RETRY = 30.0
+_LIMIT: ContextVar[float] = ContextVar("patience_limit", default=math.inf)
+
+
+@contextmanager
+def limited_patience(seconds: float) -> Iterator[None]:
+    """Let nothing here wait longer than so many seconds for a transient error to pass.
+
+    For a caller that has a better place to wait than this worker, and begins again when AWS answers.
+
+    :param seconds: the longest that :func:`patience_of` returns meanwhile.
+    """
+    token = _LIMIT.set(seconds)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
+
+
+def patience_of(seconds: float) -> float:
+    """Return for how many seconds to wait out transient errors here, where `seconds` would be waited otherwise."""
+    return min(seconds, _LIMIT.get())
 
 
 class Calls:
@@ -60,7 +82,7 @@ class Calls:
 
         :raises botocore.exceptions.ClientError: for an error that does not pass, or that lasted longer.
         """
-        give_up = time.time() + self.patience
+        give_up = time.time() + patience_of(self.patience)
         pause = 0.5
         while True:
             try:

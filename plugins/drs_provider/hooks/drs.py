@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 from drs_provider.hooks.calls import BlockingCalls, run_blocking
+from drs_provider.hooks.clients import client_config, regional_sts
 from drs_provider.hooks.drs_reads import DrsReads, matches_hostname, matches_tags
 from drs_provider.hooks.faults import error_text
 
@@ -104,6 +105,9 @@ class DrsHook(AwsBaseHook):
         # task's first call.
         return type(self).__name__
 
+    def _get_config(self, config: Any = None) -> Any:
+        return super()._get_config(client_config(config if config is not None else self.config))
+
     def renew_credentials(self) -> None:
         """Make new sessions and clients from now on: those that there are have expired."""
         self._sessions.clear()
@@ -114,12 +118,14 @@ class DrsHook(AwsBaseHook):
         """Return a client of an AWS service, such as ``ec2``, with this hook's connection, region and session."""
         if service == "drs":
             return self.conn
-        return self.get_session(region_name=self.region_name).client(
-            service,
-            endpoint_url=self.conn_config.get_service_endpoint_url(service),
-            config=self._get_config(),
-            verify=self.verify,
-        )
+
+        def make(endpoint_url: str | None) -> Any:
+            return self.get_session(region_name=self.region_name).client(
+                service, endpoint_url=endpoint_url, config=self._get_config(), verify=self.verify
+            )
+
+        client = make(self.conn_config.get_service_endpoint_url(service))
+        return make(url) if (url := regional_sts(client, self.region_name)) else client
 
     def _run(self, question: Coroutine[Any, Any, T]) -> T:
         return run_blocking(question)

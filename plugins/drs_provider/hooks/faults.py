@@ -6,9 +6,11 @@ them is imported here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
-__all__ = ["Fault", "classify", "error_code", "error_text"]
+__all__ = ["TRANSIENT", "Fault", "TransientError", "classify", "error_code", "error_text", "transient_cause"]
 
 
 class Fault(str, Enum):
@@ -27,6 +29,9 @@ class Fault(str, Enum):
     DEFINITE = "definite"
     """Will not get better by asking again: validation, access denied, not found."""
 
+
+#: The failures that pass by themselves.
+TRANSIENT = frozenset({Fault.THROTTLED, Fault.AMBIGUOUS, Fault.EXPIRED})
 
 _THROTTLING = frozenset(
     {
@@ -127,3 +132,49 @@ def classify(error: BaseException) -> Fault:
     if 400 <= status < 500:
         return Fault.DEFINITE
     return Fault.AMBIGUOUS
+
+
+class TransientError(Exception):
+    """
+    AWS did not answer, for a cause that passes by itself.
+
+    :param operation: The API operation that was called, None where the connection failed before it is known.
+    :param reason: What AWS or the network said.
+    :param fault: The kind of failure, one of :data:`TRANSIENT`.
+    """
+
+    def __init__(self, operation: str | None, reason: str, fault: Fault = Fault.AMBIGUOUS) -> None:
+        super().__init__(f"{operation or 'AWS'}: {reason}")
+        self.operation = operation
+        self.reason = reason
+        self.fault = fault
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return it as a trigger's event carries it."""
+        return {"operation": self.operation, "reason": self.reason, "fault": self.fault.value}
+
+    @classmethod
+    def of_dict(cls, data: Mapping[str, Any]) -> TransientError:
+        """Return what :meth:`as_dict` gave."""
+        return cls(data.get("operation"), str(data.get("reason") or ""), Fault(data.get("fault") or Fault.AMBIGUOUS))
+
+
+def transient_cause(error: BaseException | None) -> TransientError | None:
+    """
+    Return the transient failure of an AWS call behind an exception, None where it is of another kind.
+
+    What the exception was raised from counts too. Only errors of botocore, and what was made of them, are of an AWS
+    call: a full disk passes as well, but asking AWS tells nothing of it.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, TransientError):
+            return error
+        if any(cls.__module__.partition(".")[0] in ("botocore", "aiobotocore") for cls in type(error).__mro__):
+            fault = classify(error)
+            if fault not in TRANSIENT:
+                return None
+            return TransientError(getattr(error, "operation_name", None), error_text(error), fault)
+        error = error.__cause__
+    return None

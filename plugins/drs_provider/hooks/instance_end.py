@@ -7,7 +7,7 @@ from typing import Any
 
 from drs_provider.hooks.calls import Calls, chunks
 
-__all__ = ["instance_states", "not_gone"]
+__all__ = ["instance_states", "not_gone", "not_stopped"]
 
 
 async def instance_states(calls: Calls, instance_ids: Sequence[str]) -> dict[str, str]:
@@ -33,3 +33,12 @@ async def instance_states(calls: Calls, instance_ids: Sequence[str]) -> dict[str
 def not_gone(instance_ids: Iterable[str], states: Mapping[str, str]) -> list[str]:
     """Return ``<id> is <state>`` for each instance that is not terminated; one that EC2 does not know is gone."""
     return [f"{one} is {states[one]}" for one in instance_ids if states.get(one, "terminated") != "terminated"]
+
+
+def not_stopped(instance_ids: Iterable[str], states: Mapping[str, str]) -> list[str]:
+    """Return ``<id> is <state>`` for each instance that neither is stopped nor gone."""
+    return [
+        f"{one} is {states[one]}"
+        for one in instance_ids
+        if states.get(one, "terminated") not in ("stopped", "terminated")
+    ]

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from drs_provider.hooks.calls import patience_of
 from drs_provider.hooks.drs import API_SERVERS_PER_JOB, DrsHook, DrsQuotas
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.faults import Fault, classify, error_text
@@ -319,7 +320,7 @@ class _Launch:
 
     def start(self, chunk: Sequence[ServerToLaunch], quotas: DrsQuotas) -> list[LaunchedJob]:
         """Start one job for the chunk; return it, or the jobs of an earlier try that turn out to hold servers of it."""
-        deadline = time.time() + self.patience.starting.total_seconds()
+        deadline = time.time() + patience_of(self.patience.starting.total_seconds())
         pause, refused, first_refusal = 1.0, 0, 0.0
         adopted_from = self.listed
         while True:

@@ -16,6 +16,7 @@ from airflow.providers.amazon.aws.hooks.ssm import SsmHook as AmazonSsmHook
 from botocore.config import Config
 
 from drs_provider.hooks.calls import BlockingCalls, Calls, chunks
+from drs_provider.hooks.clients import client_config
 from drs_provider.hooks.ssm_status import Automation
 
 __all__ = ["PAGE", "SsmHook", "instances_with_tags", "managed_instances", "read_automation", "sibling_hook"]
@@ -34,6 +35,9 @@ class SsmHook(AmazonSsmHook):
     def waiter_path(self) -> Path:
         """The waiters of this package; the base class looks in the amazon provider only."""
         return Path(__file__).parents[1] / "waiters" / "ssm.json"
+
+    def _get_config(self, config: Any = None) -> Any:
+        return super()._get_config(client_config(config if config is not None else self.config))
 
     def calls(self, *, patience: float = 300.0) -> BlockingCalls:
         """Return blocking calls for a worker; reading waits out transient errors for ``patience`` seconds."""
@@ -70,7 +74,7 @@ def sibling_hook(hook: AwsGenericHook[Any], service: str) -> AwsGenericHook[Any]
         verify=hook._verify,
         region_name=hook._region_name,
         client_type=service,
-        config=hook._config,
+        config=client_config(hook.config),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from drs_provider.hooks.calls import Calls
+from drs_provider.hooks.calls import Calls, patience_of
 from drs_provider.hooks.faults import Fault, classify
 from drs_provider.hooks.freshness import Look
 from drs_provider.hooks.ssm import PAGE
@@ -184,7 +184,7 @@ async def send_once(
     instances = list(request["InstanceIds"])
     look = look or Look()
     others: list[SentCommand] = []
-    give_up = time.time() + patience
+    give_up = time.time() + patience_of(patience)
     sends, pause = 0, 1.0
     while True:
         if not look.is_fresh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -10,11 +11,11 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from drs_provider.hooks.calls import chunks, run_blocking
+from drs_provider.hooks.calls import TRANSIENT, chunks, patience_of, run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.faults import Fault, classify, error_text
-from drs_provider.hooks.instance_end import instance_states, not_gone
+from drs_provider.hooks.instance_end import instance_states, not_gone, not_stopped
 
 __all__ = ["Termination", "instances_to_end", "wait_until_gone"]
 
@@ -61,7 +62,10 @@ class Termination:
         :param overdue: Launch jobs that should have ended: an instance that one of them still holds is asked for once,
             for the job may never let go of it.
         :raises AirflowException: when DRS refuses instances for good, or until the deadline; the others are ended.
+        :raises botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError: the transient error itself, for a
+            caller that does not want to wait here (:func:`~drs_provider.hooks.calls.limited_patience`).
         """
+        patient_until = time.time() + patience_of(math.inf)
         # A TERMINATE job is a job: it takes no more servers than the account's quota, or the call fails for all.
         size = max(1, min(MAX_INSTANCES, self.hook.quotas().servers_per_job)) if instances else 1
         held = {str(one["recoveryInstanceID"]) for one in instances if one.get("jobID") in overdue}
@@ -77,6 +81,8 @@ class Termination:
                 if error is None or not left:
                     continue
                 fault = classify(error)
+                if fault in TRANSIENT and time.time() + pause > patient_until:
+                    raise error
                 final = fault is Fault.DEFINITE or (fault is Fault.CONFLICT and left[0] in held)
                 if time.time() + pause > deadline or (final and len(left) == 1):
                     refused.update(dict.fromkeys(left, error_text(error)))
@@ -119,20 +125,30 @@ class Termination:
         return [one for one in instance_ids if one in alive and one not in ending]
 
 
-def wait_until_gone(hook: DrsHook, instance_ids: Sequence[str], deadline: float, interval: float, log: Any) -> None:
+def wait_until_gone(
+    hook: DrsHook,
+    instance_ids: Sequence[str],
+    deadline: float,
+    interval: float,
+    log: Any,
+    *,
+    stopped: Sequence[str] = (),
+) -> None:
     """
-    Block until EC2 says that every instance is terminated.
+    Block until EC2 says that every instance is terminated, or stopped.
 
+    :param stopped: The instances that have to be stopped.
     :param deadline: When to give up, in epoch seconds.
     :param interval: Seconds between two looks.
     :raises AirflowException: when instances are left at the deadline.
     """
     calls = hook.calls("ec2")
     while True:
-        left = not_gone(instance_ids, run_blocking(instance_states(calls, instance_ids)))
+        states = run_blocking(instance_states(calls, [*instance_ids, *stopped]))
+        left = [*not_gone(instance_ids, states), *not_stopped(stopped, states)]
         if not left:
             return
         if time.time() + interval > deadline:
-            raise AirflowException(f"Not terminated in time: {', '.join(left)}")
-        log.info("Waiting until terminated: %s", ", ".join(left))
+            raise AirflowException(f"Not terminated or stopped in time: {', '.join(left)}")
+        log.info("Waiting until terminated or stopped: %s", ", ".join(left))
         time.sleep(interval)

@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import ClientError
 
-from drs_provider.hooks.calls import TRANSIENT, run_blocking
+from drs_provider.hooks.calls import TRANSIENT, patience_of, run_blocking
 from drs_provider.hooks.faults import classify, error_code, error_text
 from drs_provider.hooks.pauses import pause_for
 from drs_provider.hooks.ssm import SsmHook, read_automation
@@ -210,7 +210,7 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
         if self.tags:
             request["Tags"] = [{"Key": key, "Value": value} for key, value in self.tags.items()]
         client: Any = self.hook.conn
-        give_up, pause = time.time() + 300, 1.0
+        give_up, pause = time.time() + patience_of(300.0), 1.0
         while True:
             try:
                 return str(client.start_automation_execution(**request)["AutomationExecutionId"])

@@ -92,11 +92,17 @@ class ScriptTask(AwsBaseHookMixin[SsmHook]):
     def before_sending(self, context: Any) -> None:
         """Do nothing; for a task that has something to check right before the script is sent."""
 
+    def begins_again(self, context: Any) -> bool:
+        """Return whether this try has begun before, for a task that does so when AWS did not answer."""
+        return False
+
     def run_script(self, context: Any) -> dict[str, Any]:
         """Look, wait for agents, send, wait, judge."""
         wanted = self._wanted()
         commands, results = self._look_for_commands(context, wanted)
-        decision = adopt(commands, results, wanted, max_errors=str(self.max_errors))
+        # Where this try begins again, what it sent may have failed meanwhile: that is its own failure.
+        same = commands[-1].attempt if commands and self.begins_again(context) else None
+        decision = adopt(commands, results, wanted, max_errors=str(self.max_errors), same_attempt=same)
         self.log.info("%s", decision.reason)
         if decision.to_send:
             self._wait_for_agents(wanted, decision)

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from drs_provider.hooks.clients import regional_sts
+
 __all__ = ["Clients", "pages"]
 
 
@@ -37,7 +39,14 @@ class Clients:
         config = Config(
             connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=32
         )
-        return cls(lambda service: session.client(service, region_name=region_name, config=config))
+
+        def make(service: str) -> Any:
+            client = session.client(service, region_name=region_name, config=config)
+            if url := regional_sts(client, region_name):
+                return session.client(service, region_name=region_name, config=config, endpoint_url=url)
+            return client
+
+        return cls(make)
 
     def get(self, service: str) -> Any:
         """The client of a service, made on first use.

@@ -46,8 +46,15 @@ CODES: dict[str, Code] = {
         "error", True, "The plan names a connection that is not of type aws, or that the administrator does not allow."
     ),
     "service-not-initialised": Code("error", False, "DRS has never been initialised in this account and region."),
-    "server-not-found": Code("error", False, "A server named by id or hostname is not a source server here."),
-    "selection-empty": Code("error", False, "No source server has the tags that a selection asks for."),
+    "server-not-found": Code(
+        "error",
+        True,
+        "A server named by id or hostname is not a source server here; a warning where it is optional. "
+        "Overridden, the run goes on without it.",
+    ),
+    "selection-empty": Code(
+        "error", False, "No source server has the tags that a selection asks for; a warning where it is optional."
+    ),
     "hostname-ambiguous": Code("error", False, "More than one source server has the hostname that the plan names."),
     "server-selected-twice": Code(
         "error", False, "A server is selected by two waves, or twice by one wave differently."
@@ -91,6 +98,10 @@ CODES: dict[str, Code] = {
     "launch-template-incomplete": Code("error", True, "The EC2 launch template lacks a subnet or a security group."),
     "instance-profile-missing": Code(
         "error", True, "No instance profile, so scripts and SSM health checks may never reach the instance."
+    ),
+    "launches-into": Code("warning", True, "The server is launched into an EC2 instance that exists already."),
+    "launch-into-unusable": Code(
+        "error", True, "The EC2 instance to launch into does not exist, is not stopped, or lacks its tag."
     ),
     "launches-stopped": Code(
         "error", True, "The server launches stopped, but the wave runs or checks something on it."
@@ -241,7 +252,7 @@ class FindingsReport:
         lines += [f"- {finding}" for finding in self.findings]
         codes = sorted({finding.code for finding in blocking if finding.overridable})
         if self.mode == "recovery" and codes:
-            lines.append(f"A person may go on with: override={codes} and a reason.")
+            lines.append(f"A person may go on in spite of: {', '.join(codes)} (run parameter override, with a reason).")
         return "\n".join(lines)
 
     def table(self, width: int = 160) -> str:

@@ -96,6 +96,21 @@ GRANTS: tuple[Grant, ...] = (
         ("arn:aws:drs:*:*:recovery-instance/*",),
     ),
     Grant(
+        "StopInstancesLaunchedInto",
+        "launch_into",
+        ("ec2:StopInstances",),
+        "Stops an instance that existed before it was launched into, at the end of a drill; only with that tag.",
+        _ec2("instance"),
+        {"StringEquals": {"aws:ResourceTag/AWSDRS": "AllowLaunchingIntoThisInstance"}},
+    ),
+    Grant(
+        "ReleaseInstancesLaunchedInto",
+        "launch_into",
+        ("drs:DisconnectRecoveryInstance", "drs:DeleteRecoveryInstance"),
+        "Has DRS forget such an instance, which would delete it at the next launch of its server; EC2 keeps it.",
+        ("arn:aws:drs:*:*:recovery-instance/*",),
+    ),
+    Grant(
         "ReadInstances",
         "launch",
         ("ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "ec2:DescribeLaunchTemplateVersions"),

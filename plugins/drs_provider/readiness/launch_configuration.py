@@ -20,7 +20,10 @@ from drs_provider.readiness.resolution import ResolvedServer
 if TYPE_CHECKING:
     from drs_provider.plan import Wave
 
-__all__ = ["check_launch_configuration", "needs_agent", "needs_running"]
+__all__ = ["CONSENT", "CONSENT_TAG", "check_launch_configuration", "launch_target", "needs_agent", "needs_running"]
+
+CONSENT_TAG, CONSENT = "AWSDRS", "AllowLaunchingIntoThisInstance"
+"""The tag by which an EC2 instance consents to be launched into (user guide, "Launch into existing instance")."""
 
 
 def needs_agent(wave: Wave, mode: Mode, *, scripts: bool = True) -> bool:
@@ -65,8 +68,9 @@ def check_launch_configuration(
         message = f"{name} is launched stopped (launchDisposition), but its wave checks it or runs scripts on it."
         remedy = "Set the launch disposition to STARTED, or take scripts and health checks out of the wave."
         findings.append(server.finding("launches-stopped", message, remedy))
-    if (configuration.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID"):
-        return findings  # It takes the network and the profile of the instance that it is launched into.
+    if into := launch_target(configuration):
+        # It takes the network and the profile of the instance that it is launched into.
+        return [*findings, *_check_target(clients, server, name, into)]
 
     template_id = configuration.get("ec2LaunchTemplateID")
     template = _default_version(clients, template_id) if template_id else None
@@ -90,6 +94,38 @@ def check_launch_configuration(
         remedy = "Set one with AmazonSSMManagedInstanceCore, unless the account's default host management serves."
         severity: Severity = "error" if agent else "warning"
         findings.append(server.finding("instance-profile-missing", message, remedy, severity))
+    return findings
+
+
+def launch_target(configuration: Mapping[str, Any]) -> str | None:
+    """Return the id of the EC2 instance that a server is launched into; None: a new one.
+
+    :param configuration: the answer of GetLaunchConfiguration.
+    """
+    return (configuration.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID") or None
+
+
+def _check_target(clients: Clients, server: ResolvedServer, name: str, into: str) -> list[Finding]:
+    """Say that a server is launched into an instance, and what DRS would refuse it for (DescribeInstances)."""
+    message = f"{name} is launched into {into}, which exists already: its disks are replaced."
+    remedy = "The end of a drill stops that instance and never terminates it."
+    findings = [server.finding("launches-into", message, remedy)]
+    answer = clients.ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": [into]}])
+    found = [one for group in answer.get("Reservations") or () for one in group.get("Instances") or ()]
+    if not found:
+        message = f"{name} is to be launched into {into}, which does not exist in this account and region."
+        return [*findings, server.finding("launch-into-unusable", message, "Correct its launch settings in DRS.")]
+    state = str(found[0].get("State", {}).get("Name"))
+    tags = {tag["Key"]: tag["Value"] for tag in found[0].get("Tags") or ()}
+    wrong = []
+    if state != "stopped":
+        wrong.append(f"is {state}, not stopped")
+    if tags.get(CONSENT_TAG) != CONSENT:
+        wrong.append(f"lacks the tag {CONSENT_TAG}={CONSENT}")
+    if wrong:
+        message = f"{name} is to be launched into {into}, which {' and '.join(wrong)}."
+        remedy = "DRS launches into a stopped instance with that tag only: stop it, tag it."
+        findings.append(server.finding("launch-into-unusable", message, remedy))
     return findings
 
 

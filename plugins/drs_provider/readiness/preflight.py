@@ -19,9 +19,9 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from drs_provider.hooks.faults import Fault, classify
+from drs_provider.hooks.faults import TransientError, transient_cause
 from drs_provider.readiness import jobs as job_checks
 from drs_provider.readiness.actions import required_grants
 from drs_provider.readiness.clients import Clients
@@ -29,9 +29,10 @@ from drs_provider.readiness.documents import check_document, documents_of
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
 from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
 from drs_provider.readiness.notifiers import check_notifiers
+from drs_provider.readiness.optional import LeftOut, missing_selections, stalls, without_optional
 from drs_provider.readiness.permissions import DENIED, caller, not_checked, simulate, simulations
 from drs_provider.readiness.quotas import Quotas, check_quotas, read_quotas
-from drs_provider.readiness.replication import check_replication, has_recovery_point
+from drs_provider.readiness.replication import check_replication, has_recovery_point, source_gone
 from drs_provider.readiness.resolution import (
     ResolvedServer,
     choose_snapshot,
@@ -51,8 +52,6 @@ __all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
 MAX_WORKERS = 10
 # Seconds to wait before a check that AWS could not answer at the moment is made again.
 PATIENCE = (1.0, 2.0, 4.0, 8.0)
-_PASSING = frozenset({Fault.THROTTLED, Fault.EXPIRED, Fault.AMBIGUOUS})
-_OF_AWS = (ClientError, BotoCoreError, OSError)
 # How far back a wave's second look searches for jobs that hold its servers; preflight looks at all that DRS keeps.
 RECENT_JOBS = timedelta(days=3)
 
@@ -62,10 +61,13 @@ class Check(NamedTuple):
 
     :param name: what it looks at, for the finding that says it could not be made.
     :param make: makes it.
+    :param instead: what is found where it cannot be made, given the reason as a clause; None: ``check-failed``. Such a
+        check is not waited for.
     """
 
     name: str
     make: Callable[[], list[Finding]]
+    instead: Callable[[str], Finding] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,22 @@ class PreflightResult:
     :param resolved: wave name -> its servers in launch order, each with the snapshot to launch from.
     :param quotas: the account's quotas; None where they were not looked at.
     :param jobs: the jobs that were read, newest first; None where that failed.
+    :param left_out: what the waves select and do not launch: optional servers, and selections that match none.
+    :param unanswered: why a check could not be made, where that passes by itself; its finding is ``check-failed``.
     """
 
     findings: FindingsReport
     resolved: dict[str, list[ResolvedServer]]
     quotas: Quotas | None = None
     jobs: list[dict[str, Any]] | None = None
+    unanswered: TransientError | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON-serialisable data, for XCom and for ``drs-plan check --format json``."""
         waves = {wave: [server.as_dict() for server in servers] for wave, servers in self.resolved.items()}
-        return {**self.findings.as_dict(), "waves": waves}
+        left_out = [one.as_dict() for one in self.left_out]
+        return {**self.findings.as_dict(), "waves": waves, "left_out": left_out}
 
 
 def run_preflight(
@@ -117,18 +124,24 @@ def run_preflight(
     """
     chosen = [wave.name for wave in plan.waves if not waves or wave.name in waves]
     described: list[dict[str, Any]] = []
-    findings = _concurrently([Check("source servers", _into(described, partial(describe_servers, clients)))])
+    unanswered: list[TransientError] = []
+    look = Check("source servers", _into(described, partial(describe_servers, clients)))
+    findings = _concurrently([look], unanswered)
     resolved: dict[str, list[ResolvedServer]] = {name: [] for name in chosen}
     if not findings:
         resolved, findings = resolve(plan, chosen, described)
-        findings += _check_wave_sizes(plan, resolved)
+    missing = missing_selections(findings)
     by_id = {server["sourceServerID"]: server for server in described}
     servers = [server for name in chosen for server in resolved[name]]
     findings += _check_replication(plan, servers, by_id)
 
     snapshots: dict[str, ResolvedServer] = {}
+    listed = _from_listed(mode, servers, by_id, findings)
     checks = [
-        Check(f"snapshots of {server.id}", partial(_check_snapshot, clients, server, snapshot_time, snapshots))
+        Check(
+            f"snapshots of {server.id}",
+            partial(_check_snapshot, clients, server, snapshot_time, server.id in listed, snapshots),
+        )
         for server in servers
         if has_recovery_point(by_id[server.id])
     ]
@@ -151,14 +164,24 @@ def run_preflight(
             findings += check_secrets(uses, lookup)
     if paths := [channel.notifier for channel in plan.notify if channel.notifier]:
         checks.append(Check("notifiers", partial(check_notifiers, paths)))
-    checks.append(
-        Check("permissions", partial(_check_permissions, plan, clients, mode, chosen, skip_scripts=skip_scripts))
-    )
-    findings += _concurrently(checks)
+    check = partial(_check_permissions, plan, clients, mode, chosen, skip_scripts=skip_scripts)
+    # IAM is in another region, which may be what has failed.
+    checks.append(Check("permissions", check, not_checked if mode == "recovery" else None))
+    findings += _concurrently(checks, unanswered)
 
-    resolved = {name: [snapshots.get(server.id, server) for server in found] for name, found in resolved.items()}
+    max_lag = {wave.name: wave.max_replication_lag for wave in plan.waves}
+    everyone = [snapshots.get(server.id, server) for name in chosen for server in resolved[name]]
+    kept, findings, left_out = without_optional(everyone, findings, max_lag)
+    resolved = {name: [server for server in kept if server.wave == name] for name in chosen}
+    findings += _check_wave_sizes(plan, resolved)
     report = FindingsReport(mode, _ordered(plan, [*known, *findings]))
-    return PreflightResult(report, resolved, quotas=quotas[0] if quotas else None)
+    return PreflightResult(
+        report,
+        resolved,
+        quotas=quotas[0] if quotas else None,
+        unanswered=next(iter(unanswered), None),
+        left_out=(*missing, *left_out),
+    )
 
 
 def recheck_wave(
@@ -200,35 +223,52 @@ def recheck_wave(
     since = min(recent, jobs_since or recent)
     reached: list[bool] = []
     jobs_read: list[bool] = []
+    unanswered: list[TransientError] = []
     findings = _concurrently(
         [
             Check("source servers", _into(described, partial(describe_servers, clients, only), reached)),
             Check("jobs", _into(known, partial(job_checks.describe_jobs, clients, since), jobs_read)),
-        ]
+        ],
+        unanswered,
     )
     resolved, found = resolve(plan, chosen, described)
     servers = resolved[wave]
     if reached:
         findings += [finding for finding in found if finding.wave == wave]
-        findings += _check_wave_sizes(plan, {wave: servers})
+    missing = missing_selections(findings)
     by_id = {server["sourceServerID"]: server for server in described}
     findings += _check_replication(plan, servers, by_id)
     findings += job_checks.check_busy(job_checks.active_jobs(known, own), servers)
     snapshots: dict[str, ResolvedServer] = {}
+    listed = _from_listed(mode, servers, by_id, findings)
     findings += _concurrently(
         [
             Check("recovery instances", partial(_check_instances, clients, servers, known, own, mode, replace)),
             *(
-                Check(f"snapshots of {server.id}", partial(_check_snapshot, clients, server, snapshot_time, snapshots))
+                Check(
+                    f"snapshots of {server.id}",
+                    partial(_check_snapshot, clients, server, snapshot_time, server.id in listed, snapshots),
+                )
                 for server in servers
-                if snapshot_time is not None or server.snapshot is not None
+                if snapshot_time is not None or server.snapshot is not None or server.id in listed
             ),
-        ]
+        ],
+        unanswered,
     )
-    final = [snapshots.get(server.id, server) for server in servers]
+    everyone = [snapshots.get(server.id, server) for server in servers]
+    max_lag = {one.name: one.max_replication_lag for one in plan.waves}
+    final, findings, left_out = without_optional(everyone, findings, max_lag)
+    if reached:
+        findings += _check_wave_sizes(plan, {wave: final})
     newest_first = sorted(known, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
     report = FindingsReport(mode, _ordered(plan, findings))
-    return PreflightResult(report, {wave: final}, jobs=newest_first if jobs_read else None)
+    return PreflightResult(
+        report,
+        {wave: final},
+        jobs=newest_first if jobs_read else None,
+        unanswered=next(iter(unanswered), None),
+        left_out=(*missing, *left_out),
+    )
 
 
 def _into(
@@ -266,10 +306,30 @@ def _check_replication(
     ]
 
 
+def _from_listed(
+    mode: Mode, servers: Iterable[ResolvedServer], by_id: Mapping[str, Mapping[str, Any]], findings: Iterable[Finding]
+) -> set[str]:
+    """Return the ids of the servers to launch from a listed snapshot, although the newest data is asked for.
+
+    A drill launches a required server as the plan says; in a recovery nobody waits for a source that is gone.
+    """
+    stalled = stalls(findings)
+    return {
+        server.id
+        for server in servers
+        if (mode == "recovery" and source_gone(by_id[server.id])) or (not server.critical and server.id in stalled)
+    }
+
+
 def _check_snapshot(
-    clients: Clients, server: ResolvedServer, snapshot_time: datetime | None, chosen: dict[str, ResolvedServer]
+    clients: Clients,
+    server: ResolvedServer,
+    snapshot_time: datetime | None,
+    listed: bool,
+    chosen: dict[str, ResolvedServer],
 ) -> list[Finding]:
-    chosen[server.id], findings = choose_snapshot(server, describe_snapshots(clients, server.id), snapshot_time)
+    snapshots = describe_snapshots(clients, server.id)
+    chosen[server.id], findings = choose_snapshot(server, snapshots, snapshot_time, listed=listed)
     return findings
 
 
@@ -330,16 +390,23 @@ def _check_permissions(
     return findings
 
 
-def _concurrently(checks: Sequence[Check]) -> list[Finding]:
-    """Make independent checks at the same time; findings come in the order of the checks, those that failed last."""
+def _concurrently(checks: Sequence[Check], unanswered: list[TransientError]) -> list[Finding]:
+    """Make independent checks at the same time; findings come in the order of the checks, those that failed last.
+
+    :param unanswered: gets the failures that pass by themselves, of checks that have to be made.
+    """
     if not checks:
         return []
     findings: list[Finding] = []
     failed: dict[str, list[str]] = {}
     with ThreadPoolExecutor(max_workers=min(MAX_WORKERS, len(checks)), thread_name_prefix="readiness") as pool:
         for check, outcome in zip(checks, pool.map(_made, checks), strict=True):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, Exception) and check.instead is not None:
+                findings.append(check.instead(_cause(outcome)))
+            elif isinstance(outcome, Exception):
                 failed.setdefault(_cause(outcome), []).append(check.name)
+                if cause := transient_cause(outcome):
+                    unanswered.append(cause)
             else:
                 findings += outcome
     return findings + [_failed(names, cause) for cause, names in failed.items()]
@@ -352,11 +419,11 @@ def _made(check: Check) -> list[Finding] | Exception:
     mean hundreds of calls, and DRS publishes no rates. Nor are credentials that expire in the middle, or an answer that
     fails to come: a finding would end the run.
     """
-    for pause in (*PATIENCE, None):
+    for pause in (*(PATIENCE if check.instead is None else ()), None):
         try:
             return check.make()
         except Exception as error:
-            if pause is not None and isinstance(error, _OF_AWS) and classify(error) in _PASSING:
+            if pause is not None and transient_cause(error):
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 continue
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "UninitializedAccountException":
@@ -371,7 +438,8 @@ def _failed(names: Sequence[str], cause: str) -> Finding:
     """One finding for all the checks that failed of one cause, so that an outage is one line and not one a server."""
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     message = f"Could not check {shown}: {cause}."
-    return Finding.of("check-failed", message, "Mend the cause and run preflight again: an unknown is not a pass.")
+    remedy = "Fix the cause and check again: a check that could not run counts as a failure."
+    return Finding.of("check-failed", message, remedy)
 
 
 def _cause(error: Exception) -> str:

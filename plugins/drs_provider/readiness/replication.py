@@ -16,7 +16,7 @@ from drs_provider.readiness.findings import Finding, Severity
 from drs_provider.readiness.resolution import ResolvedServer, replication_lag
 from drs_provider.readiness.timestamps import format_duration
 
-__all__ = ["check_replication", "has_recovery_point"]
+__all__ = ["check_replication", "has_recovery_point", "source_gone"]
 
 # Before the first synchronisation has ended there is nothing to launch from.
 BEFORE_FIRST_SYNC = ("INITIATING", "INITIAL_SYNC")
@@ -31,6 +31,18 @@ def has_recovery_point(server: Mapping[str, Any]) -> bool:
     """
     state = _replication(server).get("dataReplicationState")
     return _initialised(server) and state not in ("STOPPED", *BEFORE_FIRST_SYNC)
+
+
+def source_gone(server: Mapping[str, Any]) -> bool:
+    """Whether DRS does not see the server's agent any more: a snapshot on demand could not be taken.
+
+    DRS tries for up to five minutes before it falls back to the last snapshot.
+
+    :param server: an item of DescribeSourceServers.
+    """
+    replication = _replication(server)
+    error = (replication.get("dataReplicationError") or {}).get("error")
+    return error == "AGENT_NOT_SEEN" or replication.get("dataReplicationState") == "DISCONNECTED"
 
 
 def check_replication(server: Mapping[str, Any], resolved: ResolvedServer, max_lag: timedelta | None) -> list[Finding]:

@@ -139,13 +139,18 @@ def replication_lag(server: Mapping[str, Any]) -> timedelta | None:
 
 
 def choose_snapshot(
-    server: ResolvedServer, snapshots: Sequence[Mapping[str, Any]], snapshot_time: datetime | None
+    server: ResolvedServer,
+    snapshots: Sequence[Mapping[str, Any]],
+    snapshot_time: datetime | None,
+    *,
+    listed: bool = False,
 ) -> tuple[ResolvedServer, list[Finding]]:
     """Decide which snapshot a server is launched from.
 
     :param server: the server; its ``snapshot`` is the one that the plan names, if any, and wins over the time.
     :param snapshots: its completed snapshots, newest first.
     :param snapshot_time: the run's parameter: the last snapshot at or before it; None: a new one at launch.
+    :param listed: whether the newest listed snapshot stands in for a new one, which could not be taken in time.
     :return: the server with its snapshot, and findings where there is none to launch from.
     """
     times = [(parse_timestamp(snapshot["timestamp"]), snapshot["snapshotID"]) for snapshot in snapshots]
@@ -167,6 +172,9 @@ def choose_snapshot(
     if not times:
         message = "The server has no completed recovery snapshot."
         return server, [server.finding("no-snapshot", message, "Wait until DRS has taken the first one.")]
+    if listed:
+        moment, snapshot_id = times[0]
+        return replace(server, snapshot=snapshot_id, snapshot_time=moment.isoformat()), []
     return server, []
 
 
@@ -212,7 +220,10 @@ def _match_findings(
         code = "selection-empty" if by_tags else "server-not-found"
         message = f"No source server matches {text}, among {known} in this account and region."
         remedy = "Correct the plan or the server's tags; check the plan's region and connection."
-        return [Finding.of(code, message, remedy, wave=wave, server=text)]
+        if selector.critical:
+            return [Finding.of(code, message, remedy, wave=wave, server=text)]
+        remedy = f"The selection is optional: the wave goes on without it. {remedy}"
+        return [Finding.of(code, message, remedy, wave=wave, server=text, severity="warning")]
     if len(matches) > 1 and not by_tags:
         ids = ", ".join(server["sourceServerID"] for server in matches)
         message = f"{len(matches)} source servers match {text}: {ids}."

@@ -20,6 +20,7 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from drs_provider.hooks.calls import run_blocking
+from drs_provider.hooks.faults import TransientError
 from drs_provider.hooks.ssm import SsmHook
 from drs_provider.operators.ssm_targets import Instances, instance_ids_of
 from drs_provider.operators.triggerer_absence import OutlivesTriggerer
@@ -125,7 +126,10 @@ class WaitSensor(OutlivesTriggerer, AwsBaseSensor[Hook]):
     def fail(self, event: dict[str, Any]) -> NoReturn:
         """End the task without success: failed, or skipped where it may fail."""
         failure = self.failure(event)
-        raise AirflowSkipException(str(failure)) if self.soft_fail or self.never_fail else failure
+        if self.soft_fail or self.never_fail:
+            raise AirflowSkipException(str(failure))
+        transient = event.get("transient")
+        raise failure from TransientError.of_dict(transient) if transient else None
 
     def _began(self, context: Any) -> float:
         """Return when the try began, in epoch seconds; between reschedules Airflow keeps that."""
@@ -147,6 +151,8 @@ class WaitSensor(OutlivesTriggerer, AwsBaseSensor[Hook]):
             return {"status": "error", "message": str(failure), **failure.details}
         except PollFailed as failure:
             return {"status": "error", "message": str(failure)}
+        except TransientError as error:
+            return {"status": "error", "message": f"AWS does not answer {error}", "transient": error.as_dict()}
 
     @property
     def _post(self) -> WorkerPost:

@@ -9,7 +9,7 @@ from typing import Any
 
 from drs_provider.hooks.calls import Calls
 from drs_provider.hooks.drs_reads import DrsReads, is_complete
-from drs_provider.hooks.instance_end import instance_states, not_gone
+from drs_provider.hooks.instance_end import instance_states, not_gone, not_stopped
 from drs_provider.hooks.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
 from drs_provider.hooks.outcome import collect_outcomes, log_or_nothing
 from drs_provider.hooks.replication import not_ready, replication_of
@@ -272,26 +272,36 @@ class DrsReplicationTrigger(WaitTrigger):
 
 class DrsInstancesGoneTrigger(WaitTrigger):
     """
-    Waits until EC2 says that instances are terminated.
+    Waits until EC2 says that instances are terminated, and others stopped.
 
-    :param instance_ids: The EC2 instances.
+    :param instance_ids: The EC2 instances to be terminated.
     :param value: The task's return value.
+    :param stopped: The EC2 instances to be stopped.
     """
 
-    fields = ("instance_ids", "value")
+    fields = ("instance_ids", "value", "stopped")
 
-    def __init__(self, *, instance_ids: Sequence[str], value: Any, poll_interval: float = 5.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        instance_ids: Sequence[str],
+        value: Any,
+        stopped: Sequence[str] = (),
+        poll_interval: float = 5.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(poll_interval=poll_interval, **kwargs)
         self.instance_ids = list(instance_ids)
         self.value = value
+        self.stopped = list(stopped)
 
     async def wait(self, post: Post) -> Any:
         """Wait until no instance is left or the deadline passes."""
-        left = list(self.instance_ids)
+        left = [*self.instance_ids, *self.stopped]
         async with post.watch(
             "ec2-instance-state",
             fetch_instance_states,
-            self.instance_ids,
+            left,
             lambda _: self.poll_interval,
             service="ec2",
             batch=INSTANCE_BATCH,
@@ -301,8 +311,10 @@ class DrsInstancesGoneTrigger(WaitTrigger):
                     states = await watch.next(self.deadline)
                 except DeadlinePassed as error:
                     trouble = f" ({error})" if str(error) else ""
-                    raise WaitFailed(f"Not terminated in time: {', '.join(left)}{trouble}", timed_out=True) from None
-                left = not_gone(self.instance_ids, states)
+                    raise WaitFailed(
+                        f"Not terminated or stopped in time: {', '.join(left)}{trouble}", timed_out=True
+                    ) from None
+                left = [*not_gone(self.instance_ids, states), *not_stopped(self.stopped, states)]
                 if left:
-                    self.log.info("Waiting until terminated: %s", ", ".join(left))
+                    self.log.info("Waiting until terminated or stopped: %s", ", ".join(left))
         return self.value

@@ -17,7 +17,8 @@ The rules:
 * A definite error (validation, access denied) is first pinned to its id by halving the batch, so that one bad id cannot
   fail the rest, and reaches the waiter when it was seen :data:`DEFINITE_TRIES` times in a row.
 * A deadline is a moment of the clock, never a sum of intervals, and a watch always gets one look before it is applied:
-  what ended while the triggerer was down counts.
+  what ended while the triggerer was down counts. A watch whose last poll met a transient error does not know what
+  there is at its deadline: it raises :class:`~drs_provider.hooks.faults.TransientError`, never ``DeadlinePassed``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.faults import Fault, TransientError, classify, error_text, transient_cause
 
 __all__ = ["DeadlinePassed", "PollFailed", "PollKey", "Poller", "Watch", "shared_poller"]
 
@@ -121,6 +122,7 @@ class Watch(Generic[S]):
         self._interval = interval
         self._ready = asyncio.Event()
         self._failure: PollFailed | None = None
+        self._unanswered: TransientError | None = None
         self._looked = False
         self._entered_at = time.time()
 
@@ -137,11 +139,14 @@ class Watch(Generic[S]):
 
         :param deadline: Epoch seconds after which :class:`DeadlinePassed` is raised.
         :raises DeadlinePassed: when the deadline passes first.
+        :raises TransientError: when the deadline passes while AWS does not answer.
         :raises PollFailed: when AWS refuses the poll of one of the ids for good.
         """
         if not self._looked:
             deadline = max(deadline, self._entered_at + FIRST_LOOK_SECONDS)
         if not await _happens(self._ready, max(deadline - time.time(), 0.0)):
+            if self._unanswered is not None:
+                raise self._unanswered
             trouble = self._poller.trouble
             raise DeadlinePassed(f"the last poll failed: {trouble}" if trouble else "")
         self._ready.clear()
@@ -152,10 +157,14 @@ class Watch(Generic[S]):
     def deliver(self, snapshots: Mapping[str, S], slowdown: float) -> None:
         """Take the outcome of a poll and plan the next one."""
         self.latest = {key: snapshots[key] for key in self.ids if key in snapshots}
-        self._looked = True
+        self._looked, self._unanswered = True, None
         self.seconds = max(self._interval(self.latest), MIN_GAP_SECONDS) * slowdown
         self.next_at = time.monotonic() + self.seconds * random.uniform(0.9, 1.1)
         self._ready.set()
+
+    def miss(self, error: TransientError | None) -> None:
+        """Take note that a poll got no answer, or a refusal that is not yet sure (None)."""
+        self._unanswered = error
 
     def fail(self, failure: PollFailed) -> None:
         """Hand a definite failure to the waiter."""
@@ -191,6 +200,7 @@ class Poller(Generic[S]):
         self._slowdown = 1.0
         self._refused: dict[str, int] = {}
         self._failures: dict[str, PollFailed] = {}
+        self._unanswered: TransientError | None = None
         self._calling = 0
         self._calls = 0
 
@@ -290,6 +300,7 @@ class Poller(Generic[S]):
             if missed.isdisjoint(watch.ids):
                 watch.deliver(seen, self._slowdown)
             else:
+                watch.miss(self._unanswered)
                 self._hand_over_refusals(watch)
 
     def _hand_over_refusals(self, watch: Watch[S]) -> None:
@@ -318,6 +329,7 @@ class Poller(Generic[S]):
     async def _missed(self, ids: Sequence[str], error: Exception, seen: dict[str, S], missed: set[str]) -> None:
         fault = classify(error)
         self.trouble = error_text(error)
+        self._unanswered = transient_cause(error)
         if fault is Fault.DEFINITE and len(ids) > 1:
             middle = len(ids) // 2
             await self._poll(ids[:middle], seen, missed)

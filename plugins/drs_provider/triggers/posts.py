@@ -8,6 +8,7 @@ worker's boto3 client to itself and blocks.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from abc import ABC, abstractmethod
@@ -17,8 +18,8 @@ from typing import Any, Protocol, TypeVar
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
-from drs_provider.hooks.calls import BlockingCalls, Calls
-from drs_provider.hooks.faults import Fault, classify, error_text
+from drs_provider.hooks.calls import BlockingCalls, Calls, patience_of
+from drs_provider.hooks.faults import Fault, TransientError, classify, error_text, transient_cause
 from drs_provider.hooks.pauses import pause_for
 from drs_provider.hooks.ssm import sibling_hook
 from drs_provider.triggers.polling import DeadlinePassed, Fetch, Interval, PollFailed, PollKey, shared_poller
@@ -60,7 +61,10 @@ class Wait(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
     async def next(self, deadline: float) -> dict[str, Any]:
-        """Return the next snapshots by id; one look is made even after the deadline."""
+        """Return the next snapshots by id; one look is made even after the deadline.
+
+        :raises TransientError: when AWS does not answer at the deadline.
+        """
         ...
 
 
@@ -172,8 +176,13 @@ class _WorkerWatch:
 
     async def next(self, deadline: float) -> dict[str, Any]:
         pause, refusals, trouble = self.interval(self.seen), 0, ""
+        unanswered: TransientError | None = None
+        # Not for ever in a worker that a better place to wait is known for.
+        blind_until = min(deadline, time.time() + patience_of(math.inf))
         while True:
             if self.looked:
+                if unanswered is not None and time.time() >= blind_until:
+                    raise unanswered
                 if time.time() >= deadline:
                     raise DeadlinePassed(f"the last poll failed: {trouble}" if trouble else "")
                 await self.post.sleep(min(pause * random.uniform(0.9, 1.1), max(deadline - time.time(), 0.0)))
@@ -186,7 +195,7 @@ class _WorkerWatch:
                 self.seen = seen
                 return dict(seen)
             except Exception as error:
-                trouble = error_text(error)
+                trouble, unanswered = error_text(error), transient_cause(error)
                 refusals = refusals + 1 if classify(error) is Fault.DEFINITE else 0
                 if refusals >= _DEFINITE_TRIES or (refusals and time.time() >= deadline):
                     raise PollFailed(", ".join(self.ids[:3]), error) from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drs_provider.hooks.calls import Calls
-from drs_provider.hooks.faults import error_text
+from drs_provider.hooks.faults import error_text, transient_cause
 from drs_provider.hooks.ssm import PAGE, managed_instances
 from drs_provider.hooks.ssm_commands import read_commands, read_results
 from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, Verdict, judge
@@ -127,6 +127,8 @@ async def wait_for_commands(
         try:
             verdict = judge(await post.ask(results, deadline, service="ssm"), max_errors)
         except Exception as error:
+            if transient_cause(error):
+                raise  # It may have ended well: nobody can tell now.
             message = f"{name} did not end in time{detail}, and how far it is cannot be read: {error_text(error)}"
             raise WaitFailed(message, timed_out=True) from error
         if not verdict.progress.ended:

@@ -19,7 +19,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from drs_provider.hooks.faults import error_text
+from drs_provider.hooks.faults import error_text, transient_cause
 from drs_provider.triggers.posts import Post, TriggererPost, WaitFailed
 from drs_provider.triggers.stoppable import StopRequested, stop_event, unless_stopped
 
@@ -158,8 +158,12 @@ class WaitTrigger(BaseTrigger):
         except WaitFailed as failure:
             event = error_event(str(failure), timed_out=failure.timed_out, **failure.details)
         except Exception as error:
-            self.log.exception("The wait ended with an error")
-            event = error_event(error_text(error), timed_out=False)
+            if cause := transient_cause(error):
+                # Not what was waited for has failed: nobody knows what became of it.
+                event = error_event(f"AWS does not answer {cause}", timed_out=False, transient=cause.as_dict())
+            else:
+                self.log.exception("The wait ended with an error")
+                event = error_event(error_text(error), timed_out=False)
         early = self.deferred_at + YOUNGEST_EVENT_SECONDS - time.time()
         await asyncio.sleep(min(max(0.0, early), YOUNGEST_EVENT_SECONDS))
         yield event

@@ -19,7 +19,7 @@ from drs_provider.dag.work.xcom import pulled
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsQuotas
-from drs_provider.hooks.faults import Fault, classify, error_code, error_text
+from drs_provider.hooks.faults import Fault, classify, error_code, error_text, transient_cause
 from drs_provider.hooks.launch_key import generation_of
 from drs_provider.operators.task_identity import TaskIdentity
 from drs_provider.readiness import Clients
@@ -35,6 +35,7 @@ __all__ = [
     "LONGEST_SLOT_WAIT",
     "PLAN_KEY",
     "QUOTAS_KEY",
+    "WAITING_KEY",
     "RecoveryWork",
     "RunClosedError",
     "account_quotas",
@@ -42,11 +43,15 @@ __all__ = [
     "failed_tasks",
     "is_final",
     "jobs_since",
+    "nothing_launched",
     "pulled",
     "reason_of",
     "task_states",
     "utc_now",
 ]
+
+WAITING_KEY = "waiting_for_aws"
+"""XCom key of a try's wait for AWS: ``since`` and ``last`` in epoch seconds, ``asked``, ``operation``, ``reason``."""
 
 QUOTAS_KEY = "quotas"
 """XCom key under which preflight leaves the account's quotas for the launches."""
@@ -63,6 +68,14 @@ _LOOK_AT_GATES = timedelta(seconds=15)
 def aws_clients(hook: DrsHook) -> Clients:
     """Return clients for the checks, made by a hook: of one session, so that an assumed role is assumed once."""
     return Clients(hook.client)
+
+
+def nothing_launched(waited: Any) -> bool:
+    """Whether a wave had nothing to launch: all that it selects is gone or was left out.
+
+    :param waited: what the wait for the wave's launch returned.
+    """
+    return isinstance(waited, Mapping) and waited.get("servers") == {}
 
 
 def account_quotas(context: Mapping[str, Any], hook: DrsHook) -> DrsQuotas:
@@ -83,8 +96,14 @@ def failed_tasks(context: Mapping[str, Any]) -> list[str]:
     return sorted(task for task, state in task_states(context).items() if state == "failed")
 
 
-def is_final(error: Exception, context: Mapping[str, Any]) -> bool:
-    """Whether an error is the work's own failure, a refusal of AWS, or one for which Airflow has no other try."""
+def is_final(error: Exception, context: Mapping[str, Any], patience_over: bool) -> bool:
+    """Whether an error is the work's own failure, a refusal of AWS, or one for which Airflow has no other try.
+
+    :param patience_over: whether the task has waited for AWS as long as it may; before that, what passes by itself is
+        never final.
+    """
+    if transient_cause(error):
+        return patience_over
     ti = context["ti"]
     definite = classify(error) is Fault.DEFINITE and error_code(error) not in _PASSING
     refused = isinstance(error, AirflowException) or definite
@@ -131,8 +150,33 @@ class RecoveryWork:
     """The operator's own."""
     acts_on_changed_plan = False
     """Whether the task may act on a plan that was edited since the run began: what it terminates was launched."""
+    patience_over = False
+    """Whether this task has waited for AWS as long as it may: what is not answered now fails it."""
     defer: Callable[..., NoReturn]
     """The operator's own."""
+
+    @property
+    def longest_wait_for_aws(self) -> timedelta:
+        """How long the task waits for an AWS that does not answer: as long as its wave's launch may take.
+
+        A task of the whole plan waits as long as the wave with the longest ``launch_timeout`` would.
+        """
+        waves = self.loaded.plan.waves if self.wave is None else (self.wave,)
+        return max(wave.launch_timeout for wave in waves)
+
+    def begins_again(self, context: Mapping[str, Any]) -> bool:
+        """Return whether this try has begun before, and has waited for AWS since."""
+        # Of the task itself, where several scripts of it go by names of their own.
+        task_id = context["task"].task_id
+        return context["ti"].xcom_pull(task_ids=task_id, key=WAITING_KEY) is not None
+
+    def began_before(self, context: Mapping[str, Any]) -> bool:
+        """Return whether this task may have started something already: in an earlier try, or in this one."""
+        return context["ti"].try_number > 1 or self.begins_again(context)
+
+    def keeps_asking(self, error: BaseException) -> bool:
+        """Whether an error passes by itself and there is time to wait for that: it is raised, and fails nothing."""
+        return not self.patience_over and transient_cause(error) is not None
 
     @property
     def aws(self) -> dict[str, Any]:

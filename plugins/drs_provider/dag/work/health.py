@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.work.base import RecoveryWork, is_final, pulled, reason_of
+from drs_provider.dag.work.base import RecoveryWork, is_final, nothing_launched, pulled, reason_of
 from drs_provider.evidence.events import health_event
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.sensors.health import (
@@ -76,6 +76,9 @@ class _HealthWork(RecoveryWork):
         self.begin(context, acts=False)
         self.note_start(context)
         self._take_instances(context)
+        if nothing_launched(self.instances):
+            self.log.warning("No server of the wave was launched: there is nothing to check")
+            return {}
         return self._judged(context, lambda: super(_HealthWork, self).execute(context))
 
     def go_on(self, context: Context) -> Any:
@@ -106,7 +109,7 @@ class _HealthWork(RecoveryWork):
         except AirflowSkipException:
             raise
         except Exception as error:
-            if not is_final(error, context):
+            if not is_final(error, context, self.patience_over):
                 raise
             reason = reason_of(error)
             ti = context["ti"]

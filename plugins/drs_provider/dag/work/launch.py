@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, utc_now
+from drs_provider.dag.work.advice import what_to_do
+from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, reason_of, utc_now
 from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.once_up import can_roll_back, note_up
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import launch_event
 from drs_provider.hooks.drs import DrsHook
+from drs_provider.hooks.faults import transient_cause
 from drs_provider.hooks.launch import (
     NO_SLOT_PATIENCE,
     LaunchedJob,
@@ -28,12 +30,14 @@ from drs_provider.hooks.launch_intents import UNANSWERED
 from drs_provider.hooks.launch_key import LaunchKey, RunIdentity
 from drs_provider.hooks.previous_instances import PreviousInstance
 from drs_provider.links.drs import DrsJobLink
+from drs_provider.plan import dependents
 from drs_provider.readiness import recheck_wave
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.dag.run import RecoveryRun
+    from drs_provider.evidence.events import ServerLeftOut
     from drs_provider.plan import LoadedPlan, Wave
     from drs_provider.readiness import PreflightResult, ResolvedServer
 
@@ -68,7 +72,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
 
         :raises AirflowFailException: when the servers are not ready, or DRS refuses.
         """
-        return self._launch(context, utc_now(), NO_SLOT_PATIENCE, again=context["ti"].try_number > 1)
+        return self._launch(context, utc_now(), NO_SLOT_PATIENCE, again=self.began_before(context))
 
     def may_continue(self, context: Mapping[str, Any]) -> bool:
         """Continue a run that failed: clearing a launch is how a person does that."""
@@ -96,6 +100,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         hook = DrsHook(**self.aws)
         jobs: list[LaunchedJob] = []
         servers: list[ResolvedServer] = []
+        left_out: list[ServerLeftOut] = []
         overridden: set[str] = set()
         lags: dict[str, Any] = {}
         replaced: dict[str, PreviousInstance] = {}
@@ -120,6 +125,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
                         }
                         for server in servers
                     },
+                    left_out=left_out,
                     overridden=sorted(overridden),
                     replaced=[one.as_event() for one in replaced.values()],  # type: ignore[misc]
                     reason=reason,
@@ -141,15 +147,25 @@ class LaunchWork(RecoveryWork, BaseOperator):
             note_up(context, [wave for wave in self.wave.depends_on if run.selects(wave)])
         key = LaunchKey.of(context, wave=self.wave.name, of_run=self.identity(context))
         earlier = WaveJobs((), key)
-        if again:
-            intents = read_intents(context, [self.wave.name])
-            earlier = WaveJobs.find(hook, key, jobs_since(context), intents=intents)
-        alive = set(earlier.alive) - earlier.ended_since(hook)
+        try:
+            if again:
+                intents = read_intents(context, [self.wave.name])
+                earlier = WaveJobs.find(hook, key, jobs_since(context), intents=intents)
+            alive = set(earlier.alive) - earlier.ended_since(hook)
+        except Exception as error:
+            if transient_cause(error) and self.patience_over:
+                record("failed", f"AWS does not answer {reason_of(error)}, and nothing more was launched")
+            raise
         looked = time.time()
         try:
             more = "more " if earlier.jobs else ""
             ready = self._look_again(run, hook, key.identity, jobs_since(context), alive, more=more)
             servers = ready.resolved[self.wave.name]
+            left_out += [
+                {"server": one.server, "critical": one.critical, "reason": one.reason} for one in ready.left_out
+            ]
+            for one in left_out:
+                self.log.warning("Not launched: %s. %s", one["server"], one["reason"])
             read = utc_now()
             lags.update({server.id: (server.lag_seconds, read) for server in servers})
             lags.update({server: lag for server, lag in self._lags.items() if server in lags})
@@ -179,6 +195,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
             record("failed", str(refusal))
             raise
         except (LaunchError, _NotReady) as error:
+            if self.keeps_asking(error):
+                raise
             if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
                 self.log.info("%s", error)
                 # What is launched by now is looked at again with the others, when its lag is another. A job that was
@@ -234,12 +252,19 @@ class LaunchWork(RecoveryWork, BaseOperator):
             replace=run.replace_instances,
             jobs_since=since,
         )
+        if result.unanswered is not None and self.keeps_asking(result.unanswered):
+            raise result.unanswered
         if len(result.findings):
             self.log.info("Findings right before the launch:\n%s", result.findings.table())
-        if [finding for finding in result.findings.blocking(run.overridden) if finding.server not in launching]:
+        blocking = [one for one in result.findings.blocking(run.overridden) if one.server not in launching]
+        if blocking:
+            plan = self.loaded.plan
+            left = {self.wave.name, *dependents(plan, self.wave.name)}
+            waves = [wave.name for wave in plan.waves if wave.name in left and run.selects(wave.name)]
             raise _NotReady(
                 f"The wave {self.wave.name} is not ready, and nothing {more}of it was launched.\n"
-                + result.findings.message(run.overridden)
+                f"{result.findings.message(run.overridden)}\n"
+                + what_to_do(plan, run, f"{self.wave.name}.launch", blocking, waves)
             )
         return result
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, DownstreamTasksSkipped
 
+from drs_provider.dag.work.advice import what_to_do
 from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
 from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.evidence.events import preflight_event
@@ -39,6 +41,11 @@ class PreflightWork(RecoveryWork, BaseOperator):
     def __init__(self, *, loaded: LoadedPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loaded = loaded
+
+    @property
+    def longest_wait_for_aws(self) -> timedelta:
+        """An hour at least: nothing is lost by the wait, and everything by a recovery that is not begun."""
+        return max(super().longest_wait_for_aws, timedelta(hours=1))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make every check, and go on only when nothing blocks.
@@ -87,6 +94,8 @@ class PreflightWork(RecoveryWork, BaseOperator):
             lookup=secret_value,
             known=known,
         )
+        if result.unanswered is not None and self.keeps_asking(result.unanswered):
+            raise result.unanswered
         findings = result.findings
         blocking = findings.blocking(run.overridden)
         overridden = findings.overridden(run.overridden)
@@ -106,7 +115,9 @@ class PreflightWork(RecoveryWork, BaseOperator):
             context["ti"].xcom_push(key=QUOTAS_KEY, value=asdict(result.quotas))
         self.log.info("Findings of preflight:\n%s", findings.table())
         if blocking:
-            raise AirflowFailException(findings.message(run.overridden))
+            waves = [wave.name for wave in self.loaded.plan.waves if run.selects(wave.name)]
+            advice = what_to_do(self.loaded.plan, run, self.task_id, blocking, waves)
+            raise AirflowFailException(f"{findings.message(run.overridden)}\n{advice}")
         if overridden and run.override:
             self.log.warning(
                 "Going on in spite of %s, because: %s",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.evidence.record import RunRecord
+    from drs_provider.hooks.faults import TransientError
     from drs_provider.notifications.message import Message
     from drs_provider.plan import LoadedPlan
 
@@ -55,6 +56,11 @@ class ReportWork(RecoveryWork, BaseOperator):
         super().__init__(**kwargs)
         self.loaded = loaded
 
+    @property
+    def longest_wait_for_aws(self) -> timedelta:
+        """Half an hour: people wait for the report, and what could not be read stands in it."""
+        return min(super().longest_wait_for_aws, timedelta(minutes=30))
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Collect, write, judge.
 
@@ -68,7 +74,12 @@ class ReportWork(RecoveryWork, BaseOperator):
         if around := gone_around(gates):
             failure = f"gates that were not passed: {', '.join(around)}" + (f"; {failure}" if failure else "")
         facts = self._facts(context, states, "failed" if failure else "running", gates)
-        record = collect_record(self.loaded, facts, DrsHook(**self.aws), earlier=self._earlier(facts))
+        unanswered: list[TransientError] = []
+        record = collect_record(
+            self.loaded, facts, DrsHook(**self.aws), earlier=self._earlier(facts), unanswered=unanswered
+        )
+        if unanswered and self.keeps_asking(unanswered[0]):
+            raise unanswered[0]
         state = "failed" if failure or record.run.state not in ("success", "missed") else record.run.state
         ti = context["ti"]
         try:

@@ -36,6 +36,7 @@ from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_eve
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.launch_key import LaunchKey
+from drs_provider.hooks.launched_into import launched_into, release, stop_instances
 from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.plan import dependents
 from drs_provider.triggers.drs import DrsJobTrigger
@@ -194,19 +195,24 @@ class RollbackWork(RecoveryWork, BaseOperator):
         hook = DrsHook(**self.aws)
         jobs = self._jobs(context)
         instances = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs.jobs])
+        everything = instances
+        before = sorted(launched_into(hook, instances, jobs.jobs))
+        instances = [one for one in instances if one.get("ec2InstanceID") not in before]
         deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
         try:
             overdue = {str(job["jobID"]) for job in jobs.jobs if not is_complete(job)}
             ended = Termination(hook, self.log).end(instances, deadline, overdue=overdue)
-            wait_until_gone(hook, ended, deadline, _LOOK_SECONDS, self.log)
+            stop_instances(hook, before, self.log)
+            wait_until_gone(hook, ended, deadline, _LOOK_SECONDS, self.log, stopped=before)
+            release(hook, before, everything, self.log)
         except AirflowException as error:
-            left = [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances]
+            left = [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances] + before
             self._record(context, "failed", [], left, [], str(error))
             raise
         scripts = self._run_scripts(context)
         failed = [script["name"] for script in scripts if script["status"] != "Success"]
         if failed:
-            self._record(context, "failed", ended, [], scripts, f"scripts failed: {', '.join(failed)}")
+            self._record(context, "failed", ended, [], scripts, f"scripts failed: {', '.join(failed)}", stopped=before)
             raise AirflowFailException(f"Instances were ended ({len(ended)}), but scripts failed: {', '.join(failed)}")
         if jobs.open:
             reason = f"it is not known whether these calls started jobs: {'; '.join(map(str, jobs.open))}"
@@ -215,9 +221,9 @@ class RollbackWork(RecoveryWork, BaseOperator):
         if not jobs.all_complete:
             hanging = [str(job["jobID"]) for job in jobs.jobs if job.get("status") != "COMPLETED"]
             reason = f"jobs have not ended and may still launch instances: {', '.join(hanging)}"
-            self._record(context, "failed", ended, [], scripts, reason)
+            self._record(context, "failed", ended, [], scripts, reason, stopped=before)
             raise AirflowException(f"Instances were ended ({len(ended)}), but {reason}")
-        self._record(context, "success", ended, [], scripts)
+        self._record(context, "success", ended, [], scripts, stopped=before)
         return {"terminated": ended, "scripts": [script["name"] for script in scripts]}
 
     def _run_scripts(self, context: Context) -> list[ScriptEvent]:
@@ -245,7 +251,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
             with in_place_of_the_task(work):
                 result = work.run_now(_context_of(script, context))
         except Exception as error:
-            if not is_final(error, context):
+            if not is_final(error, context, self.patience_over):
                 raise
             reason = reason_of(error)
             self.log.error("The rollback script %s failed: %s", script.name, reason)
@@ -278,6 +284,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         left: Sequence[str],
         scripts: Sequence[ScriptEvent],
         reason: str | None = None,
+        stopped: Sequence[str] = (),
     ) -> None:
         told = pulled(context, self.task_id, EVIDENCE_KEY) or []
         answers = [each for each in (told if isinstance(told, list) else [told]) if each.get("kind") == "approval"]
@@ -286,6 +293,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
             status=status,
             wave=self.wave.name,
             terminated=terminated,
+            stopped=stopped,
             left=[{"instance_id": one, "reason": reason or ""} for one in left],
             scripts=scripts,
             reason=reason,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.custody import ENDED_STATES
-from drs_provider.dag.work.base import RecoveryWork, is_final, pulled, reason_of, task_states
+from drs_provider.dag.work.base import RecoveryWork, is_final, nothing_launched, pulled, reason_of, task_states
 from drs_provider.dag.work.script_secrets import with_secrets
 from drs_provider.evidence.events import script_event
 from drs_provider.operators.automation import SsmAutomationOperator
@@ -81,7 +81,7 @@ class _ScriptWork(RecoveryWork):
         except AirflowSkipException:
             raise
         except Exception as error:
-            if not is_final(error, context):
+            if not is_final(error, context, self.patience_over):
                 raise
             reason = reason_of(error)
             self.leave_failure(context, reason)
@@ -142,6 +142,9 @@ class CommandWork(_ScriptWork, SsmScriptOperator):
         self.begin_script(context)
         if not isinstance(self.script.targets, Targets):
             self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
+            if nothing_launched(self.instances):
+                self.log.warning("No server of the wave was launched: the script runs on none")
+                return {"status": "Success", "instances": {}, "outputs": {}}
         return self.judged(context, lambda: super(CommandWork, self).execute(context))
 
     def run_now(self, context: Context) -> Any:

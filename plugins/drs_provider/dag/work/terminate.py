@@ -25,10 +25,11 @@ from drs_provider.dag.work.base import (
 from drs_provider.dag.work.intents import Intent, Resolved, next_look, read_intents, resolve
 from drs_provider.evidence.duration import duration_text
 from drs_provider.evidence.events import InstanceLeft, terminate_event
-from drs_provider.hooks.calls import BlockingCalls, run_blocking
+from drs_provider.hooks.calls import run_blocking
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.drs_reads import is_complete
 from drs_provider.hooks.instance_end import instance_states
+from drs_provider.hooks.launched_into import launched_into, release, stop_instances
 from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.hooks.termination import Termination, instances_to_end
 from drs_provider.readiness.timestamps import parse_timestamp
@@ -140,7 +141,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
     def end_instances(self, context: Context, event: Any = None) -> Any:
         """Have DRS terminate the instances; the end takes a job, which may have to wait for a slot."""
         hook = DrsHook(**self.aws)
-        drills = self._instances(hook, context)
+        drills, _ = self._instances(hook, context)
         if drills:
             quotas = account_quotas(context, hook)
             servers = min(len(drills), quotas.servers_per_job)
@@ -156,19 +157,21 @@ class TerminateWork(RecoveryWork, BaseOperator):
         self.before_acting(context)
         hook = DrsHook(**self.aws)
         overdue = {str(job["jobID"]) for job in self._jobs(hook, context) if not is_complete(job)}
-        drills = self._instances(hook, context)
+        drills, before = self._instances(hook, context)
         deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
         ending = Termination(hook, self.log)
         try:
             ids = ending.end(drills, deadline, overdue=overdue)
         except AirflowException as error:
             self._fail(context, {str(one.get("ec2InstanceID")): str(error) for one in drills}, ending.job_ids)
-        if not ids:
+        stop_instances(hook, before, self.log)
+        if not ids and not before:
             return self._finished(context, ending.job_ids)
         self.defer(
             trigger=DrsInstancesGoneTrigger(
                 instance_ids=ids,
                 value=ending.job_ids,
+                stopped=before,
                 deadline=deadline,
                 end_task=False,
                 **self.aws,
@@ -195,10 +198,21 @@ class TerminateWork(RecoveryWork, BaseOperator):
         hook = DrsHook(**self.aws)
         # The jobs first, what they launched afterwards: a job that ends in between is one that has not ended yet.
         of_run, unanswered = self._look(hook, context)
-        known = sorted({*ended, *self._launched_instances(hook, of_run)})
-        states = run_blocking(instance_states(BlockingCalls(hook.client("ec2")), known))
-        left = {one: f"EC2 says {states[one]}" for one in known if states.get(one, "terminated") != "terminated"}
-        terminated = [one for one in known if one not in left]
+        logged = self._logged_instances(hook, of_run)
+        # By the logs: DRS may have forgotten what an earlier try had it forget.
+        before = launched_into(hook, logged, of_run)
+        listed = instances_to_end(hook, [], [str(job["jobID"]) for job in of_run])
+        # What was there before and DRS does not list under this run any more may have been launched into by another.
+        passed_on = before.difference(str(one.get("ec2InstanceID")) for one in listed)
+        known = sorted({*ended, *(str(one["ec2InstanceID"]) for one in logged)})
+        states = run_blocking(instance_states(hook.calls("ec2"), known))
+        stopped = [one for one in sorted(before) if states.get(one) == "stopped"]
+        left = {
+            one: f"EC2 says {states[one]}" + ("; it was there before, and is to be stopped" if one in before else "")
+            for one in known
+            if states.get(one, "terminated") != "terminated" and one not in stopped and one not in passed_on
+        }
+        terminated = [one for one in known if one not in left and one not in before]
         for job in of_run:
             if not is_complete(job):
                 for server in job.get("participatingServers") or ():
@@ -207,17 +221,27 @@ class TerminateWork(RecoveryWork, BaseOperator):
         for intent in unanswered:
             for server in intent.servers:
                 left[server] = f"{intent} was not answered: whether it started a job is not known"
+        for one in stopped:
+            self.log.info("%s: stopped, was there before", one)
+        release(hook, stopped, listed, self.log)
         if left:
-            self._fail(context, left, jobs, terminated)
-        self._record(context, "success", terminated, {}, jobs)
-        return {"terminated": terminated, "jobs": jobs}
+            self._fail(context, left, jobs, terminated, stopped)
+        self._record(context, "success", terminated, {}, jobs, stopped=stopped)
+        return {"terminated": terminated, "stopped": stopped, "jobs": jobs}
 
-    def _fail(self, context: Context, left: Mapping[str, str], jobs: list[str], terminated: Iterable[str] = ()) -> None:
+    def _fail(
+        self,
+        context: Context,
+        left: Mapping[str, str],
+        jobs: list[str],
+        terminated: Iterable[str] = (),
+        stopped: Iterable[str] = (),
+    ) -> None:
         """Name what is left and fail; the next try begins anew with what AWS says then.
 
         :raises AirflowException: always.
         """
-        self._record(context, "failed", terminated, left, jobs)
+        self._record(context, "failed", terminated, left, jobs, stopped=stopped)
         lines = "\n".join(f"- {one}: {reason}" for one, reason in left.items())
         raise AirflowException(f"The drill could not be ended; {len(left)} left:\n{lines}")
 
@@ -233,6 +257,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         left: Mapping[str, str],
         jobs: list[str],
         reason: str | None = None,
+        stopped: Iterable[str] = (),
     ) -> None:
         remaining: list[InstanceLeft] = [{"instance_id": one, "reason": why} for one, why in left.items()]
         self.leave_evidence(
@@ -241,15 +266,20 @@ class TerminateWork(RecoveryWork, BaseOperator):
                 **self.times(context),
                 status=status,
                 terminated=list(terminated),
+                stopped=list(stopped),
                 left=remaining,
                 jobs=jobs,
                 reason=reason,
             ),
         )
 
-    def _instances(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
-        """Return the recovery instances that the run's jobs launched for the drill, as far as they still exist."""
-        jobs = {str(job["jobID"]) for job in self._jobs(hook, context)}
+    def _instances(self, hook: DrsHook, context: Context) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return what the run's jobs launched for the drill, as far as it still exists.
+
+        :returns: the recovery instances to terminate, and the EC2 ids of those that were there before: to be stopped.
+        """
+        of_run = self._jobs(hook, context)
+        jobs = {str(job["jobID"]) for job in of_run}
         found = {one["recoveryInstanceID"]: one for one in instances_to_end(hook, [], sorted(jobs))}
         # DRS forgets a job that a person deletes; its instances it knows.
         forgotten = [one for one in read_intents(context, self._waves(context)) if one.job and one.job not in jobs]
@@ -257,16 +287,22 @@ class TerminateWork(RecoveryWork, BaseOperator):
         for instance in hook.recovery_instances(server_ids=sorted(servers)) if servers else ():
             if instance.get("jobID") in {intent.job for intent in forgotten}:
                 found.setdefault(instance["recoveryInstanceID"], instance)
-        return [one for one in found.values() if one.get("isDrill") is not False]
+        drills = [one for one in found.values() if one.get("isDrill") is not False]
+        before = launched_into(hook, drills, of_run)
+        return [one for one in drills if one.get("ec2InstanceID") not in before], sorted(before)
 
-    def _launched_instances(self, hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> set[str]:
-        """Return the EC2 instances that jobs launched, as their logs tell (LAUNCH_END)."""
-        return {
-            str(item["eventData"]["targetInstanceID"])
+    def _logged_instances(self, hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+        """Return what jobs launched, as their logs tell (LAUNCH_END): instance, source server and job."""
+        return [
+            {
+                "ec2InstanceID": str(item["eventData"]["targetInstanceID"]),
+                "sourceServerID": str(item["eventData"].get("sourceServerID") or ""),
+                "jobID": str(job["jobID"]),
+            }
             for job in jobs
             for item in hook.job_log(str(job["jobID"]))
             if item.get("event") == "LAUNCH_END" and (item.get("eventData") or {}).get("targetInstanceID")
-        }
+        ]
 
     def _jobs(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:
         return self._look(hook, context)[0]
@@ -279,7 +315,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         try:
             resolved = resolve(hook, intents, own, listed)
         except Exception as error:
-            if not is_final(error, context):
+            if not is_final(error, context, self.patience_over):
                 raise
             # What is known is terminated; what is not is named.
             why = f"what became of it cannot be looked up: {reason_of(error)}"

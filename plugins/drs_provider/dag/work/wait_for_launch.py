@@ -55,8 +55,11 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         self.note_start(context)
         launched = self._launched(context)
         self._expect(launched)
-        if context["ti"].try_number > 1:
-            # An earlier try may have launched failed servers again.
+        if not launched["servers"] and not self.job_ids:
+            self.log.warning("Nothing was launched: the wave has no server in this run")
+            return {"servers": {}, "launched": 0, "failed": []}
+        if self.began_before(context):
+            # An earlier try, or this one, may have launched failed servers again.
             self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
         return self._wait_or_relaunch(context, launched)
 
@@ -114,7 +117,9 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
                 return super().execute(context)
             except LaunchFailed as failure:
                 ti = context["ti"]
-                if not failure.servers and ti.try_number <= ti.max_tries:
+                if self.keeps_asking(failure):
+                    raise
+                if not failure.servers and not self.patience_over and ti.try_number <= ti.max_tries:
                     # The look failed, and says nothing of the servers: Airflow's next try looks again.
                     raise
                 self._relaunch(context, launched, failure, since, patience)
@@ -159,6 +164,8 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
                 log=self.log,
             )
         except LaunchError as error:
+            if self.keeps_asking(error):
+                raise
             if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
                 self.log.info("%s", error)
                 since = since or datetime.now(timezone.utc).isoformat()
