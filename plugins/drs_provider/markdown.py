@@ -9,7 +9,7 @@ import re
 
 __all__ = ["code", "escape"]
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+_SPECIAL = re.compile(r"([\\`*_\[\]>|#~])")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
 
 
@@ -19,7 +19,9 @@ def escape(text: str | None) -> str:
     :param text: any text; None counts as empty.
     """
     # A line that begins like a list or a heading is one, so lines are joined.
-    return _ENTITY.sub("&amp;", _SPECIAL.sub(r"\\\1", " ".join((text or "").split())))
+    plain = _ENTITY.sub("&amp;", " ".join((text or "").split()))
+    # Not a backslash before "<": a renderer that knows HTML and no Markdown would still see a tag.
+    return _SPECIAL.sub(r"\\\1", plain).replace("<", "&lt;")
 
 
 def code(text: str | None) -> str:

@@ -65,7 +65,7 @@ def test_a_broken_glass_stands_at_the_top(drill: Any) -> None:
     assert record.run.state == "success"
     text, page = render_markdown(record), render_html(record)
     assert text.index("BREAK GLASS") < text.index("## Waves")
-    assert "nobody \\<b\\>answers" in text
+    assert "nobody &lt;b\\>answers" in text
     assert page.index("BREAK GLASS") < page.index('id="timeline"')
     assert "nobody &lt;b&gt;answers" in page
 

@@ -68,7 +68,8 @@ def test_airflow_knows_better_than_age(left: Room) -> None:
 
 def test_terminated_ones_are_gone(left: Room) -> None:
     drs = boto3.client("drs", region_name="us-west-2")
-    ids = [one["recoveryInstanceID"] for one in drs.describe_recovery_instances()["items"] if one["isDrill"]]
+    pages = drs.get_paginator("describe_recovery_instances").paginate()
+    ids = [one["recoveryInstanceID"] for page in pages for one in page["items"] if one["isDrill"]]
     drs.terminate_recovery_instances(recoveryInstanceIDs=ids)
     left.simulator.advance(3600)
     assert {server for server in verdicts(left) if server in (DB1, DB2)} == set()
