@@ -187,6 +187,7 @@ def test_after_a_success_a_cleared_launch_launches_nothing(drs_simulator: Simula
             for each in boto3.client("drs", "us-west-2").describe_recovery_instances()["items"]
         ]
     )
+    drs_simulator.advance(600)
     run.clear("db.launch")
     assert run.go() == "failed"
     assert launches(drs_simulator) == {DB: 1, WEB: 1}

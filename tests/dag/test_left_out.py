@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DownstreamTasksSkipped
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drs_provider.dag.factory import build_dag
@@ -49,6 +49,7 @@ def test_a_wave_is_left_out_from_the_start_unless_a_wave_of_the_run_comes_before
     assert left_out(CHAIN, *selected) == expected
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_between_two_waves_of_a_run_no_task_is_skipped_from_the_start(data: st.DataObject) -> None:
     names = [f"w{number}" for number in range(data.draw(st.integers(1, 8)))]

@@ -138,6 +138,8 @@ class Task:
             run_id=dag_run.run_id,
             task_id="confirm",
             try_number=1,
+            max_tries=0,
+            task=SimpleNamespace(retries=0),
             xcom_push=lambda key, value: self.xcoms.update({key: value}),
             xcom_pull=lambda **_: None,
             get_previous_dagrun=lambda: run(SATURDAY - timedelta(days=7)),

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.simulator.launches import ONE, TWO, ends, events, log_items, server, start
 
@@ -56,11 +57,14 @@ def test_a_named_snapshot_of_a_dead_source_costs_nothing(drs_simulator, drs):
     assert "SNAPSHOT_FAIL" not in events(drs, job)
 
 
-@pytest.mark.parametrize(
-    ("more", "rules"), [({"snapshots": []}, {}), ({}, {"silent_agent": "fail"})], ids=["no snapshot", "by the scenario"]
-)
-def test_a_silent_agent_may_fail_the_launch(drs_simulator, drs, more, rules):
-    drs_simulator.load({"servers": [server(ONE, **DEAD, **more)], "launching": rules})
+def test_a_dead_source_without_a_snapshot_is_refused(drs_simulator, drs):
+    drs_simulator.load({"servers": [server(ONE, **DEAD, snapshots=[])]})
+    with pytest.raises(ClientError, match="ConflictException"):
+        start(drs, ONE, drill=False)
+
+
+def test_a_silent_agent_may_fail_the_launch(drs_simulator, drs):
+    drs_simulator.load({"servers": [server(ONE, **DEAD)], "launching": {"silent_agent": "fail"}})
     job = start(drs, ONE, drill=False)
     drs_simulator.advance(320)
     assert ends(drs, job) == {ONE: "FAILED"}

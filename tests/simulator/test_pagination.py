@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,17 @@ REGION = "us-west-2"
 IDS = [f"s-{number:017d}" for number in range(3)]
 #: One for an account: there is no second page.
 ONE_ONLY = {"DescribeReplicationConfigurationTemplates", "DescribeLaunchConfigurationTemplates"}
+STAGING = ["222222222220", "222222222221", "222222222222"]
+
+
+def staged(account: int) -> list[dict[str, Any]]:
+    """The servers of a staging account: one that is extended, and three that can be."""
+    ids = [f"s-{account + 1}{number:016d}" for number in range(4)]
+    return [{"id": one, "hostname": f"staged{one[-1]}", "ebs_encryption": "CUSTOM"} for one in ids]
+
+
 SCENARIO = {
+    "accounts": [{"account": account, "servers": staged(number)} for number, account in enumerate(STAGING)],
     "servers": [{"id": one, "hostname": f"h{one[-1]}"} for one in IDS],
     "documents": {"Book": {"steps": [{"name": f"step{number}"} for number in range(3)]}},
     "page_size": 2,
@@ -61,6 +72,16 @@ def requests(drs_simulator: Any) -> dict[str, dict[str, dict[str, Any]]]:
         ssm.send_command(InstanceIds=instances, DocumentName="AWS-RunShellScript", Parameters={"commands": ["true"]})
         book = ssm.start_automation_execution(DocumentName="Book")["AutomationExecutionId"]
     drs_simulator.advance(60)
+    ec2 = boto3.client("ec2", "us-east-1")
+    for number, account in enumerate(STAGING):
+        arn = f"arn:aws:drs:{REGION}:{account}:source-server/{staged(number)[0]['id']}"
+        drs.create_extended_source_server(sourceServerArn=arn)
+        vpc = ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")["Vpc"]["VpcId"]
+        drs.create_source_network(vpcID=vpc, originAccountID="123456789012", originRegion="us-east-1")
+        drs.put_launch_action(
+            resourceId=IDS[0], actionCode="AWS-RunShellScript", actionId=str(uuid.uuid4()), actionVersion="$LATEST",
+            name=f"action{number}", order=1001 + number, optional=False, active=True, category="OTHER", description="",
+        )  # fmt: skip
     return {
         "drs": {
             "DescribeJobs": {},
@@ -72,6 +93,10 @@ def requests(drs_simulator: Any) -> dict[str, dict[str, dict[str, Any]]]:
             "ListRecoveryPlanSteps": {"recoveryPlanArn": plans[0]},
             "ListRecoveryPlanExecutions": {},
             "ListRecoveryPlanExecutionSteps": {"recoveryPlanExecutionArn": executions[0]},
+            "ListLaunchActions": {"resourceId": IDS[0]},
+            "ListStagingAccounts": {},
+            "ListExtensibleSourceServers": {"stagingAccountID": STAGING[0]},
+            "DescribeSourceNetworks": {},
         },
         "ssm": {
             "ListCommands": {},

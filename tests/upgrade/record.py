@@ -41,8 +41,10 @@ def other_triggers() -> Iterator[Any]:
     from drs_provider.triggers.availability import AwsAvailableTrigger
     from drs_provider.triggers.drs import DrsReplicationTrigger
     from drs_provider.triggers.health import Ec2InstanceStatusTrigger, HttpHealthTrigger, TcpPortTrigger
+    from drs_provider.triggers.pause import PauseTrigger
     from drs_provider.triggers.slots import DrsJobSlotTrigger
     from drs_provider.triggers.ssm import SsmAgentTrigger
+    from drs_provider.triggers.stoppable import StoppableTrigger
 
     common: dict[str, Any] = {"aws_conn_id": "aws_default", "region_name": "us-west-2", "deferred_at": 1800000000.5}
     instances = ["i-0123456789abcdef0"]
@@ -69,6 +71,9 @@ def other_triggers() -> Iterator[Any]:
         deadline=1800003600.0,
         **common,
     )
+    yield PauseTrigger(deadline=1800003600.0, **common)
+    path = "airflow.providers.standard.triggers.temporal.TimeDeltaTrigger"
+    yield StoppableTrigger(classpath=path, kwargs={"delta": 30.0}, dag_id="shop")
 
 
 def deferrals(database: Path) -> Iterator[dict[str, Any]]:
