@@ -213,7 +213,7 @@ def main() -> int:
     arguments = parser.parse_args()
     missed = 0
     logging.disable(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with mock_aws(), pytest.MonkeyPatch.context() as monkeypatch, tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
         simulation = activate(Simulation())
