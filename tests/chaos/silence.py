@@ -165,6 +165,7 @@ def run_in_silence(
     """
     monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER", str(folder))
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__INSTALLATION", "here")
     plan = RecoveryPlan.model_validate(PLAN)
     dag = build_dag(LoadedPlan(plan, folder / "plan.yaml", plan_hash(plan)))
     parameters = {"mode": mode, "confirm": plan.name if mode == "recovery" else ""}
