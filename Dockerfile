@@ -6,7 +6,7 @@ ARG PYTHON_VERSION=3.12
 
 FROM apache/airflow:${AIRFLOW_VERSION}-python${PYTHON_VERSION} AS wheel
 WORKDIR /tmp/source
-COPY --chown=airflow:0 pyproject.toml README.md ./
+COPY --chown=airflow:0 pyproject.toml README.md LICENSE NOTICE ./
 COPY --chown=airflow:0 constraints ./constraints
 COPY --chown=airflow:0 dags ./dags
 COPY --chown=airflow:0 plugins ./plugins

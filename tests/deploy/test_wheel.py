@@ -45,6 +45,17 @@ def test_it_holds_what_the_build_tool_packs(tmp_path: Path, built: Path) -> None
     assert "drs_provider/constraints/mwaa-3.3.1.txt" in ours
 
 
+def test_it_carries_its_licence_and_its_types(tmp_path: Path) -> None:
+    members = contents(write_wheel(tmp_path))
+    (licence,) = (name for name in members if name.endswith(".dist-info/licenses/LICENSE"))
+    assert b"Apache License" in members[licence]
+    assert any(name.endswith(".dist-info/licenses/NOTICE") for name in members)
+    assert members["drs_provider/py.typed"] == b""
+    metadata = next(content for name, content in members.items() if name.endswith("/METADATA"))
+    assert b"License-Expression: Apache-2.0" in metadata
+    assert b"Classifier: Typing :: Typed" in metadata
+
+
 def test_its_record_is_true(tmp_path: Path) -> None:
     members = contents(write_wheel(tmp_path))
     record = next(name for name in members if name.endswith("/RECORD"))

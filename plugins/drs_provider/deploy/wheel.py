@@ -70,7 +70,8 @@ def write_wheel(folder: Path) -> Path:
     for name in _SHIPPED:
         members |= _files_below(shipped_folder(name), f"drs_provider/{name}")
     stem = f"{DISTRIBUTION.replace('-', '_')}-{distribution.version}"
-    for name in ("METADATA", "entry_points.txt"):
+    licenses = [f"licenses/{name}" for name in distribution.metadata.get_all("License-File") or ()]
+    for name in ("METADATA", "entry_points.txt", *licenses):
         members[f"{stem}.dist-info/{name}"] = (distribution.read_text(name) or "").encode()
     members[f"{stem}.dist-info/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: drs-plan\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
