@@ -53,7 +53,8 @@ def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack:
     assert least <= report["rto"]["achieved_seconds"]
     history = History.of([RunRecord.model_validate(report)], {})
     learnt = history.phase(report["waves"][0]["servers"][0]["source_server_id"], "linux", "launch")
-    assert learnt is not None and learnt.typical == pytest.approx(BY_SYSTEM["linux"]["launch"] / stack.speed, abs=0.1)
+    # Servers of one system are a few per cent apart.
+    assert learnt is not None and learnt.typical == pytest.approx(BY_SYSTEM["linux"]["launch"] / stack.speed, rel=0.12)
 
 
 def test_a_failed_database_stops_what_depends_on_it_and_nothing_else(stack: Stack) -> None:
