@@ -210,8 +210,8 @@ SERVERS: dict[str, dict[str, Any]] = {
     # Long enough in its job to be cancelled there.
     "cancel": {"durations": {"conversion": 900}},
     "canthen": {},
-    "markfl": {"durations": {"conversion": 900}},
-    "markok": {"durations": {"conversion": 900}},
+    "markfl": {"durations": {"conversion": 2400}},
+    "markok": {"durations": {"conversion": 2400}},
     "health": _LOCAL,
     "sick": _LOCAL,
     "stuck": {},

@@ -119,6 +119,14 @@ def test_a_copied_address_outside_of_the_subnet_fails_the_launch(drs_simulator, 
     assert "Address 192.168.77.10 does not fall within the subnet's address range" in raw_errors(drs, job)[0]
 
 
+def test_loopback_addresses_are_copied_so_that_checks_reach_this_machine(drs_simulator, drs):
+    copies = {"private_ip": "127.0.0.1", "copy_private_ip": True}
+    drs_simulator.load({"servers": [server(ONE, **copies), server(TWO, **copies)]})
+    job = start(drs, ONE, TWO)
+    drs_simulator.advance(700)
+    assert ends(drs, job) == {ONE: "LAUNCHED", TWO: "LAUNCHED"}
+
+
 def test_a_copied_address_that_is_taken_fails_the_launch(drs_simulator, drs):
     copies = {"private_ip": "172.31.9.8", "copy_private_ip": True}
     drs_simulator.load({"servers": [server(ONE, **copies), server(TWO, **copies)]})

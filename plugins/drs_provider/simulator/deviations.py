@@ -34,6 +34,8 @@ UNDECLARED_ERRORS: Final[dict[str, str]] = {
 
 #: What is simpler than live AWS, or assumed where live behaviour is not established, by the part that it is about.
 FROM_LIVE: Final[dict[str, str]] = {
+    "ec2.PrivateIpAddress": "a loopback address is accepted in every subnet, any number of times, so that checks "
+    "over the network reach a server of this machine",
     "drs.ReverseReplication": "the agent of an instance initialises in a fixed time after each start; profile and "
     "metadata service of the instance are not looked at, and the server that comes to be has the forward one's tags",
     "drs.StopFailback": "it changes failback.state only; a source server that replicates the instance goes on",
