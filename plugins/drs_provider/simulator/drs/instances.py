@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from moto.ec2.exceptions import OperationNotPermitted4
@@ -66,6 +67,9 @@ def begin_instance(server: SourceServer, data: dict[str, Any], tags: dict[str, s
     refuse(server.account, server.region, data, starts=starts)
     backend = ec2_backends[server.account][server.region]
     interface = data["NetworkInterfaces"][0]
+    address = interface.get("PrivateIpAddress")
+    # moto has no room for it in a subnet: see run_instances.
+    loopback = bool(address) and ipaddress.ip_address(address).is_loopback
     reservation = backend.run_instances(
         data.get("ImageId") or IMAGES[server.spec.os],
         1,
@@ -75,7 +79,7 @@ def begin_instance(server: SourceServer, data: dict[str, Any], tags: dict[str, s
         is_instance_type_default=False,
         region_name=server.region,
         subnet_id=interface["SubnetId"],
-        private_ip=interface.get("PrivateIpAddress"),
+        private_ip=None if loopback else address,
         security_group_ids=list(interface.get("Groups") or data.get("SecurityGroupIds") or []),
         disable_api_termination=bool(data.get("DisableApiTermination")),
         iam_instance_profile=instance_profile(server.account, data["IamInstanceProfile"]),
@@ -83,6 +87,8 @@ def begin_instance(server: SourceServer, data: dict[str, Any], tags: dict[str, s
         nics={},
     )
     instance: Any = reservation.instances[0]
+    if loopback:
+        instance.nics[0].private_ip_address = address
     if server.spec.os == "windows":
         instance.platform = "windows"
     set_state(instance, "pending")
