@@ -33,6 +33,8 @@ QUEUED_FOR = timedelta(seconds=15)
 """How long after a run was queued its watch begins."""
 
 LOOK_SECONDS = 30.0
+_WORD_SECONDS = 5.0
+"""Seconds between tries to leave word of a message: a run that goes on may be over before the next look."""
 FROZEN_AFTER = 4
 """So many looks in a row at which nothing moves are told."""
 
@@ -122,7 +124,7 @@ class _Watch:
                     await self._tell(messages.run_frozen(self.dag_id, self.run_id, self.mode, state, seconds))
             except Exception:
                 log.warning("The states of %s could not be read; looking again", self.run_id, exc_info=True)
-            await asyncio.sleep(LOOK_SECONDS)
+            await self._pause()
 
     async def _look(self, state: str) -> tuple[bool, frozenset[str]]:
         """Return whether nothing of the run moves, and the tasks that wait to be started."""
@@ -132,6 +134,19 @@ class _Watch:
         await self._leave_word(states)
         stuck = not _MOVING.intersection(states.values()) and any(each in _TO_COME for each in states.values())
         return stuck, frozenset(task for task, each in states.items() if each == "scheduled")
+
+    async def _pause(self) -> None:
+        """Wait for the next look; meanwhile, leave word as soon as the run goes on."""
+        left = LOOK_SECONDS
+        while left > 0:
+            pause = min(left, _WORD_SECONDS) if self._deliveries else left
+            await asyncio.sleep(pause)
+            left -= pause
+            if self._deliveries and left > 0:
+                try:
+                    await self._leave_word(await _ask(lambda: _task_states(self.dag_id, self.run_id)))
+                except Exception:
+                    log.warning("Word for the report of %s could not be left; trying again", self.run_id, exc_info=True)
 
     async def _tell(self, message: Message) -> None:
         from drs_provider.notifications.delivery import deliver_async
