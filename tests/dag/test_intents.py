@@ -95,6 +95,51 @@ def test_the_next_try_adopts_a_job_that_is_not_listed_yet(
     assert accepted(drs_simulator) == 1
 
 
+@pytest.mark.parametrize("then", ["confirm", "confirm and everything downstream"])
+def test_clearing_the_first_task_loses_no_intent(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """Airflow deletes what lies under a task when it starts again."""
+    load(drs_simulator)
+    run = marked_failed_at_the_call(web())
+    with quick_aws(monkeypatch), run.killer.lurking(monkeypatch):
+        drs_simulator.add_fault(operation="*", stale=50)
+        for task in ("confirm", "preflight", "web.launch"):
+            run._run(run.dag.get_task(task))
+        assert run.states["web.launch"] == "failed"
+        run.states["confirm"] = None
+        if then != "confirm":
+            # A person marks what follows instead of letting it run: nothing looks for the job any more.
+            run.states.update({"preflight": "success", "web.launch": "failed"})
+        run._run(run.dag.get_task("confirm"))
+        assert run.go() == "failed"
+        drs_simulator.clear_faults()
+        assert accepted(drs_simulator) == 1
+        time.sleep(3600)
+        assert instances() == []
+    assert len(run.xcoms["terminate"]["evidence"]["terminated"]) == 1
+
+
+def test_the_report_keeps_the_intents_for_a_run_that_is_cleared(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator)
+    run = InProcessRun(build_dag(web()), {"mode": "recovery", "confirm": "shop"}, random.Random(1))
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    before = read_intents({"ti": _instance_of(run)}, ["web"])
+    assert [intent.servers for intent in before] == [(SERVER,)]
+    for holder in ("confirm", "report"):
+        kept = run.xcoms.pop(holder)
+        assert read_intents({"ti": _instance_of(run)}, ["web"]) == before
+        run.xcoms[holder] = kept
+
+
+def _instance_of(run: InProcessRun) -> Any:
+    pull = lambda task_ids, key: run.xcoms.get(task_ids, {}).get(key)  # noqa: E731
+    return SimpleNamespace(xcom_pull=pull)
+
+
 def test_a_launch_that_was_refused_is_waited_for_by_nobody(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

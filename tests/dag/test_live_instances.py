@@ -167,8 +167,9 @@ def test_a_second_chance_looks_too(drs_simulator: Simulation, monkeypatch: pytes
     assert instance()["isDrill"] is False
 
 
+@pytest.mark.parametrize("mode", ["drill", "recovery"])
 def test_a_run_whose_instance_another_job_took_is_no_success(
-    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, tmp_path: Path
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, tmp_path: Path, mode: str
 ) -> None:
     """While the second wave is launched, somebody launches the server of the first from the console."""
     load(drs_simulator)
@@ -185,8 +186,9 @@ def test_a_run_whose_instance_another_job_took_is_no_success(
 
     meanwhile(launch_the_first_server)
     with quick_aws(monkeypatch):
-        assert run_of().go() == "failed"
+        assert run_of(mode).go() == "failed"
     ((report,), _) = reports_of("shop", str(tmp_path))
+    assert report.recovered is None
     first, second = report.waves
     assert report.run.state == "failed"
     assert (first.state, second.state) == ("failed", "success")

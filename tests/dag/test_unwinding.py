@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from drs_provider.dag.factory import build_dag
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws
+from tests.chaos.silence import Silence
 from tests.dag.plans import loaded_plan
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:events"
@@ -85,6 +86,9 @@ def recovery(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_pat
     return InProcessRun(build_dag(plan), {"mode": "recovery", "confirm": "shop"}, random.Random(1))
 
 
+TERMINATE = "TerminateRecoveryInstances"
+
+
 def servers_of(log: list[dict[str, Any]], instances: dict[str, str], since: int = 0) -> list[str]:
     """The servers whose instances were terminated, in the order of the calls."""
     calls = [entry for entry in log[since:] if entry.get("operation") == "TerminateRecoveryInstances"]
@@ -118,6 +122,31 @@ def test_dependents_first_once_and_nothing_else(
         recovery.go()
         assert recovery.states["middle.rollback"] == recovery.states["other.rollback"] == "skipped"
         assert servers_of(drs_simulator.log, launched, seen) == []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["TerminateRecoveryInstances", "DescribeInstances", "StartAutomationExecution", "GetAutomationExecution"],
+)
+def test_a_rollback_waits_for_an_aws_that_is_silent(
+    recovery: InProcessRun,
+    drs_simulator: Simulation,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[tuple[str, str]],
+    operation: str,
+) -> None:
+    """Twenty minutes: it terminates everything once, sends its script once, and asks people once."""
+    silence = Silence(frozenset({operation}), 20)
+    with quick_aws(monkeypatch), silence.in_force(monkeypatch):
+        assert recovery.go() == "failed"
+    assert silence.refused[operation] > 1
+    assert {recovery.states[f"{name}.rollback"] for name in ("base", "middle", "other")} == {"success"}
+    calls = [entry for entry in drs_simulator.log if not entry.get("error")]
+    ended = [entry["params"]["recoveryInstanceIDs"] for entry in calls if entry.get("operation") == TERMINATE]
+    assert len(ended) == len({one for each in ended for one in each}) == 3
+    tokens = {entry["params"]["ClientToken"] for entry in calls if entry.get("operation") == "StartAutomationExecution"}
+    assert len(tokens) == 1
+    assert len(answers) == 1
 
 
 @pytest.mark.parametrize("answer", ["reject", "silence"])

@@ -164,7 +164,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) 
         folder,
         SCENARIO,
         plans,
-        settings={**repository.settings(folder / "bundles"), **safety_plans.SECRETS},
+        settings={**repository.settings(folder / "bundles"), **safety_plans.SETTINGS},
         dags=Path(__file__).parent / "dags",
     )
     with built.running():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drs_provider.rehearsal.processes import free_port
+from tests.e2e.stack import servers
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:dr-events"
 MISSING_TOPIC = "arn:aws:sns:us-west-2:123456789012:nobody-made-this"
@@ -66,6 +67,39 @@ name: second
 target: {region: us-west-2}
 recovery: {approval: {approvers: [alice, carol], timeout: 10m}}
 waves: [{name: only, servers: [{tags: {Tier: duo}}]}]
+"""
+
+PAIR = """
+version: 1
+name: pair
+target: {region: us-west-2}
+recovery: {approval: {approvers: [alice, carol], count: 2, timeout: 10m}}
+waves: [{name: only, servers: [{tags: {Tier: pair}}]}]
+"""
+
+GLASS = f"""
+version: 1
+name: glass
+target: {{region: us-west-2}}
+recovery: {{approval: {{approvers: [alice], timeout: 10m}}}}
+notify: [{{sns: "{TOPIC}"}}]
+waves: [{{name: only, servers: [{{tags: {{Tier: glass}}}}], approval: {{approvers: [alice], timeout: 10m}}}}]
+"""
+
+THROTTLED = f"""
+version: 1
+name: throttled
+target: {{region: us-west-2}}
+defaults: {{retries: 0}}
+waves: [{{name: only, servers: [{{id: {servers("thrott", 1)[0]["id"]}}}], approval: {{timeout: 10m}}}}]
+"""
+
+DENIED = """
+version: 1
+name: denied
+target: {region: us-west-2}
+defaults: {retries: 0}
+waves: [{name: only, servers: [{tags: {Tier: denied}}]}]
 """
 
 GATED = """
@@ -152,6 +186,8 @@ waves: [{name: only, servers: [{tags: {Tier: hurry}}]}]
 
 SECRET = "hunter2-correct-horse"
 SECRETS = {"AIRFLOW_CONN_DRS_SECRET_SHOP": f"generic://shop-login:{SECRET}@localhost"}
+# dora is no approver of any plan.
+SETTINGS = {**SECRETS, "AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS": "dora"}
 SECRETIVE = """
 version: 1
 name: secretive
@@ -179,6 +215,10 @@ PLANS = {
     "bypassed": BYPASSED,
     "over": OVER,
     "second": SECOND,
+    "pair": PAIR,
+    "glass": GLASS,
+    "throttled": THROTTLED,
+    "denied": DENIED,
     "gated": GATED,
     "checked": CHECKED,
     "cancelled": CANCELLED,
@@ -201,6 +241,10 @@ SERVERS: dict[str, dict[str, Any]] = {
     "bypass": {},
     "over": {},
     "duo": {},
+    "pair": {},
+    "glass": {},
+    "thrott": {},
+    "denied": {},
     "late": {},
     "refuse": {},
     "behind": {},

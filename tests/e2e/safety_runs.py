@@ -71,12 +71,12 @@ class Runs:
         """Whether a task waits for an answer."""
         return task in self.stack.api.pending_approvals(self.dag_id(name), self.ids[name])
 
-    def decide(self, user: str, name: str, task: str, option: str = "Approve") -> Flow:
+    def decide(self, user: str, name: str, task: str, option: str = "Approve", **fields: str) -> Flow:
         """Answer for a user. On a busy machine Airflow can lose an answer that comes while the worker that asked still
         ends, and asks again; so does the person."""
         while self.tasks(name)[task] not in ("success", "failed"):
             yield self.waits(name, task)
-            self.stack.as_user(user).answer_approval(self.dag_id(name), self.ids[name], task, option)
+            self.stack.as_user(user).answer_approval(self.dag_id(name), self.ids[name], task, option, **fields)
             yield lambda: self.tasks(name)[task] in ("success", "failed") or self.asks(name, task)
 
     def mark(self, name: str, task: str, state: str) -> None:
@@ -154,6 +154,56 @@ def second(runs: Runs) -> Flow:
     runs.start("second", user="alice", mode="recovery", confirm="second")
     yield from runs.decide("alice", "second", "confirm")
     yield runs.ended("second")
+
+
+def pair(runs: Runs) -> Flow:
+    """bob starts a recovery that two people have to approve: alice does, tries it again, and then carol does."""
+    runs.start("pair", user="bob", mode="recovery", confirm="pair")
+    tries = lambda: runs.stack.api.task_instances("pair", runs.ids["pair"])["confirm"]["try_number"]  # noqa: E731
+    for _ in range(2):
+        yield runs.waits("pair", "confirm")
+        before = tries()
+        runs.stack.as_user("alice").answer_approval("pair", runs.ids["pair"], "confirm", "Approve")
+        yield lambda before=before: tries() > before  # type: ignore[misc]
+    runs.seen["pair"] = runs.launches("pair")
+    yield from runs.decide("carol", "pair", "confirm")
+    yield runs.ended("pair")
+
+
+def glass(runs: Runs) -> Flow:
+    """No approver answers: alice, who may not, breaks the glass; somebody clears that; dora, who may, breaks it."""
+    runs.start("glass", user="bob", mode="recovery", confirm="glass")
+    yield from runs.decide("alice", "glass", "confirm", "Break glass", reason="I am in a hurry")
+    yield runs.ended("glass")
+    runs.seen["glass"] = (runs.state("glass"), runs.launches("glass"), runs.log("glass", "confirm"))
+    runs.clear("glass", "confirm")
+    yield from runs.decide("dora", "glass", "confirm", "Break glass", reason="alice does not answer")
+    yield runs.ended("glass")
+
+
+def throttled(runs: Runs) -> Flow:
+    """AWS throttles everything about a server from right before its launch on, for an hour of its time."""
+    runs.start("throttled", mode="recovery", confirm="throttled")
+    yield lambda: runs.asks("throttled", "only.approve")
+    (server,) = servers("thrott", 1)
+    fault = runs.stack.simulator.control(
+        "POST", "/faults", {"operation": "*", "contains": server["id"], "error": "ThrottlingException"}
+    )
+    yield from runs.decide("carol", "throttled", "only.approve")
+    began = time.monotonic()
+    yield lambda: time.monotonic() - began > 60 and runs.tasks("throttled")["only.launch"] == "deferred"
+    runs.seen["throttled"] = runs.launches("throttled")
+    runs.stack.simulator.control("DELETE", f"/faults?id={fault['id']}")
+    yield runs.ended("throttled")
+
+
+def denied(runs: Runs) -> Flow:
+    """AWS refuses a launch for good."""
+    (server,) = servers("denied", 1)
+    fault = {"operation": "StartRecovery", "contains": server["id"], "error": "AccessDeniedException"}
+    runs.stack.simulator.control("POST", "/faults", fault)
+    runs.start("denied", mode="recovery", confirm="denied")
+    yield runs.ended("denied")
 
 
 def gated(runs: Runs) -> Flow:
@@ -269,4 +319,21 @@ def over(runs: Runs) -> Flow:
     yield runs.ended("over")
 
 
-ALL = (bypassed, over, guarded, second, gated, checked, cancelled, marked, healthy, stuck, urgent, hurried)
+ALL = (
+    bypassed,
+    over,
+    guarded,
+    second,
+    pair,
+    glass,
+    throttled,
+    denied,
+    gated,
+    checked,
+    cancelled,
+    marked,
+    healthy,
+    stuck,
+    urgent,
+    hurried,
+)

@@ -22,7 +22,7 @@ from drs_provider.rehearsal.private_airflow import PrivateAirflow
 from drs_provider.rehearsal.simulator_process import SimulatorProcess
 
 REGION = "us-west-2"
-USERS = ("admin", "alice", "bob", "carol")
+USERS = ("admin", "alice", "bob", "carol", "dora")
 """People who may log in to the tests' Airflow, each with their name as password."""
 
 
@@ -159,6 +159,22 @@ class Stack:
                 component.check()
             assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
             time.sleep(0.3)
+
+    def go_through(self, flows: Mapping[str, Iterator[Callable[[], Any]]], what: str, timeout: float) -> None:
+        """Let flows go on side by side to their ends: each yields the condition for its next step."""
+        waiting = {name: next(flow) for name, flow in flows.items()}
+
+        def all_over() -> bool:
+            for name, condition in list(waiting.items()):
+                if condition():
+                    step = next(flows[name], None)
+                    if step is None:
+                        del waiting[name]
+                    else:
+                        waiting[name] = step
+            return not waiting
+
+        self.until(all_over, what, timeout)
 
     def log_of(self, dag_id: str, run_id: str, task_id: str) -> str:
         """The log of a task's last try."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.e2e.safety_plans import HEALTH_PORT, MISSING_TOPIC, PLANS, TOPIC
 from tests.e2e.safety_runs import ALL, Runs
 from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
 class _Up(BaseHTTPRequestHandler):
@@ -43,21 +43,8 @@ def runs(stack: Stack) -> Iterator[Runs]:
     server = ThreadingHTTPServer(("127.0.0.1", HEALTH_PORT), _Up)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     runs = Runs(stack)
-    flows = {flow.__name__: flow(runs) for flow in ALL}
-    waiting: dict[str, Callable[[], Any]] = {name: next(flow) for name, flow in flows.items()}
-
-    def all_over() -> bool:
-        for name, condition in list(waiting.items()):
-            if condition():
-                step = next(flows[name], None)
-                if step is None:
-                    del waiting[name]
-                else:
-                    waiting[name] = step
-        return not waiting
-
     try:
-        stack.until(all_over, f"the end of {', '.join(PLANS)}", 420)
+        stack.go_through({flow.__name__: flow(runs) for flow in ALL}, f"the end of {', '.join(PLANS)}", 900)
         yield runs
     finally:
         server.shutdown()
@@ -108,6 +95,55 @@ def test_who_started_a_recovery_cannot_approve_it(runs: Runs) -> None:
     decisions = [(each["approver"], each["decision"]) for each in runs.report("second")["approvals"]]
     assert decisions == [("alice", "refused: they started this run, and the plan asks for a second person")]
     assert "Clear this task to ask again" in runs.log("second", "confirm")
+
+
+def test_two_people_approve_where_the_plan_asks_for_two(runs: Runs) -> None:
+    assert runs.seen["pair"] == {}, "however often one person approves"
+    assert runs.state("pair") == "success", runs.tasks("pair")
+    report = runs.report("pair")
+    assert [(each["approver"], each["decision"]) for each in report["approvals"]] == [
+        ("alice", "approved"),
+        ("carol", "approved"),
+    ]
+    (gate,) = [gate for gate in report["gates"] if gate["gate"] == "confirm"]
+    assert (gate["state"], gate["by"]) == ("passed", ["alice", "carol"])
+    last = max(_epoch(each["ended"]) for each in report["approvals"])
+    assert all(call["t"] > last for call in runs.stack.seen_of_plan("pair"))
+
+
+def test_only_who_may_breaks_the_glass_and_the_report_begins_with_it(runs: Runs) -> None:
+    state, launches, log = runs.seen["glass"]
+    assert (state, launches) == ("failed", {})
+    assert "only the users of [drs_provider] break_glass_users may break the glass" in log
+    assert runs.state("glass") == "success", runs.tasks("glass")
+    assert set(runs.launches("glass")) == {"only"}
+    report = runs.report("glass")
+    assert {gate["gate"]: (gate["state"], gate["by"], gate["reason"]) for gate in report["gates"][::2]} == {
+        "confirm": ("break glass", ["dora"], "alice does not answer"),
+        "only.approve": ("not required", [], "the glass was broken for the whole run"),
+    }
+    folder = Path(runs.stack.api.xcom("glass", runs.ids["glass"], "report", "report_folder")[7:])
+    first = (folder / "summary.md").read_text().partition("\n## ")[0]
+    assert "BREAK GLASS" in first
+    assert "dora" in first
+    assert "alice does not answer" in first
+    told = [call["params"] for call in runs.stack.simulator.log.calls("Publish")]
+    (message,) = [one for one in told if "glass: BREAK GLASS" in one["Subject"]]
+    assert "dora started the recovery glass WITHOUT the approvals" in message["Message"]
+
+
+def test_a_recovery_waits_for_an_aws_that_throttles_and_not_for_one_that_refuses(runs: Runs) -> None:
+    assert runs.seen["throttled"] == {}
+    assert runs.state("throttled") == "success", runs.tasks("throttled")
+    (call,) = runs.stack.seen_of_plan("throttled")
+    assert len(call["params"]["sourceServers"]) == 1
+    log = runs.log("throttled", "only.launch")
+    assert "Waiting for AWS to answer " in log
+    assert "ThrottlingException" in log
+    assert runs.state("denied") == "failed"
+    log = runs.log("denied", "only.launch")
+    assert "AccessDenied" in log
+    assert "begins again when it answers" not in log
 
 
 def test_no_answer_and_a_rejection_fail_their_own_branch_and_no_other(runs: Runs) -> None:
@@ -290,7 +326,7 @@ def test_every_run_left_its_evidence_valid_and_complete(runs: Runs) -> None:
         jsonschema.validate(report, schema)
         folder = Path(runs.stack.api.xcom(runs.dag_id(name), runs.ids[name], "report", "report_folder")[7:])
         assert {"report.html", "summary.md"} <= {file.name for file in folder.iterdir()}
-        if name not in ("cancelled", "marked", "urgent", "hurried"):
+        if name not in ("bypassed", "cancelled", "marked", "urgent", "hurried"):
             # A task that a person ended cannot tell what it did; the report says so.
             assert report["unread"] == [], name
 

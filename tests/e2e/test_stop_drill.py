@@ -130,20 +130,8 @@ def flows(stack: Stack) -> Iterator[Flows]:
         "patient": made.in_the_way("patient", "first.wait_for_launch", stop=False),
         "paused": made.frozen("paused"),
     }
-    waiting = {name: next(flow) for name, flow in going.items()}
-
-    def all_over() -> bool:
-        for name, condition in list(waiting.items()):
-            if condition():
-                step = next(going[name], None)
-                if step is None:
-                    del waiting[name]
-                else:
-                    waiting[name] = step
-        return not waiting
-
     try:
-        stack.until(all_over, f"the launches of {', '.join(PLANS)}", 1200)
+        stack.go_through(going, f"the launches of {', '.join(PLANS)}", 1200)
         yield made
     finally:
         if made.command is not None and made.command.poll() is None:

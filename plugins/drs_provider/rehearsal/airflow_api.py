@@ -156,10 +156,13 @@ class AirflowApi:
         answer = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails", params={"response_received": "false"})
         return [detail["task_instance"]["task_id"] for detail in answer["hitl_details"]]
 
-    def answer_approval(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
-        """Answer a task that waits for a person with ``Approve`` or ``Reject``."""
+    def answer_approval(self, dag_id: str, run_id: str, task_id: str, option: str, **fields: str) -> None:
+        """Answer a task that waits for a person with ``Approve`` or ``Reject``.
+
+        :param fields: what the person filled in.
+        """
         self.call(
             "PATCH",
             f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails",
-            json={"chosen_options": [option], "params_input": {}},
+            json={"chosen_options": [option], "params_input": fields},
         )

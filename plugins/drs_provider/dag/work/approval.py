@@ -55,8 +55,9 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
     and in most auth managers a name is not an id (FAB numbers its users). So who answered is judged here, by name or
     id. An answer of somebody who may not give it fails the task, and starts nothing.
 
-    One task instance holds one response, and keeps the people whom the first question was assigned to. So a second
-    approver is asked in a new try of the task, and the first one's answer is kept under another task until then.
+    One task instance holds one response. So a second approver is asked in a new try of the task, and the first one's
+    answer is kept under another task until then. Airflow keeps the question of the first try, and whom it was assigned
+    to: the first approver can answer again. That counts for nothing, and fails nothing.
     """
 
     BREAK_GLASS = "Break glass"
@@ -154,13 +155,18 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Judge the answer.
 
-        :raises AirflowException: when another person has to approve too; the next try asks them.
+        :raises AirflowException: when another person has to approve too, or approved before; the next try asks again.
         :raises AirflowFailException: when the approval was rejected, came too late, or came from somebody who may not.
         """
         self._offer(self._glass(context))
         answer = _answer_of(event, pulled(context, self._own_id(context), "asked"))
         if event.get("chosen_options") == [self.BREAK_GLASS]:
             return self._break_glass(context, event, answer)
+        if event.get("chosen_options") == [self.APPROVE] and self._has_approved(context, answer):
+            self._record(context, "refused: they approved it already, and another person has to", answer)
+            raise AirflowException(
+                f"{answer.name} has approved {self._what} already, and another person has to. The next try asks again."
+            )
         refusal = self._refusal(context, event, answer)
         if refusal:
             self._record(context, f"refused: {refusal}", answer)
@@ -255,6 +261,9 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
             return []
         return [answer for each in kept.get("answers") or () if (answer := read_record(Answer, each))]
 
+    def _has_approved(self, context: Context, answer: Answer) -> bool:
+        return any(is_one_of(answer, [each.name, each.id]) for each in self.given(context))
+
     def _keep(self, context: Context, answers: Sequence[Answer]) -> None:
         """Keep approvals for the next try. It begins without XComs of its own, and the report is not there yet."""
         kept = {"round": self._round(context), "answers": [each.model_dump(mode="json") for each in answers]}
@@ -287,8 +296,6 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
         if "error" in event:
             return None
         approving = event.get("chosen_options") == [self.APPROVE]
-        if approving and any(is_one_of(answer, [each.name, each.id]) for each in self.given(context)):
-            return "they approved it already, and another person has to"
         approvers = self.approval.approvers if self.approval else ()
         if not approvers:
             return None

@@ -37,6 +37,7 @@ __all__ = [
     "QUOTAS_KEY",
     "WAITING_KEY",
     "RecoveryWork",
+    "RefusedError",
     "RunClosedError",
     "account_quotas",
     "aws_clients",
@@ -120,7 +121,11 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat()
 
 
-class RunClosedError(AirflowFailException):
+class RefusedError(AirflowFailException):
+    """What has to hold before anything is changed in AWS does not: never a failure of the work itself."""
+
+
+class RunClosedError(RefusedError):
     """The run is over: what is cleared of it may look and report, and changes nothing in AWS."""
 
 
@@ -228,7 +233,8 @@ class RecoveryWork:
 
         Whatever starts, sends or terminates calls this: when it begins, after each wait, and right before the call.
 
-        :raises AirflowFailException: when it does not hold; with what to do.
+        :raises RefusedError: when it does not hold; with what to do.
+        :raises DrillStoppedError: when it is a drill that is asked to stop.
         """
         if not self.ends_the_run:
             fail_when_stopped(context)
@@ -236,7 +242,7 @@ class RecoveryWork:
         if standing.state == "wait":
             self._wait_for_gates(standing.reason)
         if standing.state == "missing":
-            raise AirflowFailException(f"A gate of this run was not passed: {standing.reason}")
+            raise RefusedError(f"A gate of this run was not passed: {standing.reason}")
         if not self.acts_on_changed_plan:
             self.refuse_changed_plan(context)
         if standing.state == "failed":
@@ -356,13 +362,13 @@ class RecoveryWork:
     def refuse_changed_plan(self, context: Mapping[str, Any]) -> None:
         """Stop when the plan is not the one that the run began with.
 
-        :raises AirflowFailException: with what changed and how to go on.
+        :raises RefusedError: with what changed and how to go on.
         """
         recorded = context["ti"].xcom_pull(task_ids="confirm", key=PLAN_KEY)
         if not recorded or self.loaded.is_recorded(recorded):
             return
         changes = describe_changes(recorded["plan"], self.loaded.record()["plan"])
-        raise AirflowFailException(
+        raise RefusedError(
             f"The plan file {self.loaded.path} was changed after this run began, and the run is of the plan as it was. "
             f"Nothing more was started.\nChanged: {'; '.join(changes[:20]) or 'its hash'}\n"
             "To go on with the plan as it was: restore the file, then clear this task. "

@@ -1,7 +1,8 @@
 """The intents of a run's launches: what was about to be asked of DRS, recorded before the call.
 
-They lie under the run's first task, since Airflow deletes the XComs of a task when a retry of it starts, and a worker
-that dies at the call leaves nothing else. Airflow cannot list keys: those of a wave are numbered, and each launch tag
+They lie under other tasks than the launch, since Airflow deletes the XComs of a task when a retry of it starts, and a
+worker that dies at the call leaves nothing else: under the run's first task and under its last, so that clearing either
+loses none. Airflow cannot list keys: those of a wave are numbered, and each launch tag
 has one entry, so that two tries of a task that run at the same time write the same.
 
 Whoever ends a run resolves every intent: a call whose answer is lost may have started a job that is not listed yet.
@@ -22,9 +23,9 @@ from drs_provider.hooks.launch_key import LAUNCH_TAG
 from drs_provider.hooks.run_identity import RunIdentity
 from drs_provider.readiness.timestamps import parse_timestamp
 
-__all__ = ["Intent", "IntentJournal", "Resolved", "next_look", "read_intents", "resolve"]
+__all__ = ["Intent", "IntentJournal", "Resolved", "keep_intents", "next_look", "read_intents", "resolve"]
 
-_OWNER = "confirm"
+_HOLDERS = ("confirm", "report")
 _CLOCKS = timedelta(minutes=1)
 _LOOK_AGAIN = timedelta(seconds=20)
 _SHORTEST_DEFERRAL = timedelta(seconds=2.5)
@@ -72,11 +73,25 @@ def read_intents(context: Mapping[str, Any], waves: Iterable[str]) -> list[Inten
     found = []
     for wave in dict.fromkeys(waves):
         for number in count(1):
-            stored = pulled(context, _OWNER, _key(wave, number))
+            key = _key(wave, number)
+            stored = next((kept for holder in _HOLDERS if (kept := pulled(context, holder, key))), None)
             if not stored:
                 break
             found.append(Intent(**{**stored, "servers": tuple(stored["servers"])}))
     return found
+
+
+def keep_intents(context: Mapping[str, Any], waves: Iterable[str]) -> None:
+    """Store the intents of waves under both of their holders again, for the report: its start deleted one copy."""
+    for wave in dict.fromkeys(waves):
+        for number, intent in enumerate(read_intents(context, [wave]), start=1):
+            _store(context, number, intent)
+
+
+def _store(context: Mapping[str, Any], number: int, intent: Intent) -> None:
+    # The one that is read first is written last.
+    for holder in reversed(_HOLDERS):
+        leave_with(context, holder, _key(intent.wave, number), asdict(intent))
 
 
 class IntentJournal:
@@ -101,13 +116,14 @@ class IntentJournal:
         number, known = self._find(launch_key)
         doubt = known is not None and (known.doubt or not known.settled)
         now = datetime.now(timezone.utc).isoformat()
-        self._store(number, Intent(launch_key, self._wave, self._mode, tuple(servers), now, doubt=doubt))
+        intent = Intent(launch_key, self._wave, self._mode, tuple(servers), now, doubt=doubt)
+        _store(self._context, number, intent)
 
     def after(self, launch_key: str, job_id: str | None) -> None:
         """Record what became of the call."""
         number, known = self._find(launch_key)
         if known is not None and (job_id or not known.doubt):
-            self._store(number, replace(known, job=job_id or known.job, settled=True))
+            _store(self._context, number, replace(known, job=job_id or known.job, settled=True))
 
     def _find(self, launch_key: str) -> tuple[int, Intent | None]:
         known = read_intents(self._context, [self._wave])
@@ -115,9 +131,6 @@ class IntentJournal:
             if intent.launch == launch_key:
                 return number, intent
         return len(known) + 1, None
-
-    def _store(self, number: int, intent: Intent) -> None:
-        leave_with(self._context, _OWNER, _key(self._wave, number), asdict(intent))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.work.base import RecoveryWork, pulled, task_states
 from drs_provider.dag.work.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued
 from drs_provider.dag.work.identity import IDENTITY_KEY
+from drs_provider.dag.work.intents import keep_intents
 from drs_provider.dag.work.once_up import can_roll_back, is_up, note_up
 from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY, STOPPED_KEY
@@ -68,6 +69,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         :raises AirflowFailException: when the run failed; the report is written by then.
         """
         states = task_states(context)
+        keep_intents(context, (wave.name for wave in self.loaded.plan.waves))
         missed = mapping(pulled(context, "confirm", EVIDENCE_KEY)).get("status") == "missed"
         gates = [] if missed else self._gates(context, states)
         failure = self.failure(context, states, missed=missed)

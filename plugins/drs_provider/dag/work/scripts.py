@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.custody import ENDED_STATES
-from drs_provider.dag.work.base import RecoveryWork, is_final, nothing_launched, pulled, reason_of, task_states
+from drs_provider.dag.stopping import DrillStoppedError
+from drs_provider.dag.work.base import (
+    RecoveryWork,
+    RefusedError,
+    is_final,
+    nothing_launched,
+    pulled,
+    reason_of,
+    task_states,
+)
 from drs_provider.dag.work.script_secrets import with_secrets
 from drs_provider.evidence.events import script_event
 from drs_provider.operators.automation import SsmAutomationOperator
@@ -79,6 +88,10 @@ class _ScriptWork(RecoveryWork):
         try:
             return work()
         except AirflowSkipException:
+            raise
+        except (RefusedError, DrillStoppedError) as refusal:
+            # on_failure is about the script: no plan goes on past a gate, or past a request to stop.
+            self.leave_failure(context, str(refusal))
             raise
         except Exception as error:
             if not is_final(error, context, self.patience_over):
