@@ -12,6 +12,9 @@ import pytest
 
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.work import patience
+from drs_provider.evidence.html import render_html
+from drs_provider.evidence.markdown import render_markdown
+from drs_provider.evidence.storage import reports_of
 from drs_provider.simulator.simulation import Simulation
 from drs_provider.triggers.availability import AwsAvailableTrigger
 from tests.chaos.in_process import InProcessRun, quick_aws
@@ -63,6 +66,30 @@ def test_the_wait_says_what_for_and_since_when_and_takes_no_worker(
     text = str(waits[0])
     assert "StartRecovery since 20" in text
     assert "ThrottlingException" in text
+
+
+def test_people_are_notified_once_and_the_report_lists_the_wait(
+    site: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    topic = "arn:aws:sns:us-west-2:123456789012:dr-events"
+    servers = [{"id": ONE, "hostname": "web01"}]
+    site.load({"region": "us-west-2", "servers": servers, "topics": [topic]}, speed=60)
+    plan = loaded_plan({"name": "web", "servers": [{"id": ONE}]}, notify=[{"sns": topic}])
+    run = InProcessRun(build_dag(plan), {"mode": "recovery", "confirm": "shop"}, random.Random(1))
+    with quick_aws(monkeypatch), Silence(frozenset({"StartRecovery"}), 20).in_force(monkeypatch):
+        assert run.go() == "success"
+    sent = [entry["params"] for entry in site.log if entry.get("operation") == "Publish"]
+    (message,) = [one for one in sent if one["Subject"] == "[RECOVERY] shop: waiting for AWS"]
+    assert "waits for AWS in the task web.launch" in message["Message"]
+    assert "Waiting for AWS to answer StartRecovery since 20" in message["Message"]
+    ((report,), _) = reports_of("shop", str(tmp_path))
+    (wait,) = report.aws_waits
+    assert (wait.task, wait.operation) == ("web.launch", "StartRecovery")
+    assert "ThrottlingException" in wait.reason
+    assert (wait.until - wait.since).total_seconds() > 15 * 60
+    assert ("waiting_for_aws", "success") in {(each.event, each.state) for each in report.notifications}
+    assert "waited for AWS (StartRecovery)" in render_markdown(report)
+    assert "Waits for AWS" in render_html(report)
 
 
 def test_when_the_time_is_over_the_launch_fails_with_what_can_be_done(

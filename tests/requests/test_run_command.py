@@ -29,6 +29,8 @@ class Airflow:
         self.tokens: list[str | None] = []
         self.states = ["queued", "running"]
         self.forbidden: tuple[str, ...] = ()
+        trigger = {"classpath": "drs_provider.triggers.availability.AwsAvailableTrigger", "kwargs": "{}"}
+        self.silent: dict[str, Any] = {"task_id": "b.launch", "state": "deferred", "trigger": trigger}
 
     def answer(self, method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
         self.calls.append((method, path))
@@ -50,8 +52,8 @@ class Airflow:
         if path == "/dags/shop/dagRuns":
             return 200, {"dag_runs": [run for run in self.runs if run["state"] == "running"]}
         if path.endswith("/taskInstances"):
-            tasks = [{"task_id": "a.wait_for_launch", "state": "deferred"}]
-            return 200, {"task_instances": tasks, "total_entries": 1}
+            tasks = [{"task_id": "a.wait_for_launch", "state": "deferred"}, self.silent]
+            return 200, {"task_instances": tasks, "total_entries": len(tasks)}
         for run in self.runs:
             if path == f"/dags/shop/dagRuns/{run['dag_run_id']}":
                 if method == "PATCH":
@@ -178,6 +180,10 @@ def test_what_is_wrong_starts_nothing(airflow: Airflow, arguments: tuple[str, ..
 def test_waiting_for_the_end_tells_how_it_ended(airflow: Airflow, states: list[str], code: int) -> None:
     airflow.states = states
     assert invoke("--wait", "ended").exit_code == code
+
+
+def test_a_task_that_waits_for_aws_is_named(airflow: Airflow) -> None:
+    assert "b.launch (AWS does not answer)" in invoke("--wait", "ended", "--timeout", "0.05").output
 
 
 def test_a_run_that_does_not_begin_in_time_is_an_answer(airflow: Airflow) -> None:

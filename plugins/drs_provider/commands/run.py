@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -230,10 +230,19 @@ def _what_for(api: AirflowApi, plan: str, run_id: str, state: str) -> str:
     for each in of:
         other = str(each["dag_run_id"])
         tasks = api.task_instances(plan, _quoted(other))
-        busy = sorted(task for task, one in tasks.items() if one["state"] in ("running", "deferred", "awaiting_input"))
+        busy = sorted(
+            f"{task} (AWS does not answer)" if _waits_for_aws(one) else task
+            for task, one in tasks.items()
+            if one["state"] in ("running", "deferred", "awaiting_input")
+        )
         at = f", at {', '.join(busy)}" if busy else ""
         lines.append(f"{run_id}: {state}{at}" if state == "running" else f"{run_id}: waits for {other}{at}")
     return "\n".join(lines)
+
+
+def _waits_for_aws(task: Mapping[str, Any]) -> bool:
+    """Return whether a task waits in the triggerer for an AWS that does not answer; its log says for what."""
+    return str((task.get("trigger") or {}).get("classpath")).endswith(".AwsAvailableTrigger")
 
 
 def _quoted(run_id: str) -> str:

@@ -77,7 +77,7 @@ def _gate(
         "state": _state(state, record, problem, required, (record is not None) if recorded is None else recorded),
         "by": people,
         "at": record.decided.isoformat() if record else None,
-        "reason": problem if state in ("success", "skipped") else record.reason if record else None,
+        "reason": problem or (record.reason if record else None),
     }
 
 

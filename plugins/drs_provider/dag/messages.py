@@ -31,6 +31,7 @@ __all__ = [
     "run_frozen",
     "run_url",
     "started",
+    "waiting_for_aws",
     "waiting_for_run",
     "wave_failed",
 ]
@@ -140,6 +141,20 @@ def run_frozen(plan: str, run_id: str, mode: str, state: str, since: timedelta) 
         "gone; or the scheduler is down or has no free slots.",
     ]
     return _message("run_frozen", plan, run_id, mode, "standing still", lines)
+
+
+def waiting_for_aws(plan: str, run_id: str, mode: str, *, wave: str, task: str, wait: str) -> Message:
+    """Return the message that a task waits for an AWS that does not answer.
+
+    :param wave: the wave, empty for a task of the whole run.
+    :param wait: for what it waits, since when and until when, in words.
+    """
+    lines = [
+        f"{_what(mode)} of {plan} waits for AWS in the task {task}.",
+        f"{wait}.",
+        "It goes on by itself when AWS answers. If AWS says that credentials expired, renew them.",
+    ]
+    return _message("waiting_for_aws", plan, run_id, mode, "waiting for AWS", lines, wave)
 
 
 def drill_stopping(plan: str, run_id: str, request: RunRequest, jobs: Iterable[str]) -> Message:

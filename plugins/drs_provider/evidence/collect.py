@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue, ValidationError
 
+from drs_provider.evidence.aws_waits import collect_aws_waits
 from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.events import STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
@@ -167,6 +168,7 @@ def collect_record(
         waves=waves,
         termination=termination,
         notifications=collect_notifications(facts),
+        aws_waits=collect_aws_waits(facts),
         unread=reading.unread,
         versions={str(key): str(value) for key, value in (facts.versions or versions()).items()},
     )

@@ -78,6 +78,9 @@ triggerer cannot push an event; these, its return value and the plan say as much
 STOPPED_KEY = "stopped"
 """The XCom key, beside the event of the run's first task, for the request that stopped a drill."""
 
+WAITING_KEY = "waiting_for_aws"
+"""XCom key of a try's wait for AWS: ``since`` and ``last`` in epoch seconds, ``asked``, ``operation``, ``reason``."""
+
 NOTIFIED_KEY = "notified"
 """With an underscore and the event's name the XCom key for what became of a notification: one delivery a channel."""
 

@@ -131,6 +131,11 @@ def _troubles(record: RunRecord) -> list[str]:
     left = [*record.termination.left, *(each for wave in record.waves if wave.rollback for each in wave.rollback.left)]
     found += [f"Instance {code(each.instance_id)} is still there: {escape(each.reason)}" for each in left]
     found += [f"Instance {code(each)}: stopped, was there before" for each in record.termination.stopped]
+    found += [
+        f"{code(each.task)} waited for AWS ({escape(each.operation)}) from {moment_text(each.since)} to "
+        f"{moment_text(each.until)}: {escape(each.reason)}"
+        for each in record.aws_waits
+    ]
     return found + [
         f"Notification of {escape(each.event.replace('_', ' '))} to {code(each.to)} was not sent: {escape(each.reason)}"
         for each in record.notifications

@@ -319,13 +319,23 @@ class Notification(_Fact):
 
     event: str = Field(
         description="started, drill_missed, waiting_for_run, run_frozen, drill_stopping, approval_wanted, break_glass, "
-        "wave_failed, rto_at_risk, rto_missed or ended"
+        "waiting_for_aws, wave_failed, rto_at_risk, rto_missed or ended"
     )
     wave: str | None = None
     to: str = Field(description="the SNS topic, or the notifier's dotted path")
     sent: AwareDatetime | None = None
     state: StepState
     reason: str | None = Field(None, description="why it could not be sent")
+
+
+class AwsWait(_Fact):
+    """A wait of a task for an AWS that did not answer: throttled, a 5xx, no connection or expired credentials."""
+
+    task: str
+    operation: str
+    reason: str = Field(description="what AWS said last")
+    since: AwareDatetime
+    until: AwareDatetime = Field(description="when it was noticed last; afterwards AWS answered, or the task failed")
 
 
 class Finding(_Fact):
@@ -389,6 +399,7 @@ class RunRecord(_Fact):
     waves: list[Wave] = Field(default_factory=list)
     termination: Termination
     notifications: list[Notification] = Field(default_factory=list)
+    aws_waits: list[AwsWait] = Field(default_factory=list, description="in the order in which they began")
     unread: list[Unread] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
 

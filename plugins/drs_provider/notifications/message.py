@@ -12,6 +12,7 @@ EventName = Literal[
     "drill_missed",
     "waiting_for_run",
     "run_frozen",
+    "waiting_for_aws",
     "drill_stopping",
     "approval_wanted",
     "break_glass",

@@ -16,7 +16,7 @@ from drs_provider.dag.work.gates import PLAN_KEY, continue_for, leave, read_chai
 from drs_provider.dag.work.identity import identity_of, jobs_since, script_owner
 from drs_provider.dag.work.once_up import can_roll_back, note_up
 from drs_provider.dag.work.xcom import pulled
-from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, Event
+from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, WAITING_KEY, Event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsQuotas
 from drs_provider.hooks.faults import Fault, classify, error_code, error_text, transient_cause
@@ -50,9 +50,6 @@ __all__ = [
     "task_states",
     "utc_now",
 ]
-
-WAITING_KEY = "waiting_for_aws"
-"""XCom key of a try's wait for AWS: ``since`` and ``last`` in epoch seconds, ``asked``, ``operation``, ``reason``."""
 
 QUOTAS_KEY = "quotas"
 """XCom key under which preflight leaves the account's quotas for the launches."""

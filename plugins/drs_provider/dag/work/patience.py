@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from drs_provider.dag.messages import mode_of, waiting_for_aws
+from drs_provider.dag.notifications import notify
 from drs_provider.dag.work.base import WAITING_KEY
 from drs_provider.hooks.faults import Fault, TransientError, transient_cause
 from drs_provider.triggers.availability import AwsAvailableTrigger
@@ -32,6 +34,8 @@ CREDENTIALS_PATIENCE = timedelta(minutes=15)
 
 _SAME_WAIT_SECONDS = 900.0
 """A failure so long after the last one begins a wait of its own."""
+_NOTIFY_AT = 3
+"""People are notified once a wait, when AWS has been asked so often in vain: what passes in seconds is no message."""
 _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 60.0
 
@@ -81,6 +85,11 @@ def wait_for_aws(work: RecoveryWork, context: Mapping[str, Any], error: BaseExce
         **work.aws,
     )
     work.log.warning("%s. The work begins again when it answers.", trigger)
+    if asked == _NOTIFY_AT:
+        wave = work.wave.name if work.wave else ""
+        mode = mode_of(context.get("params"))
+        message = waiting_for_aws(ti.dag_id, ti.run_id, mode, wave=wave, task=ti.task_id, wait=str(trigger))
+        notify(work.loaded, context, message)
     return work.defer(trigger=trigger, method_name=BEGIN_AGAIN, timeout=deferral_timeout(trigger))
 
 
