@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from drs_provider.dag import custody
 from drs_provider.dag.custody import Answer, Chain, Closing, GateRecord, closing_of, judge
 from drs_provider.dag.factory import build_dag
+from drs_provider.dag.gate_report import gates_of_run
 from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.work import base
 from drs_provider.plan import LoadedPlan
@@ -376,3 +377,14 @@ def test_a_broken_glass_counts_only_for_those_who_may_now(users: str, counts: bo
     states = {"confirm": "success", "preflight": "success", "db.approve": "success"}
     wave = known(wave=approved.plan.waves[0], states=states, gates=tuple(states))
     assert (standing(wave).state == "open") is counts
+
+
+def test_the_report_says_why_the_glass_was_broken() -> None:
+    approved = plan(recovery={"approval": APPROVERS})
+    record = chain().records["confirm"]
+    assert record is not None
+    olga = Answer(name="olga", at=record.decided)
+    broken = record.model_copy(update={"decision": "break glass", "answers": (olga,), "reason": "nobody answers"})
+    known = chain(plan=approved.plan, records={"confirm": broken}, glass=frozenset({"olga"}))
+    (gate, _) = gates_of_run(known, (), checked=True)
+    assert (gate["state"], gate["by"], gate["reason"]) == ("break glass", ["olga"], "nobody answers")
