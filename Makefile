@@ -53,9 +53,10 @@ test-compose: $(VENV)/.ready  ## The services of docker-compose.yaml as processe
 	scripts/system-packages.sh postgresql redis-server curl
 	$(BIN)/python -m pytest tests/deploy/test_compose_drill.py -q
 
-lint: $(VENV)/.ready  ## Format and lint
+lint: $(VENV)/.ready  ## Format, lint, and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.ready  ## Put the code into the project's format
 	$(BIN)/ruff format .

@@ -34,8 +34,8 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.execution_time.xcom import XCom
 from botocore.exceptions import ClientError
 
-from drs_provider.hooks.calls import run_blocking
-from drs_provider.hooks.faults import transient_cause
+from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.faults import transient_cause
 from drs_provider.triggers.posts import WaitFailed, WorkerPost
 from drs_provider.triggers.waiting import WaitTrigger
 from tests.chaos.faults import STARTING

@@ -9,13 +9,13 @@ from typing import Any
 import boto3
 import pytest
 
+from drs_provider.aws.drs.launch import LaunchPatience
+from drs_provider.aws.quotas import Quotas
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.work import base
 from drs_provider.dag.work.launch import LaunchWork
 from drs_provider.dag.work.terminate import TerminateWork
 from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
-from drs_provider.hooks.drs import DrsQuotas
-from drs_provider.hooks.launch import LaunchPatience
 from drs_provider.simulator.simulation import Simulation
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from tests.chaos.in_process import InProcessRun, quick_aws
@@ -155,4 +155,4 @@ def test_a_wave_waits_in_its_worker_where_the_triggerer_could_not_look(
     with quick_aws(monkeypatch):
         assert run.go() == "success"
     assert [bool(patience.slots) for patience in given] == [False, True]
-    assert DrsQuotas(**waits[0].quotas).jobs == 1
+    assert Quotas(**waits[0].quotas).jobs == 1

@@ -13,18 +13,20 @@ from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import TaskDeferred
 
+from drs_provider.aws.drs.launch import launch_once
+from drs_provider.aws.drs.launch_key import LaunchKey
+from drs_provider.aws.faults import ActionFailed
+from drs_provider.aws.quotas import Quotas
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.work import base, launch, preflight
 from drs_provider.dag.work.base import PLAN_KEY
 from drs_provider.dag.work.launch import LaunchWork
 from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
-from drs_provider.hooks.drs import DrsHook, DrsQuotas
-from drs_provider.hooks.launch import launch_once
-from drs_provider.hooks.launch_key import LaunchKey
+from drs_provider.hooks.drs import DrsHook
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws
@@ -290,7 +292,7 @@ def test_a_launch_that_stood_still_after_its_last_checks_looks_again(
         result = original(*args, **kwargs)
         key = LaunchKey("shop", "run0", "web")
         now = datetime.now(timezone.utc)
-        jobs = launch_once(DrsHook(**AWS), key, [FIRST, SECOND], is_drill=True, since=now, quotas=DrsQuotas())
+        jobs = launch_once(DrsHook(**AWS), key, [FIRST, SECOND], is_drill=True, since=now, quotas=Quotas())
         others.extend(job.job_id for job in jobs)
         time.sleep(1200)
         return result
@@ -337,7 +339,7 @@ def wait_of(plan: LoadedPlan, **xcoms: Any) -> tuple[WaitForLaunchWork, dict[str
     """The wait for the wave and its context, behind a launch in the account."""
     now = datetime.now(timezone.utc)
     key = LaunchKey("shop", "manual__1", "web")
-    jobs = launch_once(DrsHook(**AWS), key, [FIRST, SECOND], is_drill=True, since=now, quotas=DrsQuotas())
+    jobs = launch_once(DrsHook(**AWS), key, [FIRST, SECOND], is_drill=True, since=now, quotas=Quotas())
     launched = {
         "region": "us-west-2",
         "mode": "drill",
@@ -413,6 +415,6 @@ def test_a_look_from_a_worker_that_is_refused_is_tried_again_and_gives_no_wave_u
     context["ti"].max_tries = 3
     work.deferrable = False
     drs_simulator.add_fault("DescribeJobs", error="AccessDeniedException", times=20)
-    with quick_aws(monkeypatch), pytest.raises(AirflowException) as refused:
+    with quick_aws(monkeypatch), pytest.raises(ActionFailed) as refused:
         work.execute(context)
     assert not isinstance(refused.value, AirflowFailException)

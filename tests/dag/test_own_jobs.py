@@ -12,9 +12,9 @@ from typing import Any
 import boto3
 import pytest
 
+from drs_provider.aws.drs.run_identity import INSTALLATION_TAG, MODE_TAG, RunIdentity
 from drs_provider.dag.factory import build_dag
 from drs_provider.evidence.storage import reports_of
-from drs_provider.hooks.run_identity import INSTALLATION_TAG, MODE_TAG, RunIdentity
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws

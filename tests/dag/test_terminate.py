@@ -11,9 +11,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk.exceptions import TaskDeferred
 
+from drs_provider.aws.drs.launch_key import RUN_TAG, run_tag_value
 from drs_provider.dag.work import terminate
 from drs_provider.dag.work.terminate import TerminateWork
-from drs_provider.hooks.launch_key import RUN_TAG, run_tag_value
 from drs_provider.requests.model import RunRequest
 from drs_provider.simulator.simulation import Simulation
 from tests.dag.plans import loaded_plan

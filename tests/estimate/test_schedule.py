@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drs_provider.aws.quotas import Quotas
 from drs_provider.estimate.schedule import Schedule, make_schedule
 from drs_provider.estimate.work import JobWork, Step, WaveWork
-from drs_provider.readiness.quotas import Quotas
 
 WIDE = Quotas()
 

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
+from drs_provider.aws.drs.launch_key import LaunchKey
 from drs_provider.evidence.collect import RunFacts, collect_record
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.launch_key import LaunchKey
 
 SERVERS = ["s-1a2b3c4d5e6f70001", "s-1a2b3c4d5e6f70002"]
 

@@ -10,10 +10,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from drs_provider.hooks.calls import Calls, run_blocking
+from drs_provider.aws.calls import Calls, run_blocking
+from drs_provider.aws.clients import Clients
+from drs_provider.aws.faults import TransientError, transient_cause
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.faults import TransientError, transient_cause
-from drs_provider.readiness.clients import Clients
 from drs_provider.triggers import availability, polling
 from drs_provider.triggers.availability import AwsAvailableTrigger, fetch_answers, probe_of
 from drs_provider.triggers.posts import WorkerPost

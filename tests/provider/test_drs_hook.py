@@ -1,4 +1,4 @@
-"""The DRS hook over HTTP to the simulator: last pages, filters, quotas, waiters, connections."""
+"""The DRS hook over HTTP to the simulator: last pages, filters, quotas, connections."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from botocore.exceptions import WaiterError
 
-from drs_provider.hooks.calls import Calls
-from drs_provider.hooks.drs import DrsHook, DrsQuotas
-from drs_provider.hooks.drs_reads import DrsReads
-from drs_provider.hooks.faults import Fault, classify
+from drs_provider.aws.calls import Calls
+from drs_provider.aws.drs.reads import DrsReads
+from drs_provider.aws.faults import Fault, classify
+from drs_provider.aws.quotas import Quotas
+from drs_provider.hooks.drs import DrsHook
 
 SERVERS = [f"s-{i:017d}" for i in range(7)]
 
@@ -69,7 +69,7 @@ def test_logs_and_recovery_instances_of_a_job(drs_simulator_server: Any) -> None
     load(drs_simulator_server)
     wanted = [{"sourceServerID": server} for server in SERVERS]
     job = hook().conn.start_recovery(sourceServers=wanted, isDrill=True)["job"]["jobID"]
-    hook().get_waiter("job_completed").wait(filters={"jobIDs": [job]}, WaiterConfig={"Delay": 1})
+    drs_simulator_server.advance(3600)
     events = [item["event"] for item in hook().job_log(job)]
     assert (events[0], events[-1]) == ("JOB_START", "JOB_END")
     assert events.count("LAUNCH_END") == 7
@@ -78,7 +78,7 @@ def test_logs_and_recovery_instances_of_a_job(drs_simulator_server: Any) -> None
     by_id = hook().recovery_instances(instance_ids=[one["recoveryInstanceID"] for one in instances])
     assert len(by_id) == 7
     with pytest.raises(ValueError, match="either instance_ids or server_ids"):
-        hook().recovery_instances()
+        hook().recovery_instances(instance_ids=[], server_ids=[])
 
 
 def test_the_same_questions_without_blocking(drs_simulator_server: Any) -> None:
@@ -93,11 +93,11 @@ def test_the_same_questions_without_blocking(drs_simulator_server: Any) -> None:
 
 def test_quotas_are_read_and_the_defaults_stand_in(drs_simulator_server: Any) -> None:
     load(drs_simulator_server, quotas={"L-B827C881": 40, "L-D88FAC3A": 5})
-    assert hook().quotas() == DrsQuotas(servers_per_job=40, jobs=5, servers_in_jobs=500)
+    assert hook().quotas() == Quotas(servers_per_job=40, jobs=5, servers_in_jobs=500)
     load(drs_simulator_server, quotas={"L-B827C881": 999})
     assert hook().quotas().servers_per_job == 200
     drs_simulator_server.add_fault("ListServiceQuotas", error="AccessDeniedException")
-    assert hook().quotas() == DrsQuotas(100, 20, 500)
+    assert hook().quotas() == Quotas(100, 20, 500)
 
 
 def test_questions_are_patient_with_what_passes(drs_simulator_server: Any) -> None:
@@ -105,24 +105,6 @@ def test_questions_are_patient_with_what_passes(drs_simulator_server: Any) -> No
     drs_simulator_server.add_fault("DescribeSourceServers", error="InternalServerException", times=2)
     once = {"retries": {"total_max_attempts": 1}}
     assert len(hook(config=once).source_servers()) == 7
-
-
-def test_the_waiter_for_servers_that_replicate(drs_simulator_server: Any) -> None:
-    load(drs_simulator_server)
-    waiter = hook().get_waiter("source_servers_continuous")
-    waiter.wait(filters={"sourceServerIDs": SERVERS[:2]}, WaiterConfig={"Delay": 1, "MaxAttempts": 2})
-    gone = {"servers": [{"id": SERVERS[0], "hostname": "h", "replication": "DISCONNECTED"}]}
-    drs_simulator_server.load(gone)
-    with pytest.raises(WaiterError):
-        waiter.wait(filters={"sourceServerIDs": SERVERS[:1]}, WaiterConfig={"Delay": 1, "MaxAttempts": 2})
-
-
-def test_a_job_that_is_not_listed_yet_does_not_end_the_waiter(drs_simulator_server: Any) -> None:
-    load(drs_simulator_server)
-    with pytest.raises(WaiterError, match="Max attempts"):
-        hook().get_waiter("job_completed").wait(
-            filters={"jobIDs": ["drsjob-00000000000000000"]}, WaiterConfig={"Delay": 1, "MaxAttempts": 2}
-        )
 
 
 def test_clients_of_other_services_have_the_hooks_connection(

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from drs_provider.hooks.drs import DrsHook, DrsQuotas
-from drs_provider.hooks.launch import ForeignJobError, LaunchError, LaunchPatience, launch_once
-from drs_provider.hooks.launch_key import LAUNCH_TAG, RUN_TAG, LaunchKey, generation_of, tag_value
+from drs_provider.aws.drs.launch import ForeignJobError, LaunchError, LaunchPatience, launch_once
+from drs_provider.aws.drs.launch_key import LAUNCH_TAG, RUN_TAG, LaunchKey, generation_of, tag_value
+from drs_provider.aws.quotas import Quotas
+from drs_provider.hooks.drs import DrsHook
 
 KEY = LaunchKey("shop", "manual__2026-03-01T10:00:00+00:00", "database")
 SHORT = LaunchPatience(slots=timedelta(seconds=3), listing=timedelta(seconds=2), starting=timedelta(seconds=90))
@@ -86,9 +87,9 @@ def test_the_job_bears_the_tags_of_its_launch_and_the_snapshots(drs_simulator_se
 
 def test_servers_are_split_by_the_quota_and_found_again_under_another_one(drs_simulator_server: Any) -> None:
     drs_simulator_server.load(scenario(25, page_size=2), speed=60)
-    first = launch(ids(25), quotas=DrsQuotas(servers_per_job=10))
+    first = launch(ids(25), quotas=Quotas(servers_per_job=10))
     assert sorted(len(job.source_servers) for job in first) == [5, 10, 10]
-    again = launch(list(reversed(ids(25))), quotas=DrsQuotas(servers_per_job=7))
+    again = launch(list(reversed(ids(25))), quotas=Quotas(servers_per_job=7))
     assert {job.job_id for job in again} == {job.job_id for job in first}
     assert set(jobs_by_server().values()) == {1}
 
@@ -166,7 +167,7 @@ def test_a_job_that_another_try_started_during_a_pause_is_adopted_though_it_has_
             others[0] = launch(ids(1))[0].job_id
             drs_simulator_server.advance(1200)
 
-    monkeypatch.setattr("drs_provider.hooks.launch.time.sleep", meanwhile)
+    monkeypatch.setattr("drs_provider.aws.drs.launch.time.sleep", meanwhile)
     (job,) = launch(ids(1))
     assert (job.job_id, job.adopted) == (others[0], True)
     assert jobs_by_server() == {ids(1)[0]: 1}
@@ -178,13 +179,13 @@ def test_a_worker_that_stood_still_after_its_look_looks_again(
     drs_simulator_server.load(scenario(1), speed=60)
     others = []
 
-    def quotas() -> DrsQuotas:
+    def quotas() -> Quotas:
         """The machine is suspended while the quotas are asked for; another try launches, and its job ends."""
-        others.append(launch(ids(1), quotas=DrsQuotas())[0].job_id)
+        others.append(launch(ids(1), quotas=Quotas())[0].job_id)
         drs_simulator_server.advance(1200)
         moment = time.time() + 1200
-        monkeypatch.setattr("drs_provider.hooks.freshness.time", SimpleNamespace(time=lambda: moment, sleep=time.sleep))
-        return DrsQuotas()
+        monkeypatch.setattr("drs_provider.aws.freshness.time", SimpleNamespace(time=lambda: moment, sleep=time.sleep))
+        return Quotas()
 
     asking = hook()
     monkeypatch.setattr(asking, "quotas", quotas)
@@ -240,7 +241,7 @@ def test_a_launch_waits_for_a_free_slot(drs_simulator_server: Any) -> None:
     drs_simulator_server.load(scenario(3), speed=150)
     launch(ids(1), LaunchKey("other", "run", "wave"))
     jobs = launch(
-        ids(2, 1), quotas=DrsQuotas(jobs=1), patience=LaunchPatience(slots=timedelta(seconds=30), listing=SHORT.listing)
+        ids(2, 1), quotas=Quotas(jobs=1), patience=LaunchPatience(slots=timedelta(seconds=30), listing=SHORT.listing)
     )
     assert len(jobs) == 1
     assert jobs_by_server() == Counter(ids(3))
@@ -248,10 +249,10 @@ def test_a_launch_waits_for_a_free_slot(drs_simulator_server: Any) -> None:
     assert events[:3] == ["JOB_START", "JOB_END", "JOB_START"]
 
 
-@pytest.mark.parametrize("quotas", [DrsQuotas(jobs=1), DrsQuotas(servers_in_jobs=2)])
-def test_no_free_slot_in_time_names_the_jobs(drs_simulator_server: Any, quotas: DrsQuotas) -> None:
+@pytest.mark.parametrize("quotas", [Quotas(jobs=1), Quotas(servers_in_jobs=2)])
+def test_no_free_slot_in_time_names_the_jobs(drs_simulator_server: Any, quotas: Quotas) -> None:
     drs_simulator_server.load(scenario(3), speed=1)
-    (busy,) = launch(ids(2), LaunchKey("other", "run", "wave"), quotas=DrsQuotas())
+    (busy,) = launch(ids(2), LaunchKey("other", "run", "wave"), quotas=Quotas())
     with pytest.raises(LaunchError, match=f"No free DRS job slot.*{busy.job_id}"):
         launch(ids(1, 2), quotas=quotas, patience=LaunchPatience(slots=timedelta(seconds=1)))
 

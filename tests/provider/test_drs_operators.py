@@ -12,8 +12,8 @@ from airflow.exceptions import AirflowException
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from drs_provider.aws.drs.launch import ForeignJobError
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.launch import ForeignJobError
 from drs_provider.operators.drs import DrsStartRecoveryOperator
 from drs_provider.operators.drs_failback import DrsDisconnectRecoveryInstanceOperator, DrsReverseReplicationOperator
 from drs_provider.operators.drs_source_servers import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from drs_provider.hooks.job_wait import JobWait, LaunchFailed, job_ids_of
-from drs_provider.hooks.outcome import SILENT_FAILURE, describe_event, judge, newest_by_server, reason_of
+from drs_provider.aws.drs.job_wait import JobWait, LaunchFailed, job_ids_of
+from drs_provider.aws.drs.outcome import SILENT_FAILURE, describe_event, judge, newest_by_server, reason_of
 
 A, B, C = (f"s-{letter * 17}" for letter in "abc")
 

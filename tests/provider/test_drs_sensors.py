@@ -13,9 +13,9 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferralError
 from airflow.triggers.base import TaskSuccessEvent
 
+from drs_provider.aws.drs.job_wait import LaunchFailed
+from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.job_wait import LaunchFailed
-from drs_provider.readiness.timestamps import parse_timestamp
 from drs_provider.sensors.drs import DrsJobSensor, DrsReplicationSensor
 from drs_provider.triggers import drs as triggers
 from drs_provider.triggers.drs import JobSnapshot, job_poll_seconds
@@ -283,7 +283,7 @@ class TestDeferral:
     def test_what_has_ended_is_judged_without_a_deferral(self, drs_simulator_server: Any, task_context: Any) -> None:
         load(drs_simulator_server, speed=2000)
         job = start()
-        DrsHook(**AWS).get_waiter("job_completed").wait(filters={"jobIDs": [job]}, WaiterConfig={"Delay": 1})
+        drs_simulator_server.advance(3600)
         sensor = DrsJobSensor(task_id="wait", job_ids=job, deferrable=True, **AWS)
         assert sensor.execute(task_context(sensor))["launched"] == 4
 

@@ -13,9 +13,10 @@ from airflow.exceptions import AirflowException, TaskDeferred
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.triggers.base import TaskSuccessEvent
 
-from drs_provider.hooks import termination
-from drs_provider.hooks.launch import launch_once
-from drs_provider.hooks.launch_key import LaunchKey
+from drs_provider.aws.drs import termination
+from drs_provider.aws.drs.launch import launch_once
+from drs_provider.aws.drs.launch_key import LaunchKey
+from drs_provider.aws.faults import ActionFailed
 from drs_provider.operators.drs import DrsStartRecoveryOperator, DrsTerminateRecoveryInstancesOperator
 from tests.provider.drs_servers import AWS, SERVERS, calls, finish, hook, load
 
@@ -135,7 +136,7 @@ class TestTerminate:
         load(drs_simulator_server)
         job = self.launched(task_context, SERVERS[:2])
         drs_simulator_server.add_fault("TerminateRecoveryInstances", error="AccessDeniedException", message="not you")
-        with pytest.raises(AirflowException, match=r"does not end 2 of 2 .*AccessDeniedException: not you"):
+        with pytest.raises(ActionFailed, match=r"does not end 2 of 2 .*AccessDeniedException: not you"):
             end(job_ids=job)
 
     def test_a_deferral_that_timed_out_is_taken_up_by_the_worker(
@@ -164,7 +165,7 @@ class TestTerminate:
         job = self.launched(task_context, SERVERS[:1])
         (instance,) = hook().recovery_instances(job_id=job)
         drs_simulator_server.freeze()
-        with pytest.raises(AirflowException, match=f"in time: .*{instance['ec2InstanceID']}"):
+        with pytest.raises(ActionFailed, match=f"in time: .*{instance['ec2InstanceID']}"):
             end(job_ids=job, timeout=timedelta(seconds=1))
 
     def test_a_refusal_of_one_does_not_keep_the_others(
@@ -174,7 +175,7 @@ class TestTerminate:
         job = self.launched(task_context, SERVERS)
         bad = hook().recovery_instances(job_id=job)[1]["recoveryInstanceID"]
         drs_simulator_server.add_fault("TerminateRecoveryInstances", error="ValidationException", contains=bad)
-        with pytest.raises(AirflowException, match=f"does not end 1 of 4 recovery instances: {bad}: Validation"):
+        with pytest.raises(ActionFailed, match=f"does not end 1 of 4 recovery instances: {bad}: Validation"):
             end(job_ids=job)
         ended = {
             one
@@ -201,7 +202,7 @@ def test_an_instance_that_an_overdue_job_holds_is_asked_for_once(
     pauses: list[float] = []
     monkeypatch.setattr(termination.time, "sleep", pauses.append)
     ending = termination.Termination(hook(), logging.getLogger(__name__))
-    with pytest.raises(AirflowException, match="DRS does not end 2 of 2"):
+    with pytest.raises(ActionFailed, match="DRS does not end 2 of 2"):
         ending.end(held, time.time() + 20, overdue=[job])
     # Both together, and each alone to see that it is not only the other's job that is in the way.
     assert len(calls(drs_simulator_server, "TerminateRecoveryInstances")) == 3

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from drs_provider.hooks.drs import DrsHook, DrsQuotas
-from drs_provider.hooks.slots import SlotsTaken
+from drs_provider.aws.drs.slots import SlotsTaken
+from drs_provider.aws.quotas import Quotas
+from drs_provider.hooks.drs import DrsHook
 from drs_provider.triggers import slots
 from drs_provider.triggers.slots import DrsJobSlotTrigger, Place, SlotLine
 
 AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "us-west-2"}
-QUOTAS = DrsQuotas(jobs=2, servers_in_jobs=100)
+QUOTAS = Quotas(jobs=2, servers_in_jobs=100)
 
 
 def place(since: float, servers: int = 1, is_drill: bool = True) -> Place:
@@ -124,7 +125,7 @@ def wait(remake: Any, since: float = 0.0, patience: float = 60.0, is_drill: bool
     return remake(
         DrsJobSlotTrigger(
             servers=1,
-            quotas=DrsQuotas(jobs=1),
+            quotas=Quotas(jobs=1),
             is_drill=is_drill,
             since=since,
             deadline=time.time() + patience,

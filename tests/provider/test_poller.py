@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from drs_provider.hooks.faults import Fault, TransientError
+from drs_provider.aws.faults import Fault, TransientError
 from drs_provider.triggers import polling
 from drs_provider.triggers.polling import DeadlinePassed, Poller, PollFailed, PollKey, shared_poller
 

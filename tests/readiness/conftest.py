@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from drs_provider.aws.clients import Clients
 from drs_provider.plan import RecoveryPlan
-from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.preflight import PreflightResult, run_preflight
 
 if TYPE_CHECKING:

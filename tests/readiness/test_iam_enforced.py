@@ -18,13 +18,15 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import ClientError
 
-from drs_provider.hooks.calls import run_blocking
+from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.drs.launch import launch_once
+from drs_provider.aws.drs.launch_key import LaunchKey
+from drs_provider.aws.drs.termination import Termination, instances_to_end
+from drs_provider.aws.faults import ActionFailed
+from drs_provider.aws.ssm.commands import find_commands, read_results, send_once
+from drs_provider.aws.ssm.reads import managed_instances, read_automation
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.launch import launch_once
-from drs_provider.hooks.launch_key import LaunchKey
-from drs_provider.hooks.ssm import SsmHook, managed_instances, read_automation
-from drs_provider.hooks.ssm_commands import find_commands, read_results, send_once
-from drs_provider.hooks.termination import Termination, instances_to_end
+from drs_provider.hooks.ssm import SsmHook
 from drs_provider.readiness.grants import GRANTS, Grant, policy
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.models import drs_backends
@@ -139,7 +141,7 @@ def test_a_launch_fails_without_any_statement_for_drs(
     left_out: Grant, simulator: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     act_as_role(monkeypatch, [grant for grant in EXERCISED if grant is not left_out])
-    with pytest.raises(AirflowException, match="failed to launch"):
+    with pytest.raises(ActionFailed, match="failed to launch"):
         run(simulator)
     (failed,) = [entry for entry in simulator.log if entry.get("event") == "LAUNCH_FAILED"]
     items = boto3.client("drs", "us-west-2").describe_job_log_items(jobID=failed["job"])["items"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from drs_provider.aws.clients import Clients
 from drs_provider.deploy.iam import documents
 from drs_provider.readiness.actions import required_actions
-from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.grants import GRANTS
 from drs_provider.readiness.permissions import caller, role_arn
 from drs_provider.readiness.preflight import PreflightResult, run_preflight

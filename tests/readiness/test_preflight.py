@@ -10,11 +10,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from drs_provider.hooks.run_identity import RunIdentity
-from drs_provider.readiness.clients import Clients
+from drs_provider.aws.clients import Clients
+from drs_provider.aws.drs.run_identity import RunIdentity
 from drs_provider.readiness.findings import CODES
 from drs_provider.readiness.preflight import PreflightResult, run_preflight
-from drs_provider.readiness.quotas import check_quotas, read_quotas
+from drs_provider.readiness.quotas import account_quotas, check_quotas
 
 if TYPE_CHECKING:
     from conftest import Room
@@ -253,7 +253,7 @@ def test_only_the_quota_that_is_not_known_is_said_to_be_assumed(room: Room, monk
         "ResponseMetadata": {},
     }
     monkeypatch.setattr(room.clients.service_quotas, "list_service_quotas", lambda **params: answer)
-    quotas, (finding,) = read_quotas(room.clients)
+    quotas, (finding,) = account_quotas(room.clients)
     assert (quotas.servers_per_job, quotas.jobs, quotas.servers_in_jobs) == (7, 20, 9)
     assert finding.message == "Service Quotas has no value for jobs; assumed: jobs 20."
 
@@ -261,7 +261,7 @@ def test_only_the_quota_that_is_not_known_is_said_to_be_assumed(room: Room, monk
 def test_a_job_takes_no_more_servers_than_one_call(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"Quotas": [{"QuotaCode": "L-B827C881", "Value": 500.0}], "ResponseMetadata": {}}
     monkeypatch.setattr(room.clients.service_quotas, "list_service_quotas", lambda **params: answer)
-    quotas, _ = read_quotas(room.clients)
+    quotas, _ = account_quotas(room.clients)
     (finding,) = check_quotas({"db": ()}, {"db": 450}, quotas)
     assert finding.message == "450 servers; one job takes 200, so the wave launches 3 jobs."
 

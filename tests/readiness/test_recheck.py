@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from drs_provider.hooks.run_identity import RunIdentity
+from drs_provider.aws.drs.run_identity import RunIdentity
 from drs_provider.readiness.preflight import PreflightResult, recheck_wave
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from drs_provider.readiness.timestamps import format_duration, parse_duration, parse_timestamp
+from drs_provider.aws.timestamps import format_duration, parse_duration, parse_timestamp
 
 MOMENT = datetime(2026, 3, 1, 10, 0, 0, tzinfo=timezone.utc)
 

@@ -13,9 +13,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.exceptions import TaskDeferred
 
+from drs_provider.aws.pauses import checked_pauses, pause_for
 from drs_provider.dag import run_watch, stopping
 from drs_provider.dag.factory import build_dag
-from drs_provider.hooks.pauses import checked_pauses, pause_for
 from drs_provider.requests import channel, watching
 from drs_provider.requests.model import BELL, RunRequest, request_key
 from drs_provider.triggers.pause import PauseTrigger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from drs_provider.hooks.launch_key import LaunchKey
+from drs_provider.aws.drs.launch_key import LaunchKey
 from drs_provider.operators.task_identity import TaskIdentity
 
 __all__ = ["IDENTITIES", "written_identities"]

@@ -37,7 +37,7 @@ DRILL = "whole-drill"
 
 def other_triggers() -> Iterator[Any]:
     """Make the triggers that the drill does not meet."""
-    from drs_provider.hooks.drs import DrsQuotas
+    from drs_provider.aws.quotas import Quotas
     from drs_provider.triggers.availability import AwsAvailableTrigger
     from drs_provider.triggers.drs import DrsReplicationTrigger
     from drs_provider.triggers.health import Ec2InstanceStatusTrigger, HttpHealthTrigger, TcpPortTrigger
@@ -60,7 +60,7 @@ def other_triggers() -> Iterator[Any]:
     yield HttpHealthTrigger(instance_ids=instances, path="/healthz", port=80, deadline=1800003600.0, **common)
     yield SsmAgentTrigger(instance_ids=instances, end_task=False, deadline=1800003600.0, **common)
     yield DrsJobSlotTrigger(
-        servers=3, quotas=vars(DrsQuotas()), is_drill=False, since=1800000000.0, deadline=1800003600.0, **common
+        servers=3, quotas=vars(Quotas()), is_drill=False, since=1800000000.0, deadline=1800003600.0, **common
     )
     yield AwsAvailableTrigger(
         operation="StartRecovery",

@@ -11,7 +11,7 @@ import typer
 from drs_provider.commands.terminal import say
 
 if TYPE_CHECKING:
-    from drs_provider.readiness.clients import Clients
+    from drs_provider.aws.clients import Clients
 
 __all__ = ["airflow_apart", "connect"]
 
@@ -34,7 +34,7 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from drs_provider.readiness.clients import Clients
+    from drs_provider.aws.clients import Clients
 
     try:
         if aws_conn_id is not None:

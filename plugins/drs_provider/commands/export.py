@@ -42,12 +42,13 @@ def export(
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from drs_provider.aws.drs.questions import Drs
     from drs_provider.commands.connecting import connect
     from drs_provider.exporters.drs_native import NotLinear, native_plan
     from drs_provider.exporters.native_changes import apply_changes, find_changes
     from drs_provider.importers.drs_native import NativePlansUnknown, check_client
     from drs_provider.plan import PlanError, load_plan
-    from drs_provider.readiness.resolution import describe_servers, resolve
+    from drs_provider.readiness.resolution import resolve
 
     if output not in ("text", "json"):
         raise _end(2, f"--format is {output!r}; expected text or json")
@@ -59,7 +60,7 @@ def export(
     clients = connect(loaded.target.region, profile=profile, aws_conn_id=connection)
     try:
         check_client(clients.drs)
-        known = describe_servers(clients)
+        known = Drs(clients).source_servers()
         servers, findings = resolve(loaded, [wave.name for wave in loaded.waves], known)
         if findings:
             raise _end(1, "\n".join(f"{finding.wave}: {finding.message} {finding.remedy}" for finding in findings))

@@ -18,10 +18,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.bases.operator import ExecutorSafeguard
 
+from drs_provider.aws.calls import limited_patience
+from drs_provider.aws.pauses import checked_pauses
 from drs_provider.dag.stopping import fail_stopped, fail_when_stopped, request_of, stoppable_waits
 from drs_provider.evidence.events import ENDED_KEY
-from drs_provider.hooks.calls import limited_patience
-from drs_provider.hooks.pauses import checked_pauses
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

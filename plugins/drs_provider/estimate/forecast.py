@@ -14,8 +14,8 @@ from drs_provider.estimate.work import WaveWork, Workload
 from drs_provider.readiness.resolution import ResolvedServer, resolve
 
 if TYPE_CHECKING:
+    from drs_provider.aws.quotas import Quotas
     from drs_provider.plan import RecoveryPlan
-    from drs_provider.readiness.quotas import Quotas
 
 __all__ = ["Forecast", "NothingToLaunch", "WaveForecast", "forecast"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from drs_provider.aws.quotas import Quotas
 from drs_provider.estimate.work import SideBySide, WaveWork
-from drs_provider.readiness.quotas import Quotas
 
 __all__ = ["Schedule", "WaveTimes", "make_schedule"]
 

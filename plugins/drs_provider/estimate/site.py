@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from drs_provider.aws.clients import Clients
+from drs_provider.aws.drs.questions import Drs
+from drs_provider.aws.quotas import Quotas
 from drs_provider.estimate.typical import SCRIPT, STEP
 from drs_provider.plan.durations import parse_duration
 from drs_provider.plan.syntax import syntax_problem
-from drs_provider.readiness.clients import Clients
-from drs_provider.readiness.quotas import Quotas, read_quotas
-from drs_provider.readiness.resolution import describe_servers
+from drs_provider.readiness.quotas import account_quotas
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
@@ -72,8 +73,8 @@ def account_site(clients: Clients) -> Site:
     :param clients: clients of the recovery region.
     :raises botocore.exceptions.ClientError: the servers cannot be read.
     """
-    servers = describe_servers(clients)
-    quotas, findings = read_quotas(clients)
+    servers = Drs(clients).source_servers()
+    quotas, findings = account_quotas(clients)
     facts = {str(server["sourceServerID"]): _facts_of(server) for server in servers}
     origin = f"{len(servers)} source servers of the account in {clients.drs.meta.region_name}"
     return Site(origin, tuple(servers), facts, quotas, remarks=tuple(finding.message for finding in findings))

@@ -51,7 +51,7 @@ from drs_provider.evidence.timeline import (
 from drs_provider.evidence.waves import collect_wave
 
 if TYPE_CHECKING:
-    from drs_provider.hooks.faults import TransientError
+    from drs_provider.aws.faults import TransientError
     from drs_provider.plan import LoadedPlan, RecoveryPlan
 
 __all__ = ["RunFacts", "collect_record", "versions"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from drs_provider.aws.drs.run_identity import Mode, RunIdentity
 from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, STARTED_KEY
 from drs_provider.evidence.reading import events_of, mapping, moment, text
 from drs_provider.evidence.record import StepState
-from drs_provider.hooks.run_identity import Mode, RunIdentity
 
 __all__ = ["RunFacts", "TaskFacts", "step_state"]
 

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from drs_provider.aws.drs.launch_key import LAUNCH_TAG, RUN_TAG, WAVE_TAG, RunIdentity
+from drs_provider.aws.faults import Fault, TransientError, classify, transient_cause
 from drs_provider.evidence.reading import events_of, first, integer, items, mapping, moment, text, texts
 from drs_provider.evidence.record import Phase, PhaseKind, Unread
-from drs_provider.hooks.faults import Fault, TransientError, classify, transient_cause
-from drs_provider.hooks.launch_key import LAUNCH_TAG, RUN_TAG, WAVE_TAG, RunIdentity
 
 __all__ = ["DrsReader", "JobFacts", "Reading", "job_facts", "read_jobs"]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from drs_provider.aws.drs.launch_key import LAUNCH_TAG
 from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.jobs import JobFacts, Reading
 from drs_provider.evidence.reading import events_of, items, mapping, moment, text
 from drs_provider.evidence.record import Wave
-from drs_provider.hooks.launch_key import LAUNCH_TAG
 
 __all__ = ["without_taken"]
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.importers.report import ImportReport
 from drs_provider.importers.source_plan import SourcePlan, SourceSelector, SourceWave
-from drs_provider.readiness.clients import pages
 
 __all__ = [
     "NativePlanMissing",
@@ -58,7 +58,7 @@ def find_native_plan(drs: Any, name_or_arn: str) -> dict[str, Any] | None:
     :param drs: a boto3 client of DRS.
     :param name_or_arn: the plan's name, unique in account and region, or its ARN.
     """
-    plans = pages(drs.list_recovery_plans, "recoveryPlans")
+    plans = _all(drs, "list_recovery_plans", "recoveryPlans")
     for plan in plans:
         if name_or_arn in (plan["name"], plan["recoveryPlanArn"]):
             found: dict[str, Any] = drs.get_recovery_plan(recoveryPlanArn=plan["recoveryPlanArn"])["recoveryPlan"]
@@ -66,9 +66,13 @@ def find_native_plan(drs: Any, name_or_arn: str) -> dict[str, Any] | None:
     return None
 
 
+def _all(drs: Any, operation: str, key: str, **params: Any) -> list[dict[str, Any]]:
+    return run_blocking(BlockingCalls(drs).read_all(operation, key, **params))
+
+
 def native_steps(drs: Any, plan_arn: str) -> list[dict[str, Any]]:
     """Return a plan's steps in their order (ListRecoveryPlanSteps, to the last page)."""
-    steps = list(pages(drs.list_recovery_plan_steps, "recoveryPlanSteps", recoveryPlanArn=plan_arn))
+    steps = _all(drs, "list_recovery_plan_steps", "recoveryPlanSteps", recoveryPlanArn=plan_arn)
     return sorted(steps, key=lambda step: int(step["stepOrder"]))
 
 
@@ -86,7 +90,7 @@ def read_drs_native(drs: Any, name_or_arn: str, region: str, report: ImportRepor
     check_client(drs)
     found = find_native_plan(drs, name_or_arn)
     if found is None:
-        known = ", ".join(sorted(plan["name"] for plan in pages(drs.list_recovery_plans, "recoveryPlans")))
+        known = ", ".join(sorted(plan["name"] for plan in _all(drs, "list_recovery_plans", "recoveryPlans")))
         raise NativePlanMissing(f"DRS has no recovery plan {name_or_arn} in {region}; it has {known or 'none'}")
     plan = SourcePlan(
         name=found["name"],

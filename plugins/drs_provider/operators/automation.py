@@ -13,12 +13,13 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import ClientError
 
-from drs_provider.hooks.calls import TRANSIENT, patience_of, run_blocking
-from drs_provider.hooks.faults import classify, error_code, error_text
-from drs_provider.hooks.pauses import pause_for
-from drs_provider.hooks.ssm import SsmHook, read_automation
-from drs_provider.hooks.ssm_commands import without_values
-from drs_provider.hooks.ssm_status import Automation, Progress
+from drs_provider.aws.calls import TRANSIENT, patience_of, run_blocking
+from drs_provider.aws.faults import classify, error_code, error_text
+from drs_provider.aws.pauses import pause_for
+from drs_provider.aws.ssm.commands import without_values
+from drs_provider.aws.ssm.reads import read_automation
+from drs_provider.aws.ssm.status import Automation, Progress
+from drs_provider.hooks.ssm import SsmHook
 from drs_provider.links.ssm import SsmAutomationLink
 from drs_provider.operators.ssm_targets import seconds_of
 from drs_provider.operators.task_identity import TaskIdentity

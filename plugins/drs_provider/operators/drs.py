@@ -11,13 +11,13 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
+from drs_provider.aws.drs.job_wait import job_ids_of
+from drs_provider.aws.drs.launch import LaunchedJob, LaunchPatience, Relaunch, ServerToLaunch, launch_once
+from drs_provider.aws.drs.launch_key import LaunchKey, RunIdentity
+from drs_provider.aws.drs.reads import matches_hostname, matches_tags
+from drs_provider.aws.drs.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.drs_reads import matches_hostname, matches_tags
 from drs_provider.hooks.installation import installation
-from drs_provider.hooks.job_wait import job_ids_of
-from drs_provider.hooks.launch import LaunchedJob, LaunchPatience, Relaunch, ServerToLaunch, launch_once
-from drs_provider.hooks.launch_key import LaunchKey, RunIdentity
-from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.links.drs import DrsJobLink, DrsRecoveryInstancesLink
 from drs_provider.operators.triggerer_absence import OutlivesTriggerer
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger
@@ -45,7 +45,7 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
     Launch source servers, as a drill or as a recovery in earnest, each exactly once.
 
     Whatever is killed, and whenever, the next try of the task adopts the jobs that an earlier one started; see
-    :mod:`drs_provider.hooks.launch`. Servers are split into as many jobs as the quotas ask for, each waits for a free
+    :mod:`drs_provider.aws.drs.launch`. Servers are split into as many jobs as the quotas ask for, each waits for a free
     job slot, and every job bears the tags of the launch. The operator does not wait for the jobs' end: that is what
     :class:`~drs_provider.sensors.drs.DrsJobSensor` is for.
 

@@ -12,8 +12,8 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException
 
+from drs_provider.aws.faults import Fault, classify, error_text
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.faults import Fault, classify, error_text
 from drs_provider.links.drs import DrsRecoveryInstancesLink
 
 __all__ = ["DrsDisconnectRecoveryInstanceOperator", "DrsReverseReplicationOperator"]

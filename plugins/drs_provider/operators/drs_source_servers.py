@@ -10,10 +10,10 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException
 
-from drs_provider.hooks.calls import run_blocking
+from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsSourceServersLink
-from drs_provider.readiness.timestamps import parse_timestamp
 
 __all__ = ["DrsRecoverySnapshotOperator", "DrsUpdateLaunchConfigurationOperator"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, judge
+from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, judge
 
 __all__ = ["Adoption", "adopt"]
 

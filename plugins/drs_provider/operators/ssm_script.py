@@ -12,11 +12,12 @@ from typing import Any
 from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
 from airflow.providers.common.compat.sdk import AirflowException
 
-from drs_provider.hooks.calls import chunks, run_blocking
-from drs_provider.hooks.freshness import Look
-from drs_provider.hooks.ssm import PAGE, SsmHook, instances_with_tags, managed_instances, sibling_hook
-from drs_provider.hooks.ssm_commands import find_commands, read_commands, read_results, send_once
-from drs_provider.hooks.ssm_status import InstanceResult, SentCommand, allowed_errors
+from drs_provider.aws.calls import chunks, run_blocking
+from drs_provider.aws.freshness import Look
+from drs_provider.aws.ssm.commands import find_commands, read_commands, read_results, send_once
+from drs_provider.aws.ssm.reads import PAGE, instances_with_tags, managed_instances
+from drs_provider.aws.ssm.status import InstanceResult, SentCommand, allowed_errors
+from drs_provider.hooks.ssm import SsmHook, sibling_hook
 from drs_provider.links.ssm import SsmCommandLink
 from drs_provider.operators.ssm_adoption import Adoption, adopt
 from drs_provider.operators.ssm_targets import Instances, instance_ids_of, seconds_of

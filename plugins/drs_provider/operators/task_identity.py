@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drs_provider.hooks.launch_key import generation_of
+from drs_provider.aws.drs.launch_key import generation_of
 
 __all__ = ["TaskIdentity"]
 
@@ -25,7 +25,7 @@ _SKEW_SECONDS = 900
 class TaskIdentity:
     """A task instance and its generation: what its automatic retries have in common, and a clear changes.
 
-    :param generation: see :func:`drs_provider.hooks.launch_key.generation_of`.
+    :param generation: see :func:`drs_provider.aws.drs.launch_key.generation_of`.
     :param tries: the number of the present try within the generation, from 1.
     :param since: epoch seconds; nothing of this generation started before.
     :param of_run: what tells the run from others with the same ids, where that is known: mode and installation.

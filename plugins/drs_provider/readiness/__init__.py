@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drs_provider.readiness.clients import Clients
+    from drs_provider.aws.clients import Clients
     from drs_provider.readiness.findings import CODES, Finding, FindingsReport, override_problems
     from drs_provider.readiness.preflight import PreflightResult, recheck_wave, run_preflight
     from drs_provider.readiness.resolution import ResolvedServer

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from drs_provider.aws.clients import Clients
 from drs_provider.readiness.actions import scripts_of
-from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import Finding, Mode
 from drs_provider.readiness.permissions import DENIED
 

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from drs_provider.hooks.previous_instances import previous_instances
-from drs_provider.hooks.run_identity import RUN_TAG, RunIdentity
-from drs_provider.readiness.clients import Clients, pages
+from drs_provider.aws.drs.previous_instances import previous_instances
+from drs_provider.aws.drs.run_identity import RUN_TAG, RunIdentity
 from drs_provider.readiness.findings import Finding, Mode
-from drs_provider.readiness.resolution import MAX_IDS_PER_FILTER, ResolvedServer
+from drs_provider.readiness.resolution import ResolvedServer
 
 __all__ = [
     "active_jobs",
     "check_busy",
     "check_previous_instances",
-    "describe_jobs",
-    "recovery_instances",
 ]
 
 ACTIVE = ("PENDING", "STARTED")
 GONE = ("TERMINATED", "NOT_FOUND")
-
-
-def describe_jobs(clients: Clients, since: datetime | None = None) -> list[dict[str, Any]]:
-    """Jobs of the region, to the last page (DescribeJobs, which cannot filter by status or tag).
-
-    :param since: only jobs created at or after it; None means all that DRS still keeps.
-    """
-    filters: dict[str, Any] = {"filters": {"fromDate": since.strftime("%Y-%m-%dT%H:%M:%SZ")}} if since else {}
-    return list(pages(clients.drs.describe_jobs, **filters))
 
 
 def active_jobs(jobs: Iterable[Mapping[str, Any]], own: RunIdentity | None) -> list[Mapping[str, Any]]:
@@ -61,19 +48,6 @@ def check_busy(active: Iterable[Mapping[str, Any]], servers: Iterable[ResolvedSe
             remedy = "Wait until the job has ended; DRS cannot cancel a job."
             findings.append(server.finding("server-busy", message, remedy))
     return findings
-
-
-def recovery_instances(clients: Clients, server_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The recovery instances of these servers, drills' included (DescribeRecoveryInstances).
-
-    :param server_ids: source server ids; more than 200 take several calls.
-    """
-    chunks = [server_ids[i : i + MAX_IDS_PER_FILTER] for i in range(0, len(server_ids), MAX_IDS_PER_FILTER)]
-    return [
-        instance
-        for chunk in chunks
-        for instance in pages(clients.drs.describe_recovery_instances, filters={"sourceServerIDs": list(chunk)})
-    ]
 
 
 def check_previous_instances(

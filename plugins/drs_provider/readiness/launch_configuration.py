@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from drs_provider.aws.clients import Clients
+from drs_provider.aws.drs.launched_into import CONSENT, CONSENT_TAG, launch_target
 from drs_provider.readiness.actions import scripts_of
-from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import Finding, Mode, Severity
 from drs_provider.readiness.resolution import ResolvedServer
 
 if TYPE_CHECKING:
     from drs_provider.plan import Wave
 
-__all__ = ["CONSENT", "CONSENT_TAG", "check_launch_configuration", "launch_target", "needs_agent", "needs_running"]
-
-CONSENT_TAG, CONSENT = "AWSDRS", "AllowLaunchingIntoThisInstance"
-"""The tag by which an EC2 instance consents to be launched into (user guide, "Launch into existing instance")."""
+__all__ = ["check_launch_configuration", "needs_agent", "needs_running"]
 
 
 def needs_agent(wave: Wave, mode: Mode, *, scripts: bool = True) -> bool:
@@ -95,14 +93,6 @@ def check_launch_configuration(
         severity: Severity = "error" if agent else "warning"
         findings.append(server.finding("instance-profile-missing", message, remedy, severity))
     return findings
-
-
-def launch_target(configuration: Mapping[str, Any]) -> str | None:
-    """Return the id of the EC2 instance that a server is launched into; None: a new one.
-
-    :param configuration: the answer of GetLaunchConfiguration.
-    """
-    return (configuration.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID") or None
 
 
 def _check_target(clients: Clients, server: ResolvedServer, name: str, into: str) -> list[Finding]:

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drs_provider.hooks.run_identity import INSTALLATION_TAG, RUN_TAG, RunIdentity
-from drs_provider.readiness.clients import Clients, pages
-from drs_provider.readiness.jobs import ACTIVE, GONE, describe_jobs
-from drs_provider.readiness.timestamps import parse_timestamp
+from drs_provider.aws.clients import Clients
+from drs_provider.aws.drs.questions import Drs
+from drs_provider.aws.drs.run_identity import INSTALLATION_TAG, RUN_TAG, RunIdentity
+from drs_provider.aws.timestamps import parse_timestamp
+from drs_provider.readiness.jobs import ACTIVE, GONE
 
 __all__ = ["DrillInstance", "find_drill_instances"]
 
@@ -70,10 +71,10 @@ def find_drill_instances(
     :param installation: this Airflow, whose drills alone are judged; empty: those of every Airflow.
     """
     here = RunIdentity("", "", installation=installation)
-    jobs = {job["jobID"]: job for job in describe_jobs(clients)}
+    jobs = {job["jobID"]: job for job in Drs(clients).jobs_since(None)}
     busy = {run for job in jobs.values() if job.get("status") in ACTIVE and (run := _run(job)) is not None}
     found = []
-    for instance in pages(clients.drs.describe_recovery_instances):
+    for instance in Drs(clients).recovery_instances():
         if not instance.get("isDrill") or instance.get("ec2InstanceState") in GONE:
             continue
         job = jobs.get(instance.get("jobID", ""), {})

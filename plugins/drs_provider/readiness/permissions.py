@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from drs_provider.aws.clients import Clients
 from drs_provider.readiness.actions import scripts_of_run
-from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.findings import Finding, Mode
 from drs_provider.readiness.grants import JOB, MANAGED, Grant
 

@@ -21,29 +21,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from drs_provider.hooks.faults import TransientError, transient_cause
+from drs_provider.aws.clients import Clients
+from drs_provider.aws.drs.questions import Drs
+from drs_provider.aws.faults import TransientError, transient_cause
+from drs_provider.aws.quotas import Quotas
 from drs_provider.readiness import jobs as job_checks
 from drs_provider.readiness.actions import required_grants
-from drs_provider.readiness.clients import Clients
 from drs_provider.readiness.documents import check_document, documents_of
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
 from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
 from drs_provider.readiness.notifiers import check_notifiers
 from drs_provider.readiness.optional import LeftOut, missing_selections, stalls, without_optional
 from drs_provider.readiness.permissions import DENIED, caller, not_checked, simulate, simulations
-from drs_provider.readiness.quotas import Quotas, check_quotas, read_quotas
+from drs_provider.readiness.quotas import account_quotas, check_quotas
 from drs_provider.readiness.replication import check_replication, has_recovery_point, source_gone
 from drs_provider.readiness.resolution import (
     ResolvedServer,
     choose_snapshot,
-    describe_servers,
-    describe_snapshots,
     resolve,
 )
 from drs_provider.readiness.script_secrets import Lookup, check_secrets
 
 if TYPE_CHECKING:
-    from drs_provider.hooks.run_identity import RunIdentity
+    from drs_provider.aws.drs.run_identity import RunIdentity
     from drs_provider.plan import RecoveryPlan
 
 __all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
@@ -125,7 +125,7 @@ def run_preflight(
     chosen = [wave.name for wave in plan.waves if not waves or wave.name in waves]
     described: list[dict[str, Any]] = []
     unanswered: list[TransientError] = []
-    look = Check("source servers", _into(described, partial(describe_servers, clients)))
+    look = Check("source servers", _into(described, Drs(clients).source_servers))
     findings = _concurrently([look], unanswered)
     resolved: dict[str, list[ResolvedServer]] = {name: [] for name in chosen}
     if not findings:
@@ -226,8 +226,8 @@ def recheck_wave(
     unanswered: list[TransientError] = []
     findings = _concurrently(
         [
-            Check("source servers", _into(described, partial(describe_servers, clients, only), reached)),
-            Check("jobs", _into(known, partial(job_checks.describe_jobs, clients, since), jobs_read)),
+            Check("source servers", _into(described, partial(Drs(clients).source_servers, only), reached)),
+            Check("jobs", _into(known, partial(Drs(clients).jobs_since, since), jobs_read)),
         ],
         unanswered,
     )
@@ -328,7 +328,7 @@ def _check_snapshot(
     listed: bool,
     chosen: dict[str, ResolvedServer],
 ) -> list[Finding]:
-    snapshots = describe_snapshots(clients, server.id)
+    snapshots = Drs(clients).snapshots(server.id)
     chosen[server.id], findings = choose_snapshot(server, snapshots, snapshot_time, listed=listed)
     return findings
 
@@ -343,11 +343,11 @@ def _check_jobs(
     replace: Collection[str],
 ) -> list[Finding]:
     servers = [server for found in resolved.values() for server in found]
-    known = job_checks.describe_jobs(clients)
+    known = Drs(clients).jobs_since(None)
     active = job_checks.active_jobs(known, own)
     findings = job_checks.check_busy(active, servers)
     findings += _check_instances(clients, servers, known, own, mode, replace)
-    quotas, assumed = read_quotas(clients)
+    quotas, assumed = account_quotas(clients)
     if not assumed:
         found_quotas.append(quotas)
     depends_on = {wave.name: tuple(wave.depends_on) for wave in plan.waves}
@@ -363,7 +363,7 @@ def _check_instances(
     mode: Mode,
     replace: Collection[str],
 ) -> list[Finding]:
-    live = job_checks.recovery_instances(clients, [server.id for server in servers])
+    live = Drs(clients).recovery_instances(server_ids=[server.id for server in servers])
     return job_checks.check_previous_instances(live, jobs, servers, own, mode=mode, replace=replace)
 
 

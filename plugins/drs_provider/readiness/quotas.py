@@ -7,65 +7,35 @@ stand in where that is not possible.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from drs_provider.readiness.clients import Clients
+from drs_provider.aws.calls import BlockingCalls, run_blocking
+from drs_provider.aws.clients import Clients
+from drs_provider.aws.quotas import Quotas, read_quotas
 from drs_provider.readiness.concurrency import widest_moment
 from drs_provider.readiness.findings import Finding
 
-__all__ = ["Quotas", "check_quotas", "read_quotas"]
+__all__ = ["account_quotas", "check_quotas"]
 
 
-@dataclass(frozen=True)
-class Quotas:
-    """The quotas that bound a plan; the defaults are those that AWS publishes.
+def account_quotas(clients: Clients) -> tuple[Quotas, list[Finding]]:
+    """The account's DRS quotas, with a warning that names those that had to be assumed.
 
-    :param servers_per_job: source servers in one job.
-    :param jobs: jobs in progress at a time.
-    :param servers_in_jobs: source servers in all jobs in progress.
+    :param clients: clients of the account and region.
     """
-
-    servers_per_job: int = 100
-    jobs: int = 20
-    servers_in_jobs: int = 500
-
-
-# Quota codes of the service code "drs".
-CODES = {"L-B827C881": "servers_per_job", "L-D88FAC3A": "jobs", "L-05AFA8C6": "servers_in_jobs"}
-
-API_SERVERS_PER_JOB = 200
-"""What one call of StartRecovery takes, however high the quota is (botocore's service model)."""
-
-
-def read_quotas(clients: Clients) -> tuple[Quotas, list[Finding]]:
-    """The account's DRS quotas (ListServiceQuotas), or the published defaults with a warning that says so.
-
-    :raises botocore.exceptions.BotoCoreError: never; an error of the call becomes the warning.
-    """
-    values: dict[str, int] = {}
-    params: dict[str, Any] = {"ServiceCode": "drs"}
-    try:
-        while True:
-            page = clients.service_quotas.list_service_quotas(**params)
-            for quota in page.get("Quotas", ()):
-                if quota.get("QuotaCode") in CODES and quota.get("Value") is not None:
-                    values[CODES[quota["QuotaCode"]]] = int(quota["Value"])
-            if not page.get("NextToken"):
-                break
-            params["NextToken"] = page["NextToken"]
-    except (BotoCoreError, ClientError) as error:
-        return Quotas(), [_assumed(f"Service Quotas could not be read ({error})")]
-    if "servers_per_job" in values:
-        values["servers_per_job"] = min(values["servers_per_job"], API_SERVERS_PER_JOB)
-    quotas = Quotas(**values)
-    missing = [field.name for field in fields(Quotas) if field.name not in values]
-    if not missing:
-        return quotas, []
-    names = ", ".join(name.replace("_", " ") for name in missing)
-    return quotas, [_assumed(f"Service Quotas has no value for {names}", missing)]
+    answer = run_blocking(read_quotas(BlockingCalls(clients.service_quotas)))
+    if not answer.assumed:
+        return answer.quotas, []
+    assumed = [field for field in fields(Quotas) if field.name in answer.assumed]
+    why = (
+        f"Service Quotas could not be read ({answer.error})"
+        if answer.error
+        else f"Service Quotas has no value for {', '.join(field.name.replace('_', ' ') for field in assumed)}"
+    )
+    numbers = ", ".join(f"{field.name.replace('_', ' ')} {field.default}" for field in assumed)
+    remedy = "Allow servicequotas:ListServiceQuotas to the caller."
+    return answer.quotas, [Finding.of("quotas-not-read", f"{why}; assumed: {numbers}.", remedy)]
 
 
 def check_quotas(
@@ -106,12 +76,3 @@ def check_quotas(
             remedy = "Nothing to do unless time is short: a launch waits until the jobs of others leave it room."
             findings.append(Finding.of("quota-shared", message, remedy))
     return findings
-
-
-def _assumed(why: str, names: Collection[str] | None = None) -> Finding:
-    """The warning that published numbers were taken: for these quotas, for all by default."""
-    assumed = [field for field in fields(Quotas) if names is None or field.name in names]
-    numbers = ", ".join(f"{field.name.replace('_', ' ')} {field.default}" for field in assumed)
-    return Finding.of(
-        "quotas-not-read", f"{why}; assumed: {numbers}.", "Allow servicequotas:ListServiceQuotas to the caller."
-    )

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from drs_provider.aws.timestamps import format_duration
 from drs_provider.readiness.findings import Finding, Severity
 from drs_provider.readiness.resolution import ResolvedServer, replication_lag
-from drs_provider.readiness.timestamps import format_duration
 
 __all__ = ["check_replication", "has_recovery_point", "source_gone"]
 

@@ -7,22 +7,19 @@ resolutions of the same servers give the same jobs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.hooks.drs_reads import hostname_of, matches_hostname, matches_tags
-from drs_provider.readiness.clients import Clients, pages
+from drs_provider.aws.drs.reads import hostname_of, matches_hostname, matches_tags
+from drs_provider.aws.timestamps import parse_duration, parse_timestamp
 from drs_provider.readiness.findings import Finding, Severity
-from drs_provider.readiness.timestamps import parse_duration, parse_timestamp
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, ServerSelector
 
-__all__ = ["ResolvedServer", "choose_snapshot", "describe_servers", "describe_snapshots", "replication_lag", "resolve"]
-
-MAX_IDS_PER_FILTER = 200
+__all__ = ["ResolvedServer", "choose_snapshot", "replication_lag", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -64,22 +61,6 @@ class ResolvedServer:
         return cls(**data)
 
 
-def describe_servers(clients: Clients, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
-    """Source servers of the region, to the last page (DescribeSourceServers).
-
-    :param ids: only these; None means all. More than 200 take several calls.
-    """
-    if ids is None:
-        return list(pages(clients.drs.describe_source_servers))
-    wanted = sorted(ids)
-    chunks = [wanted[i : i + MAX_IDS_PER_FILTER] for i in range(0, len(wanted), MAX_IDS_PER_FILTER)]
-    return [
-        server
-        for chunk in chunks
-        for server in pages(clients.drs.describe_source_servers, filters={"sourceServerIDs": chunk})
-    ]
-
-
 def resolve(
     plan: RecoveryPlan, waves: Iterable[str], servers: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, list[ResolvedServer]], list[Finding]]:
@@ -112,19 +93,6 @@ def resolve(
                 else:
                     findings.append(_twice(found, other))
     return resolved, findings
-
-
-def describe_snapshots(clients: Clients, server_id: str) -> list[dict[str, Any]]:
-    """The completed recovery snapshots of a server, newest first (DescribeRecoverySnapshots, to the last page).
-
-    A snapshot that is still being taken has an expected time but no ``timestamp``; it cannot be launched from
-    and is left out.
-
-    :param server_id: the source server's id.
-    """
-    found = pages(clients.drs.describe_recovery_snapshots, sourceServerID=server_id, order="DESC")
-    completed = [snapshot for snapshot in found if snapshot.get("timestamp")]
-    return sorted(completed, key=lambda snapshot: parse_timestamp(snapshot["timestamp"]), reverse=True)
 
 
 def replication_lag(server: Mapping[str, Any]) -> timedelta | None:

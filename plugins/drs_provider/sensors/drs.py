@@ -9,8 +9,8 @@ from typing import Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException
 
+from drs_provider.aws.drs.job_wait import LaunchFailed, job_ids_of
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.job_wait import LaunchFailed, job_ids_of
 from drs_provider.links.drs import DrsJobLink, DrsSourceServersLink
 from drs_provider.sensors.waits import WaitSensor
 from drs_provider.triggers.drs import DrsJobTrigger, DrsReplicationTrigger

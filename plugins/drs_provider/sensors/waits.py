@@ -19,8 +19,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipExc
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowRescheduleException
 
-from drs_provider.hooks.calls import run_blocking
-from drs_provider.hooks.faults import TransientError
+from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.faults import TransientError
 from drs_provider.hooks.ssm import SsmHook
 from drs_provider.operators.ssm_targets import Instances, instance_ids_of
 from drs_provider.operators.triggerer_absence import OutlivesTriggerer
@@ -119,7 +119,7 @@ class WaitSensor(OutlivesTriggerer, AwsBaseSensor[Hook]):
         """End the wait; what is waited for is left alone."""
         self._killed = True
 
-    def failure(self, event: dict[str, Any]) -> AirflowException:
+    def failure(self, event: dict[str, Any]) -> Exception:
         """Return the exception for an event without success, ``{"message", …}``."""
         return AirflowException(event["message"])
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from drs_provider.hooks.calls import Calls, chunks
-from drs_provider.hooks.ssm import read_automation
-from drs_provider.hooks.ssm_status import AUTOMATION_STATUS, Automation, Progress
+from drs_provider.aws.calls import Calls, chunks
+from drs_provider.aws.ssm.reads import read_automation
+from drs_provider.aws.ssm.status import AUTOMATION_STATUS, Automation, Progress
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger

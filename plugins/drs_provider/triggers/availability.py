@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from drs_provider.hooks.calls import Calls
-from drs_provider.hooks.faults import TRANSIENT, TransientError, classify
+from drs_provider.aws.calls import Calls
+from drs_provider.aws.faults import TRANSIENT, TransientError, classify
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger

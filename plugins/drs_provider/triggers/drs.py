@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drs_provider.hooks.calls import Calls
-from drs_provider.hooks.drs_reads import DrsReads, is_complete
-from drs_provider.hooks.instance_end import instance_states, not_gone, not_stopped
-from drs_provider.hooks.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
-from drs_provider.hooks.outcome import collect_outcomes, log_or_nothing
-from drs_provider.hooks.replication import not_ready, replication_of
-from drs_provider.readiness.timestamps import parse_timestamp
+from drs_provider.aws.calls import Calls
+from drs_provider.aws.drs.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
+from drs_provider.aws.drs.outcome import collect_outcomes, log_or_nothing
+from drs_provider.aws.drs.reads import DrsReads, is_complete
+from drs_provider.aws.drs.replication import not_ready, replication_of
+from drs_provider.aws.ec2.instance_end import instance_states, not_gone, not_stopped
+from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from drs_provider.hooks.calls import Calls, chunks
+from drs_provider.aws.calls import Calls, chunks
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger

@@ -18,7 +18,7 @@ The rules:
   fail the rest, and reaches the waiter when it was seen :data:`DEFINITE_TRIES` times in a row.
 * A deadline is a moment of the clock, never a sum of intervals, and a watch always gets one look before it is applied:
   what ended while the triggerer was down counts. A watch whose last poll met a transient error does not know what
-  there is at its deadline: it raises :class:`~drs_provider.hooks.faults.TransientError`, never ``DeadlinePassed``.
+  there is at its deadline: it raises :class:`~drs_provider.aws.faults.TransientError`, never ``DeadlinePassed``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from drs_provider.hooks.faults import Fault, TransientError, classify, error_text, transient_cause
+from drs_provider.aws.faults import Fault, TransientError, classify, error_text, transient_cause
 
 __all__ = ["DeadlinePassed", "PollFailed", "PollKey", "Poller", "Watch", "shared_poller"]
 

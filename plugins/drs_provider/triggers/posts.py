@@ -18,9 +18,9 @@ from typing import Any, Protocol, TypeVar
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
-from drs_provider.hooks.calls import BlockingCalls, Calls, patience_of
-from drs_provider.hooks.faults import Fault, TransientError, classify, error_text, transient_cause
-from drs_provider.hooks.pauses import pause_for
+from drs_provider.aws.calls import BlockingCalls, Calls, patience_of
+from drs_provider.aws.faults import Fault, TransientError, classify, error_text, transient_cause
+from drs_provider.aws.pauses import pause_for
 from drs_provider.hooks.ssm import sibling_hook
 from drs_provider.triggers.polling import DeadlinePassed, Fetch, Interval, PollFailed, PollKey, shared_poller
 

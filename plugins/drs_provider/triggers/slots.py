@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from drs_provider.hooks.calls import Calls
-from drs_provider.hooks.drs import DrsQuotas
-from drs_provider.hooks.drs_reads import DrsReads
-from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
+from drs_provider.aws.calls import Calls
+from drs_provider.aws.drs.reads import DrsReads
+from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
+from drs_provider.aws.quotas import Quotas
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger
@@ -45,7 +45,7 @@ class Place:
     is_drill: bool
     since: float
     servers: int
-    quotas: DrsQuotas
+    quotas: Quotas
 
 
 class SlotLine:
@@ -115,7 +115,7 @@ class DrsJobSlotTrigger(WaitTrigger):
     All waits of one connection and region in a triggerer share one look at the jobs in progress.
 
     :param servers: How many servers the job has.
-    :param quotas: The account's quotas, as :class:`~drs_provider.hooks.drs.DrsQuotas` or a mapping with its fields.
+    :param quotas: The account's quotas, as :class:`~drs_provider.aws.quotas.Quotas` or a mapping with its fields.
     :param is_drill: Whether the job is a drill's; drills wait until what is in earnest has gone.
     :param since: When the wait began, in epoch seconds: the place in the line. By default now.
     """
@@ -127,13 +127,13 @@ class DrsJobSlotTrigger(WaitTrigger):
     ) -> None:
         super().__init__(**kwargs)
         self.servers = servers
-        self.quotas = dict(quotas) if not isinstance(quotas, DrsQuotas) else vars(quotas)
+        self.quotas = dict(quotas) if not isinstance(quotas, Quotas) else vars(quotas)
         self.is_drill = is_drill
         self.since = time.time() if since is None else since
 
     async def wait(self, post: Post) -> None:
         """Wait for the turn or the deadline."""
-        place = Place(self.is_drill, self.since, self.servers, DrsQuotas(**self.quotas))
+        place = Place(self.is_drill, self.since, self.servers, Quotas(**self.quotas))
         line: SlotLine | None = None
         told = ""
         try:

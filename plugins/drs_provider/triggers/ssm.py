@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drs_provider.hooks.calls import Calls
-from drs_provider.hooks.faults import error_text, transient_cause
-from drs_provider.hooks.ssm import PAGE, managed_instances
-from drs_provider.hooks.ssm_commands import read_commands, read_results
-from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, Verdict, judge
+from drs_provider.aws.calls import Calls
+from drs_provider.aws.faults import error_text, transient_cause
+from drs_provider.aws.ssm.commands import read_commands, read_results
+from drs_provider.aws.ssm.reads import PAGE, managed_instances
+from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, Verdict, judge
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger

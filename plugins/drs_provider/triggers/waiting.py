@@ -19,7 +19,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from drs_provider.hooks.faults import error_text, transient_cause
+from drs_provider.aws.faults import error_text, transient_cause
 from drs_provider.triggers.posts import Post, TriggererPost, WaitFailed
 from drs_provider.triggers.stoppable import StopRequested, stop_event, unless_stopped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drs_provider.hooks.ssm_status import InstanceResult, SentCommand, allowed_errors
+from drs_provider.aws.ssm.status import InstanceResult, SentCommand, allowed_errors
 from drs_provider.operators.ssm_adoption import adopt
 from drs_provider.operators.ssm_targets import instance_ids_of
 

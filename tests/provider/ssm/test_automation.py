@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipExc
 from airflow.sdk import Asset
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
-from drs_provider.hooks.ssm_status import AUTOMATION_STATUS, INVOCATION_STATUS, Automation, Progress
+from drs_provider.aws.ssm.status import AUTOMATION_STATUS, INVOCATION_STATUS, Automation, Progress
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.sensors.ssm import SsmAutomationSensor
 

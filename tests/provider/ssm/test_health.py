@@ -192,7 +192,7 @@ def test_an_instance_without_a_public_address_is_told(region, run_task, task_con
 
 
 def test_addresses_are_those_of_ec2(region):
-    from drs_provider.hooks.calls import BlockingCalls, run_blocking
+    from drs_provider.aws.calls import BlockingCalls, run_blocking
 
     ids = region.load(2)
     client = boto3.client("ec2")

@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
-from drs_provider.hooks import ssm_commands
+from drs_provider.aws.ssm import commands as ssm_commands
 from drs_provider.operators.ssm import SsmScriptOperator
 
 BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
@@ -217,7 +217,7 @@ def test_a_worker_that_stood_still_before_it_sends_looks_again(region, run_task,
         with contextlib.suppress(AirflowException):
             run_task(others, task_context(others, try_number=2))
         late = time.time() + 1200
-        monkeypatch.setattr("drs_provider.hooks.freshness.time", SimpleNamespace(time=lambda: late))
+        monkeypatch.setattr("drs_provider.aws.freshness.time", SimpleNamespace(time=lambda: late))
 
     monkeypatch.setattr(operator, "before_sending", stand_still)
     with contextlib.suppress(AirflowException):
@@ -232,7 +232,7 @@ def test_a_worker_that_stood_still_sends_only_where_nobody_has_sent(region, run_
     def stand_still(context: Any) -> None:
         run_task(others, task_context(others, try_number=2))
         late = time.time() + 1200
-        monkeypatch.setattr("drs_provider.hooks.freshness.time", SimpleNamespace(time=lambda: late))
+        monkeypatch.setattr("drs_provider.aws.freshness.time", SimpleNamespace(time=lambda: late))
 
     monkeypatch.setattr(operator, "before_sending", stand_still)
     outcome = run_task(operator, task_context(operator))

@@ -11,6 +11,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 
+from drs_provider.aws.drs.launch_key import generation_of
 from drs_provider.dag.custody import (
     CUSTODY_KEY,
     Answer,
@@ -28,7 +29,6 @@ from drs_provider.dag.question import question
 from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
 from drs_provider.dag.work.gates import break_glass_users, is_cleared, leave, run_type_of, starter_of
 from drs_provider.evidence.events import EVIDENCE_KEY, ApprovalEvent, approval_event
-from drs_provider.hooks.launch_key import generation_of
 from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:

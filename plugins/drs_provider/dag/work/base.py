@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
+from drs_provider.aws.drs.launch_key import generation_of
+from drs_provider.aws.faults import ActionFailed, Fault, classify, error_code, error_text, transient_cause
+from drs_provider.aws.quotas import Quotas
 from drs_provider.dag.custody import CONTINUED_KEY, Standing, judge, wave_approval
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.stopping import fail_when_stopped
@@ -18,17 +21,14 @@ from drs_provider.dag.work.once_up import can_roll_back, note_up
 from drs_provider.dag.work.xcom import pulled
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, WAITING_KEY, Event
 from drs_provider.hooks.connection import connection_refusal, is_missing
-from drs_provider.hooks.drs import DrsQuotas
-from drs_provider.hooks.faults import Fault, classify, error_code, error_text, transient_cause
-from drs_provider.hooks.launch_key import generation_of
 from drs_provider.operators.task_identity import TaskIdentity
 from drs_provider.readiness import Clients
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
+    from drs_provider.aws.drs.run_identity import RunIdentity
     from drs_provider.hooks.drs import DrsHook
-    from drs_provider.hooks.run_identity import RunIdentity
     from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = [
@@ -76,10 +76,10 @@ def nothing_launched(waited: Any) -> bool:
     return isinstance(waited, Mapping) and waited.get("servers") == {}
 
 
-def account_quotas(context: Mapping[str, Any], hook: DrsHook) -> DrsQuotas:
+def account_quotas(context: Mapping[str, Any], hook: DrsHook) -> Quotas:
     """Return the account's quotas: those that preflight left, or else what the account says now."""
     told = pulled(context, "preflight", QUOTAS_KEY)
-    return DrsQuotas(**told) if told else hook.quotas()
+    return Quotas(**told) if told else hook.quotas()
 
 
 def task_states(context: Mapping[str, Any]) -> dict[str, str | None]:
@@ -104,13 +104,13 @@ def is_final(error: Exception, context: Mapping[str, Any], patience_over: bool) 
         return patience_over
     ti = context["ti"]
     definite = classify(error) is Fault.DEFINITE and error_code(error) not in _PASSING
-    refused = isinstance(error, AirflowException) or definite
+    refused = isinstance(error, (AirflowException, ActionFailed)) or definite
     return refused or ti.try_number > ti.max_tries
 
 
 def reason_of(error: Exception) -> str:
     """Return what an error says to a person."""
-    return str(error) if isinstance(error, AirflowException) else error_text(error)
+    return str(error) if isinstance(error, (AirflowException, ActionFailed)) else error_text(error)
 
 
 def utc_now() -> str:
@@ -328,7 +328,7 @@ class RecoveryWork:
     def wait_for_slot(
         self,
         servers: int,
-        quotas: DrsQuotas,
+        quotas: Quotas,
         *,
         is_drill: bool,
         since: datetime,

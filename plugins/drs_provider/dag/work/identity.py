@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from drs_provider.aws.drs.run_identity import CLOCK_MARGIN, RunIdentity
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.work.xcom import pulled
 from drs_provider.hooks.installation import installation
-from drs_provider.hooks.run_identity import CLOCK_MARGIN, RunIdentity
 
 __all__ = ["IDENTITY_KEY", "identity_of", "jobs_since", "record_identity", "script_owner"]
 

@@ -16,12 +16,12 @@ from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Any
 
+from drs_provider.aws.drs.launch_intents import UNANSWERED
+from drs_provider.aws.drs.launch_key import LAUNCH_TAG
+from drs_provider.aws.drs.run_identity import RunIdentity
+from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.dag.work.xcom import leave_with, pulled
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.launch_intents import UNANSWERED
-from drs_provider.hooks.launch_key import LAUNCH_TAG
-from drs_provider.hooks.run_identity import RunIdentity
-from drs_provider.readiness.timestamps import parse_timestamp
 
 __all__ = ["Intent", "IntentJournal", "Resolved", "keep_intents", "next_look", "read_intents", "resolve"]
 
@@ -96,7 +96,7 @@ def _store(context: Mapping[str, Any], number: int, intent: Intent) -> None:
 
 class IntentJournal:
     """
-    Records the intents of one wave; a :class:`~drs_provider.hooks.launch_intents.LaunchJournal`.
+    Records the intents of one wave; a :class:`~drs_provider.aws.drs.launch_intents.LaunchJournal`.
 
     :param context: Airflow's context of the launching task.
     :param wave: The wave.

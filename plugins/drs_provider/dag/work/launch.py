@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.work.advice import what_to_do
-from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, reason_of, utc_now
-from drs_provider.dag.work.intents import IntentJournal, read_intents
-from drs_provider.dag.work.once_up import can_roll_back, note_up
-from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import launch_event
-from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.faults import transient_cause
-from drs_provider.hooks.launch import (
+from drs_provider.aws.drs.launch import (
     NO_SLOT_PATIENCE,
     LaunchedJob,
     LaunchError,
@@ -26,9 +18,17 @@ from drs_provider.hooks.launch import (
     NoFreeSlot,
     launch_once,
 )
-from drs_provider.hooks.launch_intents import UNANSWERED
-from drs_provider.hooks.launch_key import LaunchKey, RunIdentity
-from drs_provider.hooks.previous_instances import PreviousInstance
+from drs_provider.aws.drs.launch_intents import UNANSWERED
+from drs_provider.aws.drs.launch_key import LaunchKey, RunIdentity
+from drs_provider.aws.drs.previous_instances import PreviousInstance
+from drs_provider.aws.faults import transient_cause
+from drs_provider.dag.work.advice import what_to_do
+from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, reason_of, utc_now
+from drs_provider.dag.work.intents import IntentJournal, read_intents
+from drs_provider.dag.work.once_up import can_roll_back, note_up
+from drs_provider.dag.work.wave_jobs import WaveJobs
+from drs_provider.evidence.events import launch_event
+from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsJobLink
 from drs_provider.plan import dependents
 from drs_provider.readiness import recheck_wave

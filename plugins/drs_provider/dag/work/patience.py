@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from drs_provider.aws.faults import Fault, TransientError, transient_cause
 from drs_provider.dag.messages import mode_of, waiting_for_aws
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.work.base import WAITING_KEY
-from drs_provider.hooks.faults import Fault, TransientError, transient_cause
 from drs_provider.triggers.availability import AwsAvailableTrigger
 from drs_provider.triggers.waiting import deferral_timeout
 

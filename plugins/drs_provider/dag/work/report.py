@@ -32,8 +32,8 @@ from drs_provider.links.report import report_url
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from drs_provider.aws.faults import TransientError
     from drs_provider.evidence.record import RunRecord
-    from drs_provider.hooks.faults import TransientError
     from drs_provider.notifications.message import Message
     from drs_provider.plan import LoadedPlan
 

@@ -15,6 +15,11 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
+from drs_provider.aws.drs.launch_key import LaunchKey
+from drs_provider.aws.drs.launched_into import launched_into, release, stop_instances
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.drs.termination import Termination, instances_to_end, wait_until_gone
+from drs_provider.aws.faults import ActionFailed
 from drs_provider.dag.custody import ENDED_STATES
 from drs_provider.dag.delegation import in_place_of_the_task
 from drs_provider.dag.work.base import (
@@ -34,10 +39,6 @@ from drs_provider.dag.work.unwinding import UnwindingApproval
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_event, script_event
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.launch_key import LaunchKey
-from drs_provider.hooks.launched_into import launched_into, release, stop_instances
-from drs_provider.hooks.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.plan import dependents
 from drs_provider.triggers.drs import DrsJobTrigger
 
@@ -205,7 +206,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
             stop_instances(hook, before, self.log)
             wait_until_gone(hook, ended, deadline, _LOOK_SECONDS, self.log, stopped=before)
             release(hook, before, everything, self.log)
-        except AirflowException as error:
+        except (AirflowException, ActionFailed) as error:
             left = [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances] + before
             self._record(context, "failed", [], left, [], str(error))
             raise

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 
+from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.drs.launched_into import launched_into, release, stop_instances
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
+from drs_provider.aws.drs.termination import Termination, instances_to_end
+from drs_provider.aws.ec2.instance_end import instance_states
+from drs_provider.aws.faults import ActionFailed
+from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.dag.messages import drill_stopping
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.stopping import stop_request
@@ -25,14 +33,7 @@ from drs_provider.dag.work.base import (
 from drs_provider.dag.work.intents import Intent, Resolved, next_look, read_intents, resolve
 from drs_provider.evidence.duration import duration_text
 from drs_provider.evidence.events import InstanceLeft, terminate_event
-from drs_provider.hooks.calls import run_blocking
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.instance_end import instance_states
-from drs_provider.hooks.launched_into import launched_into, release, stop_instances
-from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
-from drs_provider.hooks.termination import Termination, instances_to_end
-from drs_provider.readiness.timestamps import parse_timestamp
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
 from drs_provider.triggers.pause import PauseTrigger
 
@@ -162,7 +163,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         ending = Termination(hook, self.log)
         try:
             ids = ending.end(drills, deadline, overdue=overdue)
-        except AirflowException as error:
+        except (AirflowException, ActionFailed) as error:
             self._fail(context, {str(one.get("ec2InstanceID")): str(error) for one in drills}, ending.job_ids)
         stop_instances(hook, before, self.log)
         if not ids and not before:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from drs_provider.aws.drs.job_wait import LaunchFailed
+from drs_provider.aws.drs.launch import NO_SLOT_PATIENCE, LaunchError, LaunchPatience, NoFreeSlot, launch_once
+from drs_provider.aws.drs.launch_key import LaunchKey, generation_of
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
 from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import wait_event
-from drs_provider.hooks.job_wait import LaunchFailed
-from drs_provider.hooks.launch import NO_SLOT_PATIENCE, LaunchError, LaunchPatience, NoFreeSlot, launch_once
-from drs_provider.hooks.launch_key import LaunchKey, generation_of
 from drs_provider.sensors.drs import DrsJobSensor
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from drs_provider.aws.drs.launch_key import LAUNCH_TAG, LaunchKey
+from drs_provider.aws.drs.launched_instances import ended_servers
+from drs_provider.aws.drs.outcome import newest_by_server
+from drs_provider.aws.drs.reads import is_complete
 from drs_provider.dag.work.intents import Intent, resolve
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
-from drs_provider.hooks.launched_instances import ended_servers
-from drs_provider.hooks.outcome import newest_by_server
 
 __all__ = ["WaveJobs"]
 

@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException
-
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.outcome import describe_event, failure_table, judge
-from drs_provider.readiness.timestamps import parse_timestamp
+from drs_provider.aws.drs.outcome import describe_event, failure_table, judge
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.faults import ActionFailed
+from drs_provider.aws.timestamps import parse_timestamp
 
 __all__ = ["JobLogTail", "JobWait", "LaunchFailed", "job_ids_of"]
 
@@ -20,7 +19,7 @@ UNSEEN_SECONDS = 300.0
 """How long a job may be missing from DescribeJobs before it counts as deleted."""
 
 
-class LaunchFailed(AirflowException):
+class LaunchFailed(ActionFailed):
     """
     Too few servers launched.
 
@@ -43,7 +42,7 @@ class JobWait:
     :param job_ids: The jobs.
     :param required: Servers that must launch; None means all but the optional ones.
     :param optional: Servers that may fail.
-    :param min_launched: How many must launch at least; see :func:`drs_provider.hooks.outcome.judge`.
+    :param min_launched: How many must launch at least; see :func:`drs_provider.aws.drs.outcome.judge`.
     :param timeout: Seconds from the creation of the newest job.
     :param first_look: When the wait began, in epoch seconds: stands in for jobs that are not listed yet.
     """
@@ -76,7 +75,7 @@ class JobWait:
         """
         Return the wait's XCom, ``{"servers": ..., "launched": int, "failed": [ids]}``.
 
-        :param servers: The outcomes of :func:`drs_provider.hooks.outcome.collect_outcomes`.
+        :param servers: The outcomes of :func:`drs_provider.aws.drs.outcome.collect_outcomes`.
         :param trouble: Why the wait ended before its jobs, if it did.
         :raises LaunchFailed: when too few servers launched, or the wait ended early. Where the required servers are
             named and up, a job that hangs over others fails nothing.

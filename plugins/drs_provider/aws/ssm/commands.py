@@ -15,11 +15,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from drs_provider.hooks.calls import Calls, patience_of
-from drs_provider.hooks.faults import Fault, classify
-from drs_provider.hooks.freshness import Look
-from drs_provider.hooks.ssm import PAGE
-from drs_provider.hooks.ssm_status import InstanceResult, Progress, SentCommand, tail
+from drs_provider.aws.calls import Calls, patience_of
+from drs_provider.aws.faults import Fault, classify
+from drs_provider.aws.freshness import Look
+from drs_provider.aws.ssm.reads import PAGE
+from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, tail
 
 __all__ = ["find_commands", "read_commands", "read_results", "redact", "send_once", "without_values"]
 

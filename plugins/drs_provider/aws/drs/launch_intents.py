@@ -12,7 +12,7 @@ UNANSWERED = timedelta(minutes=3)
 """
 From the record of an intent until it is certain that its call is over and its job is listed.
 
-At most 20 s from the record to the call (:data:`~drs_provider.hooks.freshness.FRESH_SECONDS`), 40 s for the call's
+At most 20 s from the record to the call (:data:`~drs_provider.aws.freshness.FRESH_SECONDS`), 40 s for the call's
 time-outs, 30 s of patience for the listing, and the rest for clocks that differ.
 """
 

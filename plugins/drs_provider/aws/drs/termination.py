@@ -9,13 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException
-
-from drs_provider.hooks.calls import TRANSIENT, chunks, patience_of, run_blocking
-from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.faults import Fault, classify, error_text
-from drs_provider.hooks.instance_end import instance_states, not_gone, not_stopped
+from drs_provider.aws.calls import TRANSIENT, chunks, patience_of, run_blocking
+from drs_provider.aws.drs.questions import DrsQuestions
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.ec2.instance_end import instance_states, not_gone, not_stopped
+from drs_provider.aws.faults import ActionFailed, Fault, classify, error_text
 
 __all__ = ["Termination", "instances_to_end", "wait_until_gone"]
 
@@ -26,12 +24,12 @@ MAX_INSTANCES = 200
 GONE = frozenset({"TERMINATED", "NOT_FOUND"})
 
 
-def instances_to_end(hook: DrsHook, instance_ids: Sequence[str], job_ids: Sequence[str]) -> list[dict[str, Any]]:
+def instances_to_end(drs: DrsQuestions, instance_ids: Sequence[str], job_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return the recovery instances that are named, and those that the jobs launched, as far as they still exist."""
-    found = {one["recoveryInstanceID"]: one for one in hook.recovery_instances(instance_ids=instance_ids)}
-    jobs = hook.jobs(job_ids) if job_ids else []
+    found = {one["recoveryInstanceID"]: one for one in drs.recovery_instances(instance_ids=instance_ids)}
+    jobs = drs.jobs(job_ids) if job_ids else []
     servers = {server["sourceServerID"] for job in jobs for server in job.get("participatingServers") or ()}
-    for instance in hook.recovery_instances(server_ids=sorted(servers)) if servers else ():
+    for instance in drs.recovery_instances(server_ids=sorted(servers)) if servers else ():
         if instance.get("jobID") in job_ids:
             found[instance["recoveryInstanceID"]] = instance
     return [one for one in found.values() if one.get("ec2InstanceState") not in GONE]
@@ -41,12 +39,12 @@ class Termination:
     """
     Sees that DRS ends recovery instances.
 
-    :param hook: The connection to the recovery region.
+    :param drs: The connection to the recovery region.
     :param log: Where to tell what happens.
     """
 
-    def __init__(self, hook: DrsHook, log: Any) -> None:
-        self.hook = hook
+    def __init__(self, drs: DrsQuestions, log: Any) -> None:
+        self.drs = drs
         self.log = log
         self.job_ids: list[str] = []
 
@@ -61,13 +59,13 @@ class Termination:
         :param deadline: When to give up, in epoch seconds.
         :param overdue: Launch jobs that should have ended: an instance that one of them still holds is asked for once,
             for the job may never let go of it.
-        :raises AirflowException: when DRS refuses instances for good, or until the deadline; the others are ended.
+        :raises ActionFailed: when DRS refuses instances for good, or until the deadline; the others are ended.
         :raises botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError: the transient error itself, for a
-            caller that does not want to wait here (:func:`~drs_provider.hooks.calls.limited_patience`).
+            caller that does not want to wait here (:func:`~drs_provider.aws.calls.limited_patience`).
         """
         patient_until = time.time() + patience_of(math.inf)
         # A TERMINATE job is a job: it takes no more servers than the account's quota, or the call fails for all.
-        size = max(1, min(MAX_INSTANCES, self.hook.quotas().servers_per_job)) if instances else 1
+        size = max(1, min(MAX_INSTANCES, self.drs.quotas().servers_per_job)) if instances else 1
         held = {str(one["recoveryInstanceID"]) for one in instances if one.get("jobID") in overdue}
         free = [str(one["recoveryInstanceID"]) for one in instances if str(one["recoveryInstanceID"]) not in held]
         groups = [*chunks(free, size), *chunks(sorted(held), size)]
@@ -96,11 +94,11 @@ class Termination:
                 pause = min(pause * 2, 20.0)
         if refused:
             reasons = "; ".join(f"{one}: {reason}" for one, reason in sorted(refused.items()))
-            raise AirflowException(f"DRS does not end {len(refused)} of {len(instances)} recovery instances: {reasons}")
+            raise ActionFailed(f"DRS does not end {len(refused)} of {len(instances)} recovery instances: {reasons}")
         return [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances]
 
     def _ask(self, instance_ids: Sequence[str]) -> Exception | None:
-        client: Any = self.hook.conn
+        client: Any = self.drs.client("drs")
         try:
             job = client.terminate_recovery_instances(recoveryInstanceIDs=sorted(instance_ids))["job"]
         except Exception as error:
@@ -112,9 +110,9 @@ class Termination:
 
     def _still_there(self, instance_ids: Sequence[str]) -> list[str]:
         """Return the instances that exist and that no TERMINATE job in progress holds."""
-        alive = {one["recoveryInstanceID"] for one in instances_to_end(self.hook, instance_ids, [])}
+        alive = {one["recoveryInstanceID"] for one in instances_to_end(self.drs, instance_ids, [])}
         ending: set[str] = set()
-        for job in self.hook.jobs_since(datetime.now(timezone.utc) - timedelta(hours=2)):
+        for job in self.drs.jobs_since(datetime.now(timezone.utc) - timedelta(hours=2)):
             held = {str(server.get("recoveryInstanceID")) for server in job.get("participatingServers") or ()}
             if job.get("type") != "TERMINATE" or is_complete(job) or held.isdisjoint(instance_ids):
                 continue
@@ -126,7 +124,7 @@ class Termination:
 
 
 def wait_until_gone(
-    hook: DrsHook,
+    drs: DrsQuestions,
     instance_ids: Sequence[str],
     deadline: float,
     interval: float,
@@ -140,15 +138,15 @@ def wait_until_gone(
     :param stopped: The instances that have to be stopped.
     :param deadline: When to give up, in epoch seconds.
     :param interval: Seconds between two looks.
-    :raises AirflowException: when instances are left at the deadline.
+    :raises ActionFailed: when instances are left at the deadline.
     """
-    calls = hook.calls("ec2")
+    calls = drs.calls("ec2")
     while True:
         states = run_blocking(instance_states(calls, [*instance_ids, *stopped]))
         left = [*not_gone(instance_ids, states), *not_stopped(stopped, states)]
         if not left:
             return
         if time.time() + interval > deadline:
-            raise AirflowException(f"Not terminated or stopped in time: {', '.join(left)}")
+            raise ActionFailed(f"Not terminated or stopped in time: {', '.join(left)}")
         log.info("Waiting until terminated or stopped: %s", ", ".join(left))
         time.sleep(interval)

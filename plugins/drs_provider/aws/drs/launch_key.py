@@ -8,7 +8,7 @@
 * *attempt* counts launches of servers that failed before, 1 being the first.
 * *chunk* is a digest of the servers of the job: it depends on neither quotas nor order.
 
-Which run it is, :class:`~drs_provider.hooks.run_identity.RunIdentity` tells: ids alone do not.
+Which run it is, :class:`~drs_provider.aws.drs.run_identity.RunIdentity` tells: ids alone do not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drs_provider.hooks.run_identity import (
+from drs_provider.aws.drs.run_identity import (
     INSTALLATION_TAG,
     MAX_TAG_VALUE,
     MODE_TAG,

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from drs_provider.hooks.faults import TRANSIENT, classify, error_text
-from drs_provider.hooks.pauses import pause_for
+from drs_provider.aws.faults import TRANSIENT, classify, error_text
+from drs_provider.aws.pauses import pause_for
 
 __all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "limited_patience", "patience_of", "run_blocking"]
 
@@ -95,14 +95,18 @@ class Calls:
             pause = min(pause * 2, _SLOWEST_RETRY)
 
     async def read_all(self, operation: str, key: str, **params: Any) -> list[dict[str, Any]]:
-        """Read every page of an operation with `NextToken` and return the items under `key`."""
+        """Read every page of an operation and return the items under `key`.
+
+        Pages are linked by `NextToken`, or `nextToken` in DRS. An empty page with a token is not the last one.
+        """
         items: list[dict[str, Any]] = []
         while True:
             page = await self.read(operation, **params)
             items += page.get(key) or []
-            if not page.get("NextToken"):
+            name = "nextToken" if "nextToken" in page else "NextToken"
+            if not page.get(name):
                 return items
-            params["NextToken"] = page["NextToken"]
+            params[name] = page[name]
 
 
 class BlockingCalls(Calls):

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drs_provider.hooks.drs_reads import DrsReads, hostname_of, is_complete
-from drs_provider.hooks.faults import error_text
+from drs_provider.aws.drs.reads import DrsReads, hostname_of, is_complete
+from drs_provider.aws.faults import error_text
 
 __all__ = [
     "SILENT_FAILURE",

@@ -1,17 +1,18 @@
 """What can be asked of DRS, each question written once for workers and for the triggerer.
 
-:class:`DrsReads` over :class:`~drs_provider.hooks.calls.Calls` is awaited in the triggerer; the hook runs the same
-coroutines over :class:`~drs_provider.hooks.calls.BlockingCalls` in a worker. Every paginated call goes to its last
+:class:`DrsReads` over :class:`~drs_provider.aws.calls.Calls` is awaited in the triggerer; the hook runs the same
+coroutines over :class:`~drs_provider.aws.calls.BlockingCalls` in a worker. Every paginated call goes to its last
 page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
-from drs_provider.hooks.calls import Calls, chunks
+from drs_provider.aws.calls import Calls, chunks
+from drs_provider.aws.timestamps import api_timestamp
 
 __all__ = ["DrsReads", "hostname_of", "is_complete", "matches_hostname", "matches_tags"]
 
@@ -34,14 +35,7 @@ class DrsReads:
 
     async def pages(self, operation: str, **params: Any) -> list[Item]:
         """Return the ``items`` of all pages of a DRS operation, given by its client method's name."""
-        items: list[Item] = []
-        while True:
-            page = await self.calls.read(operation, **params)
-            items += page.get("items") or []
-            token = page.get("nextToken")
-            if not token:
-                return items
-            params["nextToken"] = token
+        return await self.calls.read_all(operation, "items", **params)
 
     async def jobs(self, job_ids: Sequence[str]) -> list[Item]:
         """Return the jobs that exist of those named (DescribeJobs)."""
@@ -50,10 +44,13 @@ class DrsReads:
             found += await self.pages("describe_jobs", filters={"jobIDs": some})
         return found
 
-    async def jobs_since(self, moment: datetime) -> list[Item]:
-        """Return all jobs created at or after ``moment``, newest first (DescribeJobs with ``fromDate``)."""
-        text = moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        found = await self.pages("describe_jobs", filters={"fromDate": text})
+    async def jobs_since(self, moment: datetime | None) -> list[Item]:
+        """Return all jobs created at or after ``moment``, newest first (DescribeJobs, which has no filter for tags).
+
+        :param moment: None means all jobs that DRS still keeps.
+        """
+        params = {} if moment is None else {"filters": {"fromDate": api_timestamp(moment)}}
+        found = await self.pages("describe_jobs", **params)
         return sorted(found, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
 
     async def jobs_tagged(self, tags: Mapping[str, str], since: datetime) -> list[Item]:
@@ -77,8 +74,10 @@ class DrsReads:
     async def recovery_instances(
         self, *, instance_ids: Iterable[str] | None = None, server_ids: Iterable[str] | None = None
     ) -> list[Item]:
-        """Return recovery instances by their ids or by their source servers (DescribeRecoveryInstances)."""
-        if (instance_ids is None) == (server_ids is None):
+        """Return recovery instances by their ids or by their source servers, or all (DescribeRecoveryInstances)."""
+        if instance_ids is None and server_ids is None:
+            return await self.pages("describe_recovery_instances")
+        if instance_ids is not None and server_ids is not None:
             raise ValueError("give either instance_ids or server_ids")
         name, ids = ("sourceServerIDs", server_ids) if instance_ids is None else ("recoveryInstanceIDs", instance_ids)
         found: list[Item] = []
@@ -91,11 +90,7 @@ class DrsReads:
     ) -> list[Item]:
         """Return a server's finished recovery snapshots, newest first (DescribeRecoverySnapshots)."""
         bounds = {"fromDateTime": start, "toDateTime": end}
-        filters = {
-            name: moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            for name, moment in bounds.items()
-            if moment is not None
-        }
+        filters = {name: api_timestamp(moment) for name, moment in bounds.items() if moment is not None}
         params: dict[str, Any] = {"filters": filters} if filters else {}
         items = await self.pages("describe_recovery_snapshots", sourceServerID=server_id, order="DESC", **params)
         # A snapshot that is still being taken has no timestamp: nothing can be recovered from it yet.

@@ -13,21 +13,31 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from drs_provider.hooks.calls import chunks, run_blocking
-from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.faults import TRANSIENT, classify, error_code, error_text
-from drs_provider.readiness.launch_configuration import CONSENT, CONSENT_TAG, launch_target
-from drs_provider.readiness.timestamps import parse_timestamp
+from drs_provider.aws.calls import chunks, run_blocking
+from drs_provider.aws.drs.questions import DrsQuestions
+from drs_provider.aws.faults import TRANSIENT, classify, error_code, error_text
+from drs_provider.aws.timestamps import parse_timestamp
 
-__all__ = ["launched_into", "release", "stop_instances"]
+__all__ = ["CONSENT", "CONSENT_TAG", "launch_target", "launched_into", "release", "stop_instances"]
 
 Item = Mapping[str, Any]
+
+CONSENT_TAG, CONSENT = "AWSDRS", "AllowLaunchingIntoThisInstance"
+"""The tag by which an EC2 instance consents to be launched into (user guide, "Launch into existing instance")."""
 
 _AT_A_TIME = 10
 _STOPPABLE = frozenset({"pending", "running"})
 
 
-def launched_into(hook: DrsHook, instances: Sequence[Item], jobs: Iterable[Item]) -> set[str]:
+def launch_target(configuration: Mapping[str, Any]) -> str | None:
+    """Return the id of the EC2 instance that a server is launched into; None: a new one.
+
+    :param configuration: the answer of GetLaunchConfiguration.
+    """
+    return (configuration.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID") or None
+
+
+def launched_into(drs: DrsQuestions, instances: Sequence[Item], jobs: Iterable[Item]) -> set[str]:
     """
     Return the EC2 ids of the recovery instances that existed before their job.
 
@@ -35,7 +45,7 @@ def launched_into(hook: DrsHook, instances: Sequence[Item], jobs: Iterable[Item]
     to be launched into and is older than its job (the attachment of its first network interface tells, since EC2's
     launch time is that of the last start).
 
-    :param hook: The connection to the recovery region.
+    :param drs: The connection to the recovery region.
     :param instances: Recovery instances, in the shape of DescribeRecoveryInstances: ``ec2InstanceID``,
         ``sourceServerID`` and ``jobID`` count.
     :param jobs: The jobs that launched them, in the shape of DescribeJobs.
@@ -44,7 +54,7 @@ def launched_into(hook: DrsHook, instances: Sequence[Item], jobs: Iterable[Item]
     by_id = {str(one["ec2InstanceID"]): one for one in instances if one.get("ec2InstanceID")}
     created = {str(job["jobID"]): parse_timestamp(str(job["creationDateTime"])) for job in jobs}
     found: set[str] = set()
-    for described in _described(hook, sorted(by_id)):
+    for described in _described(drs, sorted(by_id)):
         identity = str(described["InstanceId"])
         tags = {str(tag["Key"]): tag["Value"] for tag in described.get("Tags") or ()}
         if tags.get(CONSENT_TAG) == CONSENT and not _born_after(
@@ -53,13 +63,13 @@ def launched_into(hook: DrsHook, instances: Sequence[Item], jobs: Iterable[Item]
             found.add(identity)
     rest = [one for identity, one in by_id.items() if identity not in found]
     servers = sorted({str(one["sourceServerID"]) for one in rest if one.get("sourceServerID")})
-    targets = dict(zip(servers, _targets(hook, servers), strict=True))
+    targets = dict(zip(servers, _targets(drs, servers), strict=True))
     return found | {
         str(one["ec2InstanceID"]) for one in rest if targets.get(str(one.get("sourceServerID"))) == one["ec2InstanceID"]
     }
 
 
-def stop_instances(hook: DrsHook, instance_ids: Sequence[str], log: Any) -> None:
+def stop_instances(drs: DrsQuestions, instance_ids: Sequence[str], log: Any) -> None:
     """
     Stop EC2 instances that run (StopInstances); one that is stopped already stays as it is.
 
@@ -69,15 +79,15 @@ def stop_instances(hook: DrsHook, instance_ids: Sequence[str], log: Any) -> None
     """
     running = [
         str(one["InstanceId"])
-        for one in _described(hook, instance_ids)
+        for one in _described(drs, instance_ids)
         if (one.get("State") or {}).get("Name") in _STOPPABLE
     ]
     if running:
         log.info("Stopping what was there before the launch: %s", ", ".join(running))
-        hook.client("ec2").stop_instances(InstanceIds=running)
+        drs.client("ec2").stop_instances(InstanceIds=running)
 
 
-def release(hook: DrsHook, ec2_ids: Collection[str], instances: Iterable[Item], log: Any) -> None:
+def release(drs: DrsQuestions, ec2_ids: Collection[str], instances: Iterable[Item], log: Any) -> None:
     """
     Let DRS forget instances that are stopped and were there before.
 
@@ -89,7 +99,7 @@ def release(hook: DrsHook, ec2_ids: Collection[str], instances: Iterable[Item], 
     :param log: Where to tell what happens.
     :raises botocore.exceptions.ClientError: a transient error; where DRS refuses for good, that is told only.
     """
-    client: Any = hook.conn
+    client: Any = drs.client("drs")
     for instance in instances:
         if instance.get("ec2InstanceID") not in ec2_ids:
             continue
@@ -104,12 +114,12 @@ def release(hook: DrsHook, ec2_ids: Collection[str], instances: Iterable[Item], 
                 break
 
 
-def _described(hook: DrsHook, instance_ids: Sequence[str]) -> list[dict[str, Any]]:
+def _described(drs: DrsQuestions, instance_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return EC2's description of the instances that exist; by filter, since one that is gone fails a call by id."""
     found: list[dict[str, Any]] = []
     for some in chunks(instance_ids, 200):
         groups = run_blocking(
-            hook.calls("ec2").read_all(
+            drs.calls("ec2").read_all(
                 "describe_instances", "Reservations", Filters=[{"Name": "instance-id", "Values": some}]
             )
         )
@@ -126,9 +136,9 @@ def _born_after(described: Item, created: datetime | None) -> bool:
     return created is not None and bool(moments) and min(moments) >= created
 
 
-def _targets(hook: DrsHook, server_ids: Sequence[str]) -> list[str | None]:
+def _targets(drs: DrsQuestions, server_ids: Sequence[str]) -> list[str | None]:
     """Return which instance each server is launched into by its settings, None: a new one."""
-    calls = hook.calls()
+    calls = drs.calls()
 
     def ask(server_id: str) -> str | None:
         try:

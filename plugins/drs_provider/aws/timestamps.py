@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
-__all__ = ["format_duration", "parse_duration", "parse_timestamp"]
+__all__ = ["api_timestamp", "format_duration", "parse_duration", "parse_timestamp"]
 
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?\s*(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE
@@ -35,6 +35,14 @@ def parse_timestamp(text: str) -> datetime:
     zone = "+00:00" if zone is None or zone.upper() == "Z" else f"{zone[:3]}:{zone[-2:]}"
     moment = datetime.fromisoformat(f"{date}T{clock}{zone}")
     return moment.astimezone(timezone.utc) + timedelta(microseconds=int((fraction or "0")[:6].ljust(6, "0")))
+
+
+def api_timestamp(moment: datetime) -> str:
+    """A point in time as DRS takes it in filters.
+
+    :param moment: with a time zone.
+    """
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_duration(text: str) -> timedelta:

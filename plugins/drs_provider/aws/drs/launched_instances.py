@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from drs_provider.hooks.calls import run_blocking
-from drs_provider.hooks.drs import DrsHook
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.instance_end import instance_states
+from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.drs.questions import DrsQuestions
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.ec2.instance_end import instance_states
 
 __all__ = ["ended_servers", "instances_in_log"]
 
@@ -28,7 +28,7 @@ def instances_in_log(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def ended_servers(hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+def ended_servers(drs: DrsQuestions, jobs: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
     """
     Return the source servers by job id that a job launched, and whose instances are gone by now.
 
@@ -44,10 +44,10 @@ def ended_servers(hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> dict[str,
         }
         if launched and is_complete(job):
             job_id = str(job["jobID"])
-            for server, instance in instances_in_log(hook.job_log(job_id)).items():
+            for server, instance in instances_in_log(drs.job_log(job_id)).items():
                 if server in launched:
                     named[job_id, server] = instance
-    states = run_blocking(instance_states(hook.calls("ec2"), sorted(set(named.values())))) if named else {}
+    states = run_blocking(instance_states(drs.calls("ec2"), sorted(set(named.values())))) if named else {}
     found: dict[str, frozenset[str]] = {}
     for (job_id, server), instance in named.items():
         # EC2 forgets an instance an hour after its end.

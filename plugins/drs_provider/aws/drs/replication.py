@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from drs_provider.readiness.timestamps import format_duration, parse_duration
+from drs_provider.aws.timestamps import format_duration, parse_duration
 
 __all__ = ["not_ready", "replication_of"]
 

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-__all__ = ["TRANSIENT", "Fault", "TransientError", "classify", "error_code", "error_text", "transient_cause"]
+__all__ = [
+    "TRANSIENT",
+    "ActionFailed",
+    "Fault",
+    "TransientError",
+    "classify",
+    "error_code",
+    "error_text",
+    "transient_cause",
+]
 
 
 class Fault(str, Enum):
@@ -132,6 +141,10 @@ def classify(error: BaseException) -> Fault:
     if 400 <= status < 500:
         return Fault.DEFINITE
     return Fault.AMBIGUOUS
+
+
+class ActionFailed(Exception):
+    """What AWS was asked to do was not done, and another try would not change that; the message is for a person."""
 
 
 class TransientError(Exception):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from drs_provider.hooks.calls import Calls, chunks
+from drs_provider.aws.calls import Calls, chunks
 
 __all__ = ["instance_states", "not_gone", "not_stopped"]
 
@@ -18,15 +17,10 @@ async def instance_states(calls: Calls, instance_ids: Sequence[str]) -> dict[str
     """
     states: dict[str, str] = {}
     for some in chunks(instance_ids, 200):
-        token: dict[str, Any] = {}
-        while True:
-            page = await calls.read("describe_instances", Filters=[{"Name": "instance-id", "Values": some}], **token)
-            for reservation in page.get("Reservations") or ():
-                for instance in reservation.get("Instances") or ():
-                    states[str(instance["InstanceId"])] = str(instance["State"]["Name"])
-            if not page.get("NextToken"):
-                break
-            token = {"NextToken": page["NextToken"]}
+        filters = [{"Name": "instance-id", "Values": some}]
+        for reservation in await calls.read_all("describe_instances", "Reservations", Filters=filters):
+            for instance in reservation.get("Instances") or ():
+                states[str(instance["InstanceId"])] = str(instance["State"]["Name"])
     return states
 
 

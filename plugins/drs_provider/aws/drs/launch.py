@@ -1,11 +1,11 @@
 """Launching source servers exactly once.
 
 StartRecovery has no client token. What makes a launch happen once, whatever is killed and whenever, is the order of
-things: every job bears the tags of its launch (:mod:`~drs_provider.hooks.launch_key`); before anything is started, the
-jobs of that launch are looked up and adopted; the call itself is sent without SDK retries; after an answer that leaves
-it open whether AWS accepted the call, the jobs are looked up again, with patience, since a new job need not be listed
-at once. DRS itself allows a server in one job at a time only, so even a job that is not listed yet answers a second
-start with a conflict, never with a second launch.
+things: every job bears the tags of its launch (:mod:`~drs_provider.aws.drs.launch_key`); before anything is started,
+the jobs of that launch are looked up and adopted; the call itself is sent without SDK retries; after an answer that
+leaves it open whether AWS accepted the call, the jobs are looked up again, with patience, since a new job need not be
+listed at once. DRS itself allows a server in one job at a time only, so even a job that is not listed yet answers a
+second start with a conflict, never with a second launch.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple
 
-from airflow.providers.common.compat.sdk import AirflowException
-
-from drs_provider.hooks.calls import patience_of
-from drs_provider.hooks.drs import API_SERVERS_PER_JOB, DrsHook, DrsQuotas
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.hooks.faults import Fault, classify, error_text
-from drs_provider.hooks.freshness import Look
-from drs_provider.hooks.launch_intents import LaunchJournal
-from drs_provider.hooks.launch_key import LAUNCH_TAG, LaunchKey
-from drs_provider.hooks.launched_instances import ended_servers
-from drs_provider.hooks.pauses import pause_for
-from drs_provider.hooks.previous_instances import PreviousInstance, previous_instances
-from drs_provider.hooks.slots import BUSY_WINDOW, SlotsTaken
-from drs_provider.readiness.timestamps import parse_timestamp
+from drs_provider.aws.calls import patience_of
+from drs_provider.aws.drs.launch_intents import LaunchJournal
+from drs_provider.aws.drs.launch_key import LAUNCH_TAG, LaunchKey
+from drs_provider.aws.drs.launched_instances import ended_servers
+from drs_provider.aws.drs.previous_instances import PreviousInstance, previous_instances
+from drs_provider.aws.drs.questions import DrsQuestions
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
+from drs_provider.aws.faults import ActionFailed, Fault, classify, error_text
+from drs_provider.aws.freshness import Look
+from drs_provider.aws.pauses import pause_for
+from drs_provider.aws.quotas import API_SERVERS_PER_JOB, Quotas
+from drs_provider.aws.timestamps import parse_timestamp
 
 __all__ = [
     "NO_SLOT_PATIENCE",
@@ -62,7 +61,7 @@ _EXPLANATIONS = {
 }
 
 
-class LaunchError(AirflowException):
+class LaunchError(ActionFailed):
     """DRS did not start a job, and another try would not change that."""
 
 
@@ -92,7 +91,7 @@ class NoFreeSlot(LaunchError):
     :param quotas: What it has to fit into.
     """
 
-    def __init__(self, message: str, servers: int, quotas: DrsQuotas) -> None:
+    def __init__(self, message: str, servers: int, quotas: Quotas) -> None:
         super().__init__(message)
         self.servers = servers
         self.quotas = quotas
@@ -160,7 +159,7 @@ NO_SLOT_PATIENCE = LaunchPatience(slots=timedelta(0))
 
 
 def launch_once(
-    hook: DrsHook,
+    drs: DrsQuestions,
     key: LaunchKey,
     servers: Iterable[str | Mapping[str, Any] | ServerToLaunch],
     *,
@@ -168,7 +167,7 @@ def launch_once(
     since: datetime,
     tags: Mapping[str, str] | None = None,
     relaunch: Relaunch = "none",
-    quotas: DrsQuotas | None = None,
+    quotas: Quotas | None = None,
     ended: Collection[str] = (),
     listed: Sequence[Job] | None = None,
     listed_at: float | None = None,
@@ -182,7 +181,7 @@ def launch_once(
     """
     Launch source servers, each in exactly one job, however often this is called with the same key.
 
-    :param hook: The connection to the recovery region.
+    :param drs: The connection to the recovery region.
     :param key: The identity of the launch. Jobs of the same run, mode, wave and attempt are adopted, their servers as
         long as EC2 has the instances that were launched.
     :param servers: What to launch; ids, or mappings with ``id`` and ``snapshot``.
@@ -216,7 +215,7 @@ def launch_once(
         if wanted.setdefault(one.id, one) != one:
             raise ValueError(f"{one.id} is given with two snapshots: {wanted[one.id].snapshot} and {one.snapshot}")
     launch = _Launch(
-        hook,
+        drs,
         key.in_mode("drill" if is_drill else "recovery"),
         since,
         is_drill,
@@ -231,7 +230,7 @@ def launch_once(
     )
     told = on_job or (lambda job: None)
     if listed is None:
-        listed, listed_at = hook.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW)), None
+        listed, listed_at = drs.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW)), None
     # One listing serves twice: what to adopt, and how many slots are taken when the first job is started.
     launch.listed, launch.look = listed, Look(listed_at)
     done = launch.adopt(listed)
@@ -240,7 +239,7 @@ def launch_once(
     pending = _without(wanted.values(), done)
     if not pending:
         return done
-    bounds = quotas or hook.quotas()
+    bounds = quotas or drs.quotas()
     size = max(1, min(bounds.servers_per_job, bounds.servers_in_jobs, API_SERVERS_PER_JOB))
     while pending:
         for job in launch.start(pending[:size], bounds):
@@ -268,7 +267,7 @@ def _servers_of(job: Job, states: frozenset[str] | None = None) -> list[str]:
 
 @dataclass
 class _Launch:
-    hook: DrsHook
+    drs: DrsQuestions
     key: LaunchKey
     since: datetime
     is_drill: bool
@@ -294,7 +293,7 @@ class _Launch:
             and theirs.attempt == self.key.attempt
             and not self._of_a_deleted_run(job)
         ]
-        ended = ended_servers(self.hook, [job for job, _ in ours])
+        ended = ended_servers(self.drs, [job for job, _ in ours])
         for job, theirs in ours:
             gone = ended.get(str(job["jobID"]), frozenset())
             servers = [one for one in self._counting(job, theirs) if one not in taken and one not in gone]
@@ -318,7 +317,7 @@ class _Launch:
             return [server for server in alive if server not in self.ended]
         return [] if is_complete(job) else _servers_of(job)
 
-    def start(self, chunk: Sequence[ServerToLaunch], quotas: DrsQuotas) -> list[LaunchedJob]:
+    def start(self, chunk: Sequence[ServerToLaunch], quotas: Quotas) -> list[LaunchedJob]:
         """Start one job for the chunk; return it, or the jobs of an earlier try that turn out to hold servers of it."""
         deadline = time.time() + patience_of(self.patience.starting.total_seconds())
         pause, refused, first_refusal = 1.0, 0, 0.0
@@ -355,7 +354,7 @@ class _Launch:
                     if refused >= QUOTA_TRIES and listed_by_now:
                         raise self._explained(error, chunk) from error
                 if fault is Fault.EXPIRED:
-                    self.hook.renew_credentials()
+                    self.drs.renew_credentials()
                 if time.time() + pause > deadline:
                     raise self._explained(error, chunk) from error
             pause_for(pause * random.uniform(0.8, 1.2))
@@ -369,7 +368,7 @@ class _Launch:
         :raises LiveInstanceError: when a server has a live instance that the launch must not replace.
         """
         live = previous_instances(
-            self.hook.recovery_instances(server_ids=[server.id for server in chunk]), jobs, self.key.identity
+            self.drs.recovery_instances(server_ids=[server.id for server in chunk]), jobs, self.key.identity
         )
         kept = [one for one in live if one.protected(drill=self.is_drill, replace=self.replace)]
         if kept:
@@ -406,7 +405,7 @@ class _Launch:
     def _start(self, chunk: Sequence[ServerToLaunch]) -> LaunchedJob:
         ids = tuple(server.id for server in chunk)
         tags = {**self.tags, **self.key.tags(ids, is_drill=self.is_drill)}
-        job = self.hook.start_client.start_recovery(
+        job = self.drs.start_client.start_recovery(
             sourceServers=[
                 {"sourceServerID": server.id, **({"recoverySnapshotID": server.snapshot} if server.snapshot else {})}
                 for server in chunk
@@ -426,7 +425,7 @@ class _Launch:
         give_up = time.time() + self.patience.listing.total_seconds()
         pause = 0.5
         while True:
-            jobs = self.hook.jobs_since(since)
+            jobs = self.drs.jobs_since(since)
             if found := self._of(chunk, jobs):
                 self._answered(chunk, found[0].job_id)
                 return found
@@ -453,14 +452,14 @@ class _Launch:
                     f"launched; try again when that job has ended. DRS says: {error_text(error)}"
                 ) from error
 
-    def _wait_for_slots(self, servers: int, quotas: DrsQuotas) -> tuple[float, Sequence[Job]]:
+    def _wait_for_slots(self, servers: int, quotas: Quotas) -> tuple[float, Sequence[Job]]:
         """Wait until a job with so many servers fits the quotas; return the seconds that it took, and the jobs."""
         started = time.time()
         pause = 2.0
         while True:
             jobs, self.listed = self.listed, None
             if jobs is None:
-                jobs = self.hook.jobs_since(min(self.since, datetime.now(timezone.utc) - BUSY_WINDOW))
+                jobs = self.drs.jobs_since(min(self.since, datetime.now(timezone.utc) - BUSY_WINDOW))
                 self.look.again()
             slots = SlotsTaken.of(jobs)
             if slots.leave_room_for(servers, quotas):

@@ -1,18 +1,47 @@
-"""The AWS clients that the checks use, made when first needed and safe to share between threads.
+"""AWS clients: they notice an endpoint that does not answer, ask STS in the region itself, and are made once each.
 
-From Airflow, build it from a hook (``Clients(lambda service: AwsBaseHook(aws_conn_id=..., client_type=service,
-...).conn)``); from a terminal, from a boto3 session (:meth:`Clients.from_session`).
+From Airflow, a hook has them (:class:`~drs_provider.hooks.drs.DrsHook`); for a terminal they come from a boto3 session
+(:meth:`Clients.from_session`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
-from drs_provider.hooks.clients import regional_sts
+__all__ = ["Clients", "client_config", "regional_sts"]
 
-__all__ = ["Clients", "pages"]
+_GLOBAL_STS = "sts.amazonaws.com"
+
+
+def client_config(config: Any) -> Any:
+    """Return a client's configuration with defaults beneath it that fit a disaster.
+
+    botocore waits a minute for a connection and asks five times: five minutes for an endpoint that is gone, and here
+    whoever asks is patient already.
+
+    :param config: a ``botocore.config.Config``; what it sets stays.
+    """
+    from botocore.config import Config
+
+    defaults = Config(connect_timeout=10, read_timeout=30, retries={"total_max_attempts": 3, "mode": "standard"})  # type: ignore[typeddict-item, unused-ignore]
+    return defaults.merge(config) if config is not None else defaults
+
+
+def regional_sts(client: Any, region_name: str | None) -> str | None:
+    """Return the regional endpoint for a client of STS that would ask the global one; None for every other client.
+
+    The global endpoint lies in us-east-1, which may be what has failed. botocore uses it where
+    ``sts_regional_endpoints`` is ``legacy``.
+
+    :param client: a client of any service.
+    :param region_name: the recovery region.
+    """
+    if urlsplit(client.meta.endpoint_url).hostname != _GLOBAL_STS or not region_name:
+        return None
+    return f"https://sts.{region_name}.amazonaws.com"
 
 
 class Clients:
@@ -87,21 +116,3 @@ class Clients:
     def service_quotas(self) -> Any:
         """AWS Service Quotas."""
         return self.get("service-quotas")
-
-
-def pages(call: Callable[..., dict[str, Any]], key: str = "items", **params: Any) -> Iterator[dict[str, Any]]:
-    """Every item of a paged DRS operation, to the last page.
-
-    An empty page with a token is not the end: only a missing token is.
-
-    :param call: a client method whose pages are linked by ``nextToken``.
-    :param key: the name of the list in a page.
-    :param params: the operation's own parameters.
-    """
-    token: str | None = None
-    while True:
-        page = call(**params, **({"nextToken": token} if token else {}))
-        yield from page.get(key, ())
-        token = page.get("nextToken")
-        if not token:
-            return

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drs_provider.hooks.run_identity import RUN_TAG, RunIdentity
+from drs_provider.aws.drs.run_identity import RUN_TAG, RunIdentity
 
 __all__ = ["PreviousInstance", "previous_instances"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from drs_provider.hooks.drs import DrsQuotas
-from drs_provider.hooks.drs_reads import is_complete
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.quotas import Quotas
 
 __all__ = ["BUSY_WINDOW", "SlotsTaken"]
 
@@ -37,11 +37,11 @@ class SlotsTaken:
         """The source servers in all jobs in progress."""
         return sum(self.jobs.values())
 
-    def leave_room_for(self, servers: int, quotas: DrsQuotas) -> bool:
+    def leave_room_for(self, servers: int, quotas: Quotas) -> bool:
         """Whether one more job, of so many servers, fits."""
         return len(self.jobs) < quotas.jobs and self.servers + servers <= quotas.servers_in_jobs
 
-    def against(self, quotas: DrsQuotas) -> str:
+    def against(self, quotas: Quotas) -> str:
         """Return the numbers for a log."""
         return (
             f"{len(self.jobs)} of {quotas.jobs} jobs and {self.servers} of {quotas.servers_in_jobs} servers in jobs "

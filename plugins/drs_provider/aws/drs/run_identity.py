@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from drs_provider.hooks.drs_reads import is_complete
-from drs_provider.readiness.timestamps import parse_timestamp
+from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.timestamps import parse_timestamp
 
 __all__ = [
     "CLOCK_MARGIN",
