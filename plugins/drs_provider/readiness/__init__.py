@@ -1,7 +1,6 @@
 """Is a plan ready to run: the checks that preflight, the launch of a wave and ``drs-plan check`` share.
 
-The names below are imported when first used: the small modules of this package, such as ``timestamps``, are also used
-where botocore and the checks have no business, as in the page of a report.
+The names below are imported when first used: ``findings`` is also used where botocore and the checks have no business.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drs_provider.aws.clients import Clients
     from drs_provider.readiness.findings import CODES, Finding, FindingsReport, override_problems
     from drs_provider.readiness.preflight import PreflightResult, recheck_wave, run_preflight
     from drs_provider.readiness.resolution import ResolvedServer
 
 __all__ = [
     "CODES",
-    "Clients",
     "Finding",
     "FindingsReport",
     "PreflightResult",
@@ -29,7 +26,6 @@ __all__ = [
 
 _HOMES = {
     "CODES": "findings",
-    "Clients": "clients",
     "Finding": "findings",
     "FindingsReport": "findings",
     "PreflightResult": "preflight",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
+from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.launch_key import generation_of
 from drs_provider.aws.faults import ActionFailed, Fault, classify, error_code, error_text, transient_cause
 from drs_provider.aws.quotas import Quotas
@@ -22,7 +23,6 @@ from drs_provider.dag.work.xcom import pulled
 from drs_provider.evidence.events import EVIDENCE_KEY, STARTED_KEY, WAITING_KEY, Event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.operators.task_identity import TaskIdentity
-from drs_provider.readiness import Clients
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from drs_provider.triggers.waiting import deferral_timeout
 
