@@ -162,6 +162,23 @@ def test_the_stack_is_clean_by_cfn_lint(bundle: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_only_this_environment_assumes_its_role_and_the_buckets_take_tls_only() -> None:
+    resources = stack("3.3.1")["Resources"]
+    (trust,) = resources["ExecutionRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert "environment/${EnvironmentName}" in str(trust["Condition"]["ArnLike"]["aws:SourceArn"])
+    buckets = {name for name, one in resources.items() if one["Type"] == "AWS::S3::Bucket"}
+    closed = set()
+    for one in resources.values():
+        if one["Type"] != "AWS::S3::BucketPolicy":
+            continue
+        for statement in one["Properties"]["PolicyDocument"]["Statement"]:
+            if statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}:
+                assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+                closed.add(one["Properties"]["Bucket"]["Ref"])
+    assert closed == buckets
+
+
 def test_the_stack_has_every_recommended_setting_and_its_own_bucket() -> None:
     options = stack("3.3.1")["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
     for setting in RECOMMENDED_SETTINGS:

@@ -138,7 +138,7 @@ def _start(api: AirflowApi, plan: str, mode: str, conf: dict[str, Any], run_id: 
 def _ask_drills_to_stop(api: AirflowApi, plan: str, run_id: str, username: str | None) -> None:
     """Leave the request at once that the waiting run's own watch would leave a quarter of a minute later.
 
-    A user who may not write Variables marks the drill's run as failed instead: it terminates and reports all the same.
+    A user who may not write Variables marks the drill's run as failed instead: it terminates and reports anyway.
     """
     import httpx
 
@@ -206,16 +206,16 @@ def _running(api: AirflowApi, plan: str) -> list[dict[str, Any]]:
 
 def _wait(api: AirflowApi, plan: str, run_id: str, until: str, deadline: float) -> str:
     """Wait as long as is wanted, and print each time that what is waited for changes; return the run's state."""
-    told = ""
+    printed = ""
     while True:
         state = str(api.run(plan, _quoted(run_id))["state"])
         if until == "no" or state in _FINISHED or (until == "begun" and state == "running"):
             typer.echo(f"{run_id}: {state}")
             return state
         now = _what_for(api, plan, run_id, state)
-        if now != told:
+        if now != printed:
             typer.echo(now)
-        told = now
+        printed = now
         if time.monotonic() >= deadline:
             return state
         time.sleep(_POLL_SECONDS)

@@ -72,7 +72,7 @@ class RecoveryTask(BaseOperator):
     def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Context) -> Any:
         """Go on with the work: its ``next_method`` is called, or its time in the triggerer was up.
 
-        After a wait for AWS, and where a trigger could not see what became of what it waited for, it begins again.
+        After a wait for AWS, and where a trigger could not see the outcome of its wait, it begins again.
         """
         from drs_provider.dag.work import patience
 

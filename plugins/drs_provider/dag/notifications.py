@@ -51,7 +51,7 @@ def notify(loaded: LoadedPlan, context: Mapping[str, Any], message: Message) -> 
 
 
 async def leave_word(dag_id: str, run_id: str, event: str, deliveries: list[dict[str, Any]]) -> None:
-    """Leave what became of a notification that the triggerer sent where the report finds it.
+    """Leave the outcome of a notification that the triggerer sent where the report finds it.
 
     It lies beside what the run's first task left. Never raises.
     """

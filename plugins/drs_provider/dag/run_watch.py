@@ -36,7 +36,7 @@ LOOK_SECONDS = 30.0
 _WORD_SECONDS = 5.0
 """Seconds between tries to leave word of a message: a run that goes on may be over before the next look."""
 FROZEN_AFTER = 4
-"""So many looks in a row at which nothing moves are told."""
+"""So many looks in a row at which nothing moves are notified."""
 
 _MOVING = frozenset({"running", "queued", "deferred", "awaiting_input", "up_for_reschedule", "restarting"})
 _TO_COME = frozenset({None, "none", "scheduled", "up_for_retry"})
@@ -59,7 +59,7 @@ async def watch_run(
         await watch.tell_of_waiting()
     if watch.mode == "recovery":
         await watch.until_over(looks)
-    return f"told: {', '.join(watch.told) or 'nothing'}"
+    return f"notified: {', '.join(watch.notified) or 'nothing'}"
 
 
 class _Watch:
@@ -71,7 +71,7 @@ class _Watch:
         self.dag_id, self.run_id = str(self.run["dag_id"]), str(self.run["dag_run_id"])
         self.conf: Mapping[str, Any] = self.run.get("conf") or {}
         self.mode = messages.mode_of(self.conf)
-        self.told: list[str] = []
+        self.notified: list[str] = []
         self._deliveries: dict[str, list[dict[str, Any]]] = {}
 
     async def tell_of_waiting(self) -> None:
@@ -152,7 +152,7 @@ class _Watch:
         from drs_provider.notifications.delivery import deliver_async
 
         log.warning("%s\n%s", message.subject, message.text)
-        self.told.append(message.event)
+        self.notified.append(message.event)
         deliveries = await deliver_async(message, self.channels, self.context, aws_conn_id=self.aws_conn_id)
         if deliveries:
             self._deliveries[message.event] = [delivery.as_dict() for delivery in deliveries]

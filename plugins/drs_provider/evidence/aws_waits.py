@@ -30,7 +30,7 @@ def _wait(task: str, left: Any) -> AwsWait | None:
     return AwsWait(
         task=task,
         operation=first(text(record.get("operation")), "calls"),
-        reason=first(text(record.get("reason")), "not told"),
+        reason=first(text(record.get("reason")), "unknown"),
         since=since,
         until=until or since,
     )

@@ -130,12 +130,12 @@ def read_jobs(
     announced: Mapping[str, Mapping[str, Any]],
     others: list[Mapping[str, Any]] | None = None,
 ) -> list[JobFacts]:
-    """Return the launch jobs of a run, oldest first. What a task told of and DRS says to be another's is left out.
+    """Return the launch jobs of a run, oldest first. What a task reported and DRS says to be another's is left out.
 
     :param reading: asks AWS.
     :param own: the run.
     :param since: the start of the run.
-    :param announced: the jobs that the run's tasks told of, by job id, as ``events.LaunchedJob`` with ``wave``.
+    :param announced: the jobs that the run's tasks reported, by job id, as ``events.LaunchedJob`` with ``wave``.
     :param others: gets the launch jobs of others, in the shape of DescribeJobs.
     """
     found: dict[str, Mapping[str, Any]] = {}
@@ -157,7 +157,7 @@ def read_jobs(
             continue
         if item and not own.owns(item):
             owner = mapping(item.get("tags")).get(RUN_TAG) or item.get("initiatedBy") or "somebody else"
-            reading.note(f"job {job_id} as this run's own", f"a task told of it, and it was started by {owner}")
+            reading.note(f"job {job_id} as this run's own", f"a task reported it, and it was started by {owner}")
             continue
         log = reading.ask(f"the log of job {job_id} (DescribeJobLogItems)", partial(_log, job_id))
         jobs.append(job_facts(job_id, item, log, announced.get(job_id, {})))

@@ -47,7 +47,7 @@ class LeftOut:
 
 
 def stalls(findings: Iterable[Finding]) -> set[str]:
-    """Return the ids of the servers whose replication a finding is about, and that DRS would launch all the same."""
+    """Return the ids of the servers whose replication a finding is about, and that DRS would launch anyway."""
     return {finding.server for finding in findings if finding.server and finding.code in _STALLED}
 
 

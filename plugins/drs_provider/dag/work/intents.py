@@ -42,7 +42,7 @@ class Intent:
     :param servers: The source servers.
     :param asked: When it was recorded last, ISO 8601 in UTC: the call came afterwards.
     :param job: The job that it started, where that is known.
-    :param settled: Whether it is known what became of it: its job, or that nothing was started.
+    :param settled: Whether its outcome is known: its job, or that nothing was started.
     :param doubt: Whether an earlier call under the same tag was never answered: then a refusal settles nothing.
     """
 
@@ -120,7 +120,7 @@ class IntentJournal:
         _store(self._context, number, intent)
 
     def after(self, launch_key: str, job_id: str | None) -> None:
-        """Record what became of the call."""
+        """Record the outcome of the call."""
         number, known = self._find(launch_key)
         if known is not None and (job_id or not known.doubt):
             _store(self._context, number, replace(known, job=job_id or known.job, settled=True))
@@ -136,7 +136,7 @@ class IntentJournal:
 @dataclass(frozen=True)
 class Resolved:
     """
-    What became of intents.
+    The outcome of intents.
 
     :param jobs: The jobs that they started and that DRS does not list yet, in the shape of DescribeJobs.
     :param open: Those of which nothing is known, and whose job may still appear.
@@ -157,7 +157,7 @@ def resolve(
     hook: DrsHook, intents: Iterable[Intent], own: RunIdentity, listed: Sequence[Mapping[str, Any]]
 ) -> Resolved:
     """
-    Find out what became of intents.
+    Find the outcome of intents.
 
     The list of jobs may lag. A source server shows the job that launched it last in its life cycle, and a job is found
     by its id before it is listed.

@@ -117,6 +117,6 @@ def note_answer(context: Mapping[str, Any]) -> None:
 
 
 def event_error(event: object) -> TransientError | None:
-    """Return why a trigger could not tell what became of what it waited for; None where it could."""
+    """Return why a trigger could not see the outcome of its wait; None where it could."""
     transient = event.get("transient") if isinstance(event, Mapping) else None
     return TransientError.of_dict(transient) if transient else None

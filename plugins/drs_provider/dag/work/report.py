@@ -97,7 +97,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         self._close(context, "failed" if state == "failed" else "success")
         where = f"{report_url(ti.dag_id, ti.run_id)} ({stored.html})"
         if state != "missed":
-            # The first task has told that no drill was held.
+            # The first task has notified that no drill was held.
             self._notify(context, record, ended(record, state=state, report=where))
         if state == "failed":
             raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
@@ -149,7 +149,7 @@ class ReportWork(RecoveryWork, BaseOperator):
             return None
 
     def _notify(self, context: Context, record: RunRecord, message: Message) -> None:
-        """Tell of the end once the evidence is safe, and put what became of that into the report too."""
+        """Notify of the end once the evidence is safe, and put the outcome into the report too."""
         deliveries = notifications_of(notify(self.loaded, context, message))
         if not deliveries:
             return

@@ -105,7 +105,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         return self.after_answers(context)
 
     def after_answers(self, context: Context, event: Any = None) -> dict[str, Any] | None:
-        """Wait until it is known what became of every launch, and no job is in progress any more."""
+        """Wait until the outcome of every launch is known, and no job is in progress any more."""
         jobs = self._jobs(context)
         if jobs.open:
             calls = "; ".join(map(str, jobs.open))
@@ -287,8 +287,10 @@ class RollbackWork(RecoveryWork, BaseOperator):
         reason: str | None = None,
         stopped: Sequence[str] = (),
     ) -> None:
-        told = pulled(context, self.task_id, EVIDENCE_KEY) or []
-        answers = [each for each in (told if isinstance(told, list) else [told]) if each.get("kind") == "approval"]
+        earlier = pulled(context, self.task_id, EVIDENCE_KEY) or []
+        answers = [
+            each for each in (earlier if isinstance(earlier, list) else [earlier]) if each.get("kind") == "approval"
+        ]
         event = rollback_event(
             **self.times(context),
             status=status,

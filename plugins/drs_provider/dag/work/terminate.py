@@ -1,4 +1,4 @@
-"""The end of a drill: what the run launched is terminated, whatever became of the run, and EC2's word is waited for."""
+"""The end of a drill: what the run launched is terminated, however the run ended, and EC2's word is waited for."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         return self.after_keeping(context)
 
     def after_keeping(self, context: Context, event: Any = None) -> Any:
-        """Wait until it is known what became of every launch, and no job of the run is in progress any more."""
+        """Wait until the outcome of every launch is known, and no job of the run is in progress any more."""
         jobs, unanswered = self._look(DrsHook(**self.aws), context)
         if unanswered:
             calls = "; ".join(map(str, unanswered))
@@ -319,7 +319,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
             if not is_final(error, context, self.patience_over):
                 raise
             # What is known is terminated; what is not is named.
-            why = f"what became of it cannot be looked up: {reason_of(error)}"
+            why = f"its outcome cannot be looked up: {reason_of(error)}"
             unsettled = [intent for intent in intents if not intent.settled]
             self._unresolved = {server: f"{intent}: {why}" for intent in unsettled for server in intent.servers}
             resolved = Resolved((), ())
