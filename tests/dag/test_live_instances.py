@@ -197,6 +197,23 @@ def test_a_run_whose_instance_another_job_took_is_no_success(
     assert theirs[0] not in {job.job_id for wave in report.waves for job in wave.jobs}
 
 
+def test_a_launch_after_the_end_of_a_recovery_changes_nothing_of_its_report(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    load(drs_simulator)
+    run = run_of("recovery")
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    drs_simulator.advance(3600)
+    recover_elsewhere(drs_simulator)
+    # A person clears the report, to have it again.
+    run.states["report"] = None
+    with quick_aws(monkeypatch):
+        assert run.go() == "success"
+    ((report,), _) = reports_of("shop", str(tmp_path))
+    assert (report.run.state, {wave.state for wave in report.waves}) == ("success", {"success"})
+
+
 def test_ids_that_are_none_are_refused(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
     load(drs_simulator)
     run = run_of(replace_instances=["all"])

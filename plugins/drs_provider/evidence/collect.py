@@ -105,7 +105,7 @@ def collect_record(
     mode = "recovery" if _mode(facts) == "recovery" else "drill"
     ended_before = _ended_before(facts, earlier)
     waves = _still_there(waves, ended_before)
-    waves = without_taken(reading, waves, jobs, others, facts.task("terminate").began if mode == "drill" else None)
+    waves = without_taken(reading, waves, jobs, others, _until(facts, mode, earlier))
     termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
     preflight = collect_preflight(facts.task("preflight"))
     approvals = all_approvals(collect_approvals(everything), earlier.approvals if earlier else (), since)
@@ -172,6 +172,16 @@ def collect_record(
         unread=reading.unread,
         versions={str(key): str(value) for key, value in (facts.versions or versions()).items()},
     )
+
+
+def _until(facts: RunFacts, mode: str, earlier: RunRecord | None) -> datetime | None:
+    """Return when the run had no claim to its instances any more; None where it still has.
+
+    A drill begins to terminate them; a recovery that succeeded has ended, and what is launched later is no fault of it.
+    """
+    if mode == "drill":
+        return facts.task("terminate").began
+    return earlier.run.ended if earlier is not None and earlier.run.state == "success" else None
 
 
 _AROUND = ("marked by hand", "not passed")

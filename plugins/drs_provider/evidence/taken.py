@@ -25,7 +25,7 @@ def without_taken(
     :param reading: asks for the logs of the jobs.
     :param jobs: the run's own jobs.
     :param others: the launch jobs of others since the run began, in the shape of DescribeJobs.
-    :param until: when the run began to terminate its own instances; None where it did not.
+    :param until: when the run had no claim to its instances any more; None where it still has.
     """
     launched = {job.job_id: job for job in jobs}
     logs: dict[str, list[dict[str, Any]]] = {}
