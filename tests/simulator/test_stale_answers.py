@@ -124,3 +124,19 @@ def test_nothing_lags_further_back_than_the_fault(drs_simulator):
     drs_simulator.advance(600)
     (shown,) = drs.describe_jobs(filters={"jobIDs": [job]})["items"]
     assert shown["status"] == "STARTED"
+
+
+def test_the_first_execution_of_a_region_is_not_seen_either(drs_simulator):
+    """Nothing of SSM was there before it, which would have to be remembered."""
+    drs_simulator.load({"documents": {"Shop-Failover": {"kind": "Automation", "duration": 30}}})
+    drs_simulator.freeze()
+    ssm = boto3.client("ssm", REGION)
+    drs_simulator.add_fault("GetAutomationExecution", stale=60)
+    drs_simulator.advance(10)
+    execution = ssm.start_automation_execution(DocumentName="Shop-Failover")["AutomationExecutionId"]
+    drs_simulator.advance(50)
+    with pytest.raises(ssm.exceptions.AutomationExecutionNotFoundException):
+        ssm.get_automation_execution(AutomationExecutionId=execution)
+    drs_simulator.advance(20)
+    shown = ssm.get_automation_execution(AutomationExecutionId=execution)["AutomationExecution"]
+    assert shown["AutomationExecutionStatus"] == "InProgress"

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from drs_provider.aws.faults import TRANSIENT, classify, error_text
+from drs_provider.aws.faults import TRANSIENT, classify, error_code, error_text
 from drs_provider.aws.pauses import pause_for
 
 __all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "limited_patience", "patience_of", "run_blocking"]
@@ -26,6 +26,7 @@ __all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "limited_patience", 
 T = TypeVar("T")
 
 _SLOWEST_RETRY = 30.0
+_SLOWEST_APPEARING = 10.0
 _LIMIT: ContextVar[float] = ContextVar("patience_limit", default=math.inf)
 
 
@@ -93,6 +94,26 @@ class Calls:
                 self.log.warning("%s: %s; reading again in %.1f s", operation, error_text(error), pause)
             await self.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, _SLOWEST_RETRY)
+
+    async def read_new(self, operation: str, unseen: str, *, until: float, **params: Any) -> dict[str, Any]:
+        """Read something that was made a moment ago, and that AWS may not show yet.
+
+        AWS's reads are eventually consistent: an id that AWS has just given out may not exist for a while.
+
+        :param unseen: the error code by which AWS says that there is no such thing.
+        :param until: epoch seconds; what is not there by then does not exist.
+        :raises botocore.exceptions.ClientError: as :meth:`read`, and when it did not appear in time.
+        """
+        pause = 1.0
+        while True:
+            try:
+                return await self.read(operation, **params)
+            except Exception as error:
+                if error_code(error) != unseen or time.time() + pause > until:
+                    raise
+                self.log.info("%s: %s; it may not be visible yet", operation, error_text(error))
+            await self.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(pause * 2, _SLOWEST_APPEARING)
 
     async def read_all(self, operation: str, key: str, **params: Any) -> list[dict[str, Any]]:
         """Read every page of an operation and return the items under `key`.

@@ -4,6 +4,9 @@ Timestamps stay real: `now()` is the wall clock, and only durations are divided 
 What happens later is put down with `call_at`; it happens at its time, whether or not anybody polls: a timer thread
 calls what is due, and every API call first calls what is due, so that an answer is never older than its clock.
 A callback sees its own due time as `now()`, so that what it records carries the exact time of the phase.
+
+Answers may be kept for as long as nothing changes: `version` counts the changes of state, and `watched` says for how
+long what was worked out from the time holds.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["Clock", "Timer"]
+__all__ = ["Clock", "Horizon", "Timer"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,23 @@ class Timer:
     def cancel(self) -> None:
         """Never call it."""
         self.cancelled = True
+
+
+class Horizon:
+    """For how long an answer holds, by the questions that were asked of the clock while it was made.
+
+    `moment`: it says the time itself, so that it holds at that moment only. `until`: it holds before then.
+    """
+
+    __slots__ = ("moment", "until")
+
+    def __init__(self) -> None:
+        self.moment: float | None = None
+        self.until = math.inf
+
+    def holds(self, now: float) -> bool:
+        """Whether the answer is the same at that time (epoch seconds)."""
+        return now < self.until if self.moment is None else now == self.moment
 
 
 class Clock:
@@ -57,11 +77,59 @@ class Clock:
         self._local = threading.local()
         #: Called before each thing that is due.
         self.before_due: Callable[[], None] = lambda: None
+        self._version = 0
 
     def now(self) -> float:
         """The time in epoch seconds; inside a callback, the moment at which that callback was due."""
+        now = self.glance()
+        horizon: Horizon | None = getattr(self._local, "horizon", None)
+        if horizon is not None:
+            horizon.moment = now
+        return now
+
+    def glance(self) -> float:
+        """The time, for whoever says by `holds_until` for how long what follows from it holds."""
         at: float | None = getattr(self._local, "at", None)
         return self._outside() if at is None else at
+
+    def holds_until(self, at: float) -> None:
+        """Say that what is being answered is another at that time (epoch seconds); not later than now: at any time."""
+        horizon: Horizon | None = getattr(self._local, "horizon", None)
+        if horizon is None:
+            return
+        now = self.glance()
+        if at <= now:
+            horizon.moment = now
+        else:
+            horizon.until = min(horizon.until, at)
+
+    def reached(self, at: float) -> bool:
+        """Whether it is that time yet (epoch seconds), or later."""
+        reached = self.glance() >= at
+        if not reached:
+            self.holds_until(at)
+        return reached
+
+    @contextmanager
+    def watched(self) -> Iterator[Horizon]:
+        """Note for how long what this thread works out meanwhile holds."""
+        before = getattr(self._local, "horizon", None)
+        self._local.horizon = horizon = Horizon()
+        try:
+            yield horizon
+        finally:
+            self._local.horizon = before
+
+    def changed(self) -> None:
+        """Count a change of state, before it happens: no answer from before is given again."""
+        with self._wake:
+            self._version += 1
+
+    def settled(self) -> int | None:
+        """The version of the state, where nothing is due; None where something has to happen first."""
+        now = self._outside()
+        with self._wake:
+            return None if self._heap and self._heap[0][0] <= now else self._version
 
     def set_speed(self, speed: float) -> None:
         """Let what begins from now on pass at another speed."""
@@ -138,6 +206,7 @@ class Clock:
     def clear(self) -> None:
         """Forget everything that is due, and by how much a clock that runs was moved on."""
         with self._wake:
+            self._version += 1
             self._heap.clear()
             self._offset = 0.0
 
@@ -163,6 +232,7 @@ class Clock:
     def _pop(self, until: float) -> Timer | None:
         with self._wake:
             if self._heap and self._heap[0][0] <= until:
+                self._version += 1  # Together with the heap, so that `settled` sees both or neither.
                 return heapq.heappop(self._heap)[2]
             return None
 

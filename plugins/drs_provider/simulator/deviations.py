@@ -66,6 +66,9 @@ FROM_LIVE: Final[dict[str, str]] = {
     "ec2.StartInstances": "InsufficientInstanceCapacity is status 400, and 500 live; capacity is counted by type, not "
     "by zone, vCPUs are not told apart by family, and RunInstances of a caller is not limited",
     "ec2.StopInstances": "an instance is pending, stopping and shutting-down for fixed times",
+    "drs.SourceServer": "an agent is last seen at each 20 seconds of the clock",
+    "drs.NetworkInterfaceId": "a launch template that names an existing network interface, and so no subnet, fails in "
+    "silence as an incomplete one; what live DRS does with it is not established",
     "ec2.LaunchTemplate": "only the types that moto knows exist, in every region",
     "iam.policies": "permissions boundaries, session policies, service control policies, resource policies and policy "
     "variables are not evaluated; identity policies and trust policies are",

@@ -2,7 +2,8 @@
 
 Each handler that moto finds for a URL is wrapped in an `Entry`, in `mock_aws()` and in the server alike. A call first
 lets everything happen that is due, and runs under the simulation's lock, because moto's own backends are not made for
-threads; only waiting (slow and held answers) is outside it.
+threads. Outside of it are only waiting (slow and held answers), and answers that nothing has changed since
+(`answers`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from drs_provider.simulator import permissions, regions, trust
 from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator.answers import KEPT
 from drs_provider.simulator.authorization import Requirement, denied
 from drs_provider.simulator.faults import Fault
 from drs_provider.simulator.history import READS
@@ -84,14 +86,20 @@ class Entry:
     def __call__(self, request: Any, full_url: str, headers: Any) -> Any:
         simulation = simulations.current()
         if simulation is None or self.package in _NOT_AWS:
+            if simulation is not None:
+                simulation.clock.changed()  # moto's own pages can reset all that it has.
             return self.handler(request, full_url, headers)
-        call = _Call(simulation, self.package, request)
+        call = request.simulator_call = _Call(simulation, self.package, request)
         faults = simulation.faults.striking(call.service, call.operation, call.account, call.params)
         _sleep(faults)
         early = [fault for fault in faults if fault.when == "before" and (fault.error or fault.reset)]
         if early:
             return call.fail(early[0])
         lag = max((fault.stale for fault in faults if fault.stale), default=None)
+        key = None if faults else call.key()
+        if key is not None and call.needs_no_permission and (known := simulation.answers.find(key)) is not None:
+            call.log(known[0], None)
+            return known
         limits = [fault.page_size for fault in faults if fault.page_size is not None]
         token = page_limit.set(min(limits) if limits else None)
         who = permissions.caller.set(None)
@@ -101,7 +109,7 @@ class Entry:
                 refusal = call.refusal()
                 if refusal is None:
                     with call.as_of(lag):
-                        result = self.handler(request, full_url, headers)
+                        result = call.serve(self.handler, full_url, headers, key)
             if refusal is not None:
                 return call.fail(refusal)
         except HTTPException as error:
@@ -142,6 +150,39 @@ class _Call:
         self.region = region.group(1) if region else simulation.scenario.region
         self.account = _account(simulation, request)
         self.operation, self.params = _operation(self.service, request)
+
+    @property
+    def needs_no_permission(self) -> bool:
+        """Whether nobody is asked who makes the call, or where."""
+        return not self.simulation.scenario.iam and (self.service == "drs" or regions.exists(self.region))
+
+    def key(self) -> Any:
+        """What tells this request from every other, where its answer may be kept; None where it may not."""
+        kept = KEPT.get(self.service, frozenset())
+        if not self.operation.startswith(READS) or (kept is not None and self.operation not in kept):
+            return None
+        if on_behalf_of.get() is not None:
+            return None
+        key = _ACCESS_KEY.search(self.request.headers.get("Authorization", ""))
+        if self.service == "ec2":
+            asked: Any = tuple(sorted(self.params.items()))
+        else:
+            asked = (self.request.method, self.request.path, self.request.query_string, self.request.get_data())
+        return self.service, self.operation, self.account, self.region, key.group(1) if key else "", asked
+
+    def serve(self, handler: Callable[..., Any], full_url: str, headers: Any, key: Any) -> Any:
+        """Let the service answer, under the lock; or give the answer that it gave before, where that still holds."""
+        answers = self.simulation.answers
+        if key is None:
+            return handler(self.request, full_url, headers)
+        if (known := answers.find(key)) is not None:
+            return known
+        version = self.simulation.clock.settled()
+        with self.simulation.clock.watched() as horizon:
+            result = handler(self.request, full_url, headers)
+        if self.simulation.clock.settled() == version:
+            answers.keep(key, version, horizon, result)
+        return result
 
     def refusal(self) -> Fault | None:
         """The answer that IAM or STS gives in the place of the service's own, if any; else sets the caller."""
@@ -189,6 +230,7 @@ class _Call:
         if lag:
             return self.simulation.history.as_of(lag)
         if not self.operation.startswith(READS):
+            self.simulation.clock.changed()
             self.simulation.history.changing()
         return contextlib.nullcontext()
 

@@ -53,6 +53,8 @@ class History:
             if not self._lags or not lags:
                 self._kept.clear()
                 self._since = self._simulation.clock.now()
+            if lags and not self._lags:
+                self._make_backends()
             self._lags = lags
 
     def changing(self) -> None:
@@ -86,6 +88,12 @@ class History:
                 for backend, now in present:
                     backend.__dict__ = now
 
+    def _make_backends(self) -> None:
+        """Make what moto makes with the first call: of what is not there nothing is kept, and nothing lags."""
+        for account, region, _ in self._simulation.scenario.sites():
+            for by_account in _services():
+                by_account[account][region]
+
     def _copies(self) -> list[tuple[Any, dict[str, Any]]]:
         backends = list(_backends())
         scenario = self._simulation.scenario
@@ -99,13 +107,16 @@ class History:
         return [(backend, vars(then)) for backend, then in zip(backends, copies, strict=True)]
 
 
-def _backends() -> Iterator[Any]:
+def _services() -> tuple[Any, ...]:
     from moto.ec2.models import ec2_backends
 
     from drs_provider.simulator.drs.models import drs_backends
     from drs_provider.simulator.ssm.models import ssm_backends
 
-    all_of_them: tuple[Any, ...] = (drs_backends, ssm_backends, ec2_backends)
-    for by_account in all_of_them:
+    return drs_backends, ssm_backends, ec2_backends
+
+
+def _backends() -> Iterator[Any]:
+    for by_account in _services():
         for by_region in list(dict.values(by_account)):
             yield from list(dict.values(by_region))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from drs_provider.simulator.answers import Answers
 from drs_provider.simulator.clock import Clock
 from drs_provider.simulator.event_log import EventLog
 from drs_provider.simulator.faults import Fault, Faults
@@ -28,6 +29,7 @@ class Simulation:
 
     def __init__(self, speed: float = 1.0, log: Path | str | None = None) -> None:
         self.clock = Clock(speed)
+        self.answers = Answers(self.clock)
         self.events = EventLog(log)
         self.history = History(self)
         self.clock.before_due = self.history.changing
@@ -54,7 +56,7 @@ class Simulation:
         with self.clock.lock:
             if speed is not None:
                 self.clock.set_speed(speed)
-            self.clock.clear()
+            self.clock.clear()  # From here on, no answer is given that was kept.
             self.faults.forget()
             registration.reset_backends()
             self.scenario = scenario
@@ -94,6 +96,7 @@ class Simulation:
 
         with self.clock.lock:
             self.clock.run_due()
+            self.clock.changed()
             backend = backend_of(server_id)
             backend.happen(event, backend.servers[server_id])
             self.record(event.upper(), server=server_id, account=backend.account_id, region=backend.region_name)

@@ -10,7 +10,7 @@ from typing import Any
 from drs_provider.aws.calls import Calls
 from drs_provider.aws.faults import error_text, transient_cause
 from drs_provider.aws.ssm.commands import read_commands, read_results
-from drs_provider.aws.ssm.reads import PAGE, managed_instances
+from drs_provider.aws.ssm.reads import APPEARS_WITHIN, PAGE, managed_instances
 from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, Verdict, judge
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
@@ -21,7 +21,7 @@ __all__ = ["SsmAgentTrigger", "SsmCommandTrigger", "wait_for_agents", "wait_for_
 #: How many instances an error describes; the log describes all.
 _DESCRIBED = 20
 #: Once every command has ended, how long its invocations may lag behind.
-_SETTLING_SECONDS = 60.0
+_SETTLING_SECONDS = APPEARS_WITHIN
 
 
 async def fetch_agents(calls: Calls, instance_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

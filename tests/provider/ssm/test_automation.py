@@ -14,8 +14,12 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, TaskDeferred
 from airflow.sdk import Asset
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from botocore.exceptions import ClientError
 
+from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.ssm.reads import read_automation
 from drs_provider.aws.ssm.status import AUTOMATION_STATUS, INVOCATION_STATUS, Automation, Progress
+from drs_provider.hooks.ssm import SsmHook
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.sensors.ssm import SsmAutomationSensor
 
@@ -351,3 +355,26 @@ def test_the_sensor_leaves_the_automation_alone_at_its_deadline(region, run_task
     with pytest.raises(AirflowSkipException, match="did not end in time"):
         run_task(sensor, task_context(sensor))
     assert not region.calls("StopAutomationExecution")
+
+
+@BOTH
+def test_an_automation_that_ssm_does_not_show_for_a_minute_is_waited_for(region, run_task, task_context, deferrable):
+    region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 30}}, speed=4)
+    for operation in ("GetAutomationExecution", "DescribeAutomationExecutions"):
+        region.add_fault(operation, stale=60)
+    outcome = run_task(*with_context(task_context, automation(deferrable=deferrable)))
+    assert outcome.value["status"] == "Success"
+    assert len(region.calls("StartAutomationExecution")) == 1
+    assert {entry["error"] for entry in region.calls("GetAutomationExecution")} == {
+        "AutomationExecutionNotFoundException",
+        None,
+    }
+
+
+def test_an_automation_that_does_not_exist_is_waited_for_within_a_bound(region, monkeypatch):
+    region.load(0)
+    monkeypatch.setattr("drs_provider.aws.ssm.reads.APPEARS_WITHIN", 15.0)
+    calls = SsmHook(aws_conn_id=None, region_name="us-west-2").calls()
+    with pytest.raises(ClientError, match="AutomationExecutionNotFound"):
+        run_blocking(read_automation(calls, "0" * 8 + "-0000-0000-0000-" + "0" * 12))
+    assert 2 <= len(region.calls("GetAutomationExecution")) < 15

@@ -401,3 +401,21 @@ def test_a_link_that_cannot_be_made_does_not_break_the_task(region, run_task, ta
 
     context["ti"].xcom_push = refuse
     assert json.dumps(run_task(operator, context).value)
+
+
+@BOTH
+def test_a_script_that_ssm_does_not_show_for_a_minute_is_waited_for(region, run_task, task_context, deferrable):
+    """SSM's reads are eventually consistent: neither the command nor its invocations are known at once."""
+    ids = region.load(2, documents={"Shop-Promote": {"duration": 5, "output": "row\n" * 1000}}, speed=4)
+    region.add_fault("ListCommands", stale=60)
+    # The invocations lag behind their command, and the command behind its sending.
+    region.add_fault("ListCommandInvocations", stale=90)
+    region.add_fault("GetCommandInvocation", stale=150)
+    operator = script(instances=ids, deferrable=deferrable)
+    outcome = run_task(operator, task_context(operator))
+    assert outcome.value["status"] == "Success"
+    assert {one["status"] for one in outcome.value["instances"].values()} == {"Success"}
+    assert len(region.calls("SendCommand")) == 1
+    errors = {entry["error"] for entry in region.calls("GetCommandInvocation")}
+    assert {"InvocationDoesNotExist", None} == errors
+    assert "InvalidCommandId" in {entry["error"] for entry in region.calls("ListCommandInvocations")}

@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ParamValidationError
 
 from drs_provider.aws.calls import Calls, patience_of
-from drs_provider.aws.faults import Fault, classify
+from drs_provider.aws.faults import Fault, classify, error_code
 from drs_provider.aws.freshness import Look
 from drs_provider.aws.ssm.reads import PAGE
 from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, tail
@@ -31,6 +31,8 @@ _SENDS = 3
 #: ListCommandInvocations shows the first 2,500 characters of an output: beyond that, its end has to be fetched apiece.
 _LISTED_OUTPUT = 2500
 _FETCHED_OUTPUTS = 50
+#: Seconds within which invocations that are listed can be fetched, all together: outputs are no reason to wait long.
+_OUTPUTS_APPEAR_WITHIN = 120.0
 
 
 def comment_of(key: str, attempt: int, label: str) -> str:
@@ -91,7 +93,7 @@ async def read_commands(calls: Calls, command_ids: Sequence[str], *, since: floa
             params["NextToken"] = page["NextToken"]
     for command_id in command_ids:
         if command_id not in found:
-            for command in await calls.read_all("list_commands", "Commands", CommandId=command_id):
+            for command in await _of_command(calls, "list_commands", "Commands", CommandId=command_id):
                 found[command_id] = _sent(command)
     return [found[command_id] for command_id in command_ids if command_id in found]
 
@@ -117,11 +119,22 @@ async def read_results(
                 command_id=command.command_id,
                 reason=f"no invocation, the command is {command.status}",
             )
-        listed = await calls.read_all(
-            "list_command_invocations", "CommandInvocations", CommandId=command.command_id, Details=True
+        listed = await _of_command(
+            calls, "list_command_invocations", "CommandInvocations", CommandId=command.command_id, Details=True
         )
         results.update((invocation["InstanceId"], _result(invocation)) for invocation in listed)
     return await _with_ends(calls, {i: results[i] for i in instance_ids if i in results})
+
+
+async def _of_command(calls: Calls, operation: str, key: str, **params: Any) -> list[dict[str, Any]]:
+    """Read a list of one command; nothing where SSM does not know the command: it may have been sent a moment ago."""
+    try:
+        return await calls.read_all(operation, key, **params)
+    except ClientError as error:
+        if error_code(error) != "InvalidCommandId":
+            raise
+        calls.log.info("%s: %s is not visible yet", operation, params["CommandId"])
+        return []
 
 
 def _result(invocation: Mapping[str, Any]) -> InstanceResult:
@@ -143,10 +156,17 @@ async def _with_ends(calls: Calls, results: Mapping[str, InstanceResult]) -> dic
     outputs = {instance_id: result.output_tail for instance_id, result in results.items()}
     cut = [i for i, result in results.items() if result.progress.ended and len(outputs[i]) >= _LISTED_OUTPUT]
     cut.sort(key=lambda i: results[i].status == "Success")  # failures first
+    until = time.time() + _OUTPUTS_APPEAR_WITHIN
     for instance_id in cut[:_FETCHED_OUTPUTS]:
         command_id = results[instance_id].command_id
         try:
-            whole = await calls.read("get_command_invocation", CommandId=command_id, InstanceId=instance_id)
+            whole = await calls.read_new(
+                "get_command_invocation",
+                "InvocationDoesNotExist",
+                until=until,
+                CommandId=command_id,
+                InstanceId=instance_id,
+            )
         except ClientError as error:  # a document of several plugins has no one output: not worth a failure
             calls.log.info("The end of the output of %s cannot be read: %s", instance_id, error)
             continue

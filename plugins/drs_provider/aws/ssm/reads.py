@@ -5,14 +5,17 @@ Coroutines over :class:`~drs_provider.aws.calls.Calls`, so that a worker and the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drs_provider.aws.calls import Calls, chunks
 from drs_provider.aws.ssm.status import Automation
 
-__all__ = ["PAGE", "instances_with_tags", "managed_instances", "read_automation"]
+__all__ = ["APPEARS_WITHIN", "PAGE", "instances_with_tags", "managed_instances", "read_automation"]
 
+APPEARS_WITHIN = 180.0
+"""Seconds within which SSM's reads know every command and execution that SSM has accepted."""
 PAGE = 50
 """SSM takes 50 instances a command and 50 items a page."""
 
@@ -57,8 +60,16 @@ async def instances_with_tags(ssm: Calls, ec2: Calls, tags: Mapping[str, str | S
 
 
 async def read_automation(calls: Calls, execution_id: str) -> Automation:
-    """Return an automation with all its steps (GetAutomationExecution, DescribeAutomationStepExecutions)."""
-    answer = await calls.read("get_automation_execution", AutomationExecutionId=execution_id)
+    """Return an automation with all its steps (GetAutomationExecution, DescribeAutomationStepExecutions).
+
+    One that was started a moment ago may not be visible yet: it is waited for, up to :data:`APPEARS_WITHIN` seconds.
+    """
+    answer = await calls.read_new(
+        "get_automation_execution",
+        "AutomationExecutionNotFoundException",
+        until=time.time() + APPEARS_WITHIN,
+        AutomationExecutionId=execution_id,
+    )
     execution = answer["AutomationExecution"]
     steps = execution.get("StepExecutions") or []
     if execution.get("StepExecutionsTruncated"):

@@ -40,7 +40,7 @@ class RecoveredInstance(Instance):
         simulation = simulations.current()
         if self.state != "running":
             return {"Status": "not-applicable"}
-        if simulation is not None and simulation.clock.now() < self.checks_pass_at:
+        if simulation is not None and not simulation.clock.reached(self.checks_pass_at):
             return {"Status": "initializing", "Details": [{"Name": "reachability", "Status": "initializing"}]}
         if self.impaired:
             return {"Status": "impaired", "Details": [{"Name": "reachability", "Status": "failed"}]}

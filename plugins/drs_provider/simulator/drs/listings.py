@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from drs_provider.simulator.drs.exceptions import NotFound
+from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
+from drs_provider.simulator.drs.source_servers import SourceServer
 from drs_provider.simulator.drs.state import Request, State
 from drs_provider.simulator.drs.timestamps import from_timestamp, microseconds
 
@@ -31,8 +33,13 @@ class Listings(State):
             and (not staging or (server.staging.account if server.staging else self.account_id) in staging)
             and filters.get("hardwareId") in (None, "", server.origin_instance)
         ]
-        now = self.clock.now()
-        return self.paged(request, servers, lambda server: server.id, lambda server: server.describe(now))
+        return self.paged(request, servers, lambda server: server.id, self._described)
+
+    def _described(self, item: SourceServer | RecoveryInstance) -> dict[str, Any]:
+        """Describe it as it is now, and say for how long that holds."""
+        now = self.clock.glance()
+        self.clock.holds_until(item.steady_until(now))
+        return item.describe(now)
 
     def describe_jobs(self, request: Request) -> dict[str, Any]:
         """DescribeJobs: by ids and creation time only, newest first."""
@@ -62,8 +69,7 @@ class Listings(State):
             for instance in self.instances.values()
             if (not wanted or instance.id in wanted) and (not servers or instance.server.id in servers)
         ]
-        now = self.clock.now()
-        return self.paged(request, instances, lambda instance: instance.id, lambda instance: instance.describe(now))
+        return self.paged(request, instances, lambda instance: instance.id, self._described)
 
     def describe_recovery_snapshots(self, request: Request) -> dict[str, Any]:
         """DescribeRecoverySnapshots of one server, oldest first unless `order` is DESC."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +106,10 @@ class RecoveryInstance:
             info.pop("lagDuration", None)
             info.pop("dataReplicationError", None)
         return info
+
+    def steady_until(self, now: float) -> float:
+        """Until when `describe` says the same, where only the time changes; now: one that is replicated moves."""
+        return math.inf if self.client is None and self.feeds is None else now
 
     def describe(self, now: float) -> dict[str, Any]:
         """As DescribeRecoveryInstances shows it, with the state that EC2 has it in."""

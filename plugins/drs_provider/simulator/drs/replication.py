@@ -141,6 +141,14 @@ class Replication:
         stretch = self._at(now)
         return stretch.since if stretch.error == "AGENT_NOT_SEEN" else None
 
+    def steady_until(self, now: float) -> float:
+        """Until when `describe` says the same (epoch seconds); `now` where that moves all the time."""
+        current = self._at(now)
+        moves = current.growth != 0 or (current.rescan_rate != 0 and self.rescanned(now) < 1.0)
+        if moves and not (current.growth < 0 and self.lag(now) == 0.0 and self.rescanned(now) >= 1.0):
+            return now
+        return min((stretch.since for stretch in self._stretches if stretch.since > now), default=math.inf)
+
     def lag(self, now: float) -> float:
         """The lag in seconds."""
         return self._lag_in(self._at(now), now)

@@ -37,6 +37,14 @@ _SPREAD = {"snapshot", "preparation", "conversion", "launch", "cleanup", "termin
 _OS = {"linux": "Linux version 5.10.0 (Red Hat Enterprise Linux 8.9)", "windows": "Microsoft Windows Server 2022"}
 
 
+#: How often DRS hears of an agent, in seconds.
+_HEARTBEAT = 20.0
+
+
+def _last_beat(now: float) -> float:
+    return now - now % _HEARTBEAT
+
+
 @dataclass
 class LastLaunch:
     """lifeCycle.lastLaunch, and the server's lastLaunchResult."""
@@ -135,13 +143,18 @@ class SourceServer:
         self.launches += 1
         return outcome
 
+    def steady_until(self, now: float) -> float:
+        """Until when `describe` says the same, where nothing changes but the time (epoch seconds)."""
+        return min(self.replication.steady_until(now), _last_beat(now) + _HEARTBEAT)
+
     def describe(self, now: float) -> dict[str, Any]:
         """As DescribeSourceServers shows it."""
+        silent = self.replication.silent_since(now)
         life_cycle: dict[str, Any] = {
             "addedToServiceDateTime": timestamp(self.added_at - 30 * 86400),
             "firstByteDateTime": timestamp(self.added_at - 30 * 86400 + 600),
             "elapsedReplicationDuration": "PT2H4M",
-            "lastSeenByServiceDateTime": timestamp((self.replication.silent_since(now) or now) - 20),
+            "lastSeenByServiceDateTime": timestamp(_last_beat(now) if silent is None else silent - _HEARTBEAT),
         }
         if self.last_launch is not None:
             life_cycle["lastLaunch"] = {
