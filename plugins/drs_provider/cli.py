@@ -29,6 +29,7 @@ from drs_provider.commands.report import report
 from drs_provider.commands.run import run
 from drs_provider.commands.schema import schema
 from drs_provider.commands.validate import validate
+from drs_provider.commands.waiting import end_now
 
 __all__ = ["app", "main"]
 
@@ -85,6 +86,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
+    except SystemExit as ended:
+        end_now(ended.code)
+        raise
     except OSError as error:
         typer.echo(f"drs-plan: {error}", err=True)
         sys.exit(2)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from drs_provider.aws.typical import BY_SYSTEM
 from drs_provider.estimate.durations import Durations
 from drs_provider.estimate.forecast import forecast
 from drs_provider.estimate.history import History
 from drs_provider.estimate.overhead import USUAL
 from drs_provider.estimate.site import scenario_site
-from drs_provider.estimate.typical import BY_SYSTEM
 from drs_provider.evidence.record import RunRecord
 from drs_provider.plan import load_plan
 from tests.e2e.conftest import BROKEN, EDITED, SCHEDULED

@@ -162,6 +162,11 @@ CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         ("drs", "stop_replication", {"sourceServerID": SERVER}),
         ("drs", "update_launch_configuration", {"sourceServerID": SERVER, "copyPrivateIp": True}),
     ],
+    "CheckLaunchTemplates": [
+        ("ec2", "describe_subnets", {}),
+        ("ec2", "describe_network_interfaces", {}),
+        ("iam", "get_instance_profile", {"InstanceProfileName": "web"}),
+    ],
     "StopInstancesLaunchedInto": [("ec2", "stop_instances", {"InstanceIds": [STANDBY]})],
     "ReleaseInstancesLaunchedInto": [("drs", "delete_recovery_instance", {"recoveryInstanceID": INSTANCE})],
     "PassAutomationRoles": [

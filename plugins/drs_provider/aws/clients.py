@@ -7,6 +7,7 @@ From Airflow, a hook has them (:class:`~drs_provider.hooks.drs.DrsHook`); for a 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +56,11 @@ class Clients:
         self._made: dict[str, Any] = {}
         # boto3 sessions are not thread-safe while they make clients; the clients themselves are.
         self._lock = threading.Lock()
+        #: How many answers AWS gave, and when it gave the last one (``time.monotonic``).
+        self.answers = 0
+        self.answered_at = 0.0
+        #: Where AWS is asked, for people.
+        self.address = "an unknown address"
 
     @classmethod
     def from_session(cls, session: Any, region_name: str) -> Clients:
@@ -75,7 +81,19 @@ class Clients:
                 return session.client(service, region_name=region_name, config=config, endpoint_url=url)
             return client
 
-        return cls(make)
+        def watched(service: str) -> Any:
+            client = make(service)
+            if service == "drs" or not found.answers:
+                found.address = str(client.meta.endpoint_url)
+            client.meta.events.register("after-call", found._answered)
+            return client
+
+        found = cls(watched)
+        return found
+
+    def _answered(self, **_: Any) -> None:
+        self.answers += 1
+        self.answered_at = time.monotonic()
 
     def get(self, service: str) -> Any:
         """The client of a service, made on first use.

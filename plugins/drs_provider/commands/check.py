@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from drs_provider.commands.terminal import say
+from drs_provider.commands.waiting import FIRST_WORD, SILENCE, AwsSilentError, within
 
 __all__ = ["check"]
 
@@ -28,6 +29,9 @@ def check(
     aws_conn_id: Annotated[
         str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
     ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Give up when AWS gives no answer for so many seconds.", min=1)
+    ] = SILENCE,
 ) -> None:
     """Check whether a plan is ready to run, now, and change nothing.
 
@@ -58,26 +62,40 @@ def check(
     connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
     clients = connect(target.region, profile=profile, aws_conn_id=connection)
 
-    result = run_preflight(
-        loaded.plan,
-        clients,
-        mode="recovery" if mode == "recovery" else "drill",
-        waves=chosen or None,
-        snapshot_time=moment,
-        skip_scripts=skip_scripts,
-    )
+    try:
+        result = within(
+            clients,
+            timeout,
+            lambda: run_preflight(
+                loaded.plan,
+                clients,
+                mode="recovery" if mode == "recovery" else "drill",
+                waves=chosen or None,
+                snapshot_time=moment,
+                skip_scripts=skip_scripts,
+            ),
+            # Who reads JSON may read both streams as one.
+            first_word=FIRST_WORD if output == "text" else FIRST_WORD * 5,
+        )
+    except AwsSilentError as error:
+        raise _cannot_run(f"{error}. Nothing was checked.") from None
+    if result.unanswered is not None and not result.seen:
+        raise _cannot_run(f"AWS does not answer ({clients.address}): {result.unanswered}. Nothing was checked.")
     report = result.findings
     if output == "json":
         typer.echo(json.dumps({"plan": loaded.plan.name, "region": target.region, **result.as_dict()}, indent=2))
     else:
-        for wave, servers in result.resolved.items():
+        if not result.seen:
+            say("The source servers could not be read.")
+        for wave, servers in result.resolved.items() if result.seen else ():
             names = [server.hostname or server.id for server in servers]
             listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             say(f"{wave}: {len(servers)} server{'' if len(servers) == 1 else 's'} ({listed or 'none'})")
         if report.findings:
             say(f"\n{report.table()}\n")
         say(report.message().splitlines()[0])
-    raise typer.Exit(1 if report.errors else 0)
+    # What could not be asked is no answer, whatever else there is.
+    raise typer.Exit(2 if result.unanswered is not None else 1 if report.errors else 0)
 
 
 def _cannot_run(why: str) -> typer.Exit:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from drs_provider.commands.terminal import say
+from drs_provider.commands.waiting import SILENCE, AwsSilentError, within
 
 if TYPE_CHECKING:
     from drs_provider.estimate.forecast import Forecast
@@ -41,7 +42,8 @@ def estimate(
     """Predict the RTO of a run in which everything goes well, and say which wave to shorten first.
 
     Looks the servers up in the account, with the environment's credentials, unless there is a scenario. Exit status: 0
-    the plan's RTO will be met or it has none, 1 it will be missed, 2 the command could not be run.
+    the plan's RTO will be met or it has none, 1 it will be missed, or a wave will give up before its servers are up,
+    2 the command could not be run.
     """
     from drs_provider.commands.connecting import airflow_apart
     from drs_provider.estimate.advice import judge
@@ -74,7 +76,8 @@ def estimate(
     else:
         _print(found)
     judged = judge(found)
-    raise typer.Exit(1 if judged is not None and judged[0] in ("missed", "impossible") else 0)
+    missed = judged is not None and judged[0] in ("missed", "impossible")
+    raise typer.Exit(1 if missed or any(one.fails for one in found.timeouts) else 0)
 
 
 def _history(folder: str, plan: str, systems: dict[str, str]) -> History:
@@ -102,7 +105,10 @@ def _site(plan: RecoveryPlan, scenario: Path | None, profile: str | None, aws_co
     from drs_provider.commands.connecting import connect
 
     try:
-        return account_site(connect(plan.target.region, profile=profile, aws_conn_id=aws_conn_id))
+        clients = connect(plan.target.region, profile=profile, aws_conn_id=aws_conn_id)
+        return within(clients, SILENCE, lambda: account_site(clients))
+    except AwsSilentError as error:
+        raise _cannot_run(f"{error}; --scenario FILE estimates without an account") from None
     except (BotoCoreError, ClientError) as error:
         raise _cannot_run(f"{error}; --scenario FILE estimates without an account") from error
 
@@ -142,6 +148,17 @@ def _as_dict(found: Forecast) -> dict[str, Any]:
         else None,
         "gains_seconds": {name: round(seconds, 1) for name, seconds in found.gains.items()},
         "waves": waves,
+        "short_timeouts": [
+            {
+                "wave": one.wave,
+                "what": one.what,
+                "limit_seconds": one.limit,
+                "takes_seconds": {case: round(seconds, 1) for case, seconds in asdict(one.takes).items()},
+                "gives_up": one.fails,
+                "text": one.text,
+            }
+            for one in found.timeouts
+        ],
         "basis": list(found.basis),
         "remarks": list(found.remarks),
     }
@@ -171,6 +188,8 @@ def _print(found: Forecast) -> None:
     for text in (judged[1] if judged else None, advice.text if advice else None):
         if text:
             say(text)
+    for short in found.timeouts:
+        say(f"{'Time-out' if short.fails else 'Note'}: {short.text}. Give it {time_text(short.takes.high)} or more.")
     say(f"\nFrom {'; '.join(found.basis)}. Everything goes well in it.")
     for remark in found.remarks:
         say(f"Note: {remark}")

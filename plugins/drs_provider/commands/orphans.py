@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from drs_provider.commands.terminal import say
+from drs_provider.commands.waiting import SILENCE, AwsSilentError, within
 
 __all__ = ["orphans"]
 
@@ -52,13 +53,21 @@ def orphans(
         raise typer.Exit(2) from error
     try:
         clients = connect(region, profile=profile, aws_conn_id=aws_conn_id)
-        found = find_drill_instances(
+        own = installation if installation is not None else _installation(ask=airflow)
+        found = within(
             clients,
-            now=datetime.now(timezone.utc),
-            older_than=age,
-            is_alive=_is_alive if airflow else None,
-            installation=installation if installation is not None else _installation(ask=airflow),
+            SILENCE,
+            lambda: find_drill_instances(
+                clients,
+                now=datetime.now(timezone.utc),
+                older_than=age,
+                is_alive=_is_alive if airflow else None,
+                installation=own,
+            ),
         )
+    except AwsSilentError as error:
+        say(str(error), err=True)
+        raise typer.Exit(2) from None
     except (BotoCoreError, ClientError, ValueError) as error:
         say(str(error), err=True)
         raise typer.Exit(2) from error

@@ -43,7 +43,7 @@ def validate(
     """
     from drs_provider.commands.site_rules import refusals
     from drs_provider.plan.loading import read_files
-    from drs_provider.plan.warnings import remarks, unknown_references
+    from drs_provider.plan.warnings import certain_mistakes, remarks
 
     files: dict[str, Path] = {}
     for path in paths or [Path("plans")]:
@@ -54,7 +54,7 @@ def validate(
     for loaded in result.plans.values():
         problems += [*refusals(loaded), *remarks(loaded.path)]
     for file in files.values():
-        problems += remarks(file, unknown_references, severity="error")
+        problems += remarks(file, certain_mistakes, severity="error")
     problems.sort()
     if output is Format.json:
         _print_json(problems)

@@ -70,5 +70,5 @@ def _selector(selector: ServerSelector) -> str:
     elif selector.tags:
         text = " and ".join(f"{key}={value}" for key, value in selector.tags.items())
     else:
-        text = str(selector.id or selector.hostname)
+        text = str(selector.id or selector.instance or selector.name or selector.hostname)
     return escape(text) + ("" if selector.critical else " (not critical)")

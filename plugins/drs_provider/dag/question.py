@@ -122,7 +122,7 @@ def _selected(selector: ServerSelector, plan: RecoveryPlan) -> str:
         group = plan.protection_groups.get(selector.group)
         inside = ", ".join(group.servers) if group and group.servers else _tags(group.tags if group else None)
         return f"group {selector.group} ({inside})"
-    return selector.id or selector.hostname or _tags(selector.tags)
+    return selector.id or selector.instance or selector.name or selector.hostname or _tags(selector.tags)
 
 
 def _tags(tags: Mapping[str, str] | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drs_provider.estimate import typical
+from drs_provider.aws import typical
 from drs_provider.estimate.history import History
 from drs_provider.estimate.likely import Likely
 from drs_provider.estimate.site import ServerFacts, Site
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Durations"]
 
-AT_BEST, AT_WORST = 0.9, 1.5
-"""How far live phases may be from the typical figures: two like drills were within 10 %, larger disks take longer."""
 SCRIPT_AT_WORST = 12.0
 """A script of which nothing is known may take a minute."""
 SERVICE = Likely(0.5, 2.0, 30.0)
@@ -48,14 +46,24 @@ class Durations:
             return Likely.exactly(facts.phases[phase])
         known = typical.BY_SYSTEM[facts.system]
         seconds = known[phase] if phase in known else typical.COMMON[phase]
-        return Likely.about(seconds, at_best=AT_BEST, at_worst=AT_WORST)
+        return Likely.about(seconds, at_best=typical.AT_BEST, at_worst=typical.AT_WORST)
+
+    def system(self, server: str) -> str:
+        """``linux`` or ``windows``."""
+        return self.site.facts.get(server, ServerFacts()).system
+
+    def is_known(self, server: str) -> bool:
+        """Whether the phases of a server's launch are known: learnt from its history, or said by a scenario."""
+        facts = self.site.facts.get(server, ServerFacts())
+        learnt = self.history and self.history.phase(server, facts.system, "conversion")
+        return bool(learnt) or "conversion" in facts.phases
 
     def agent(self, server: str) -> Likely:
         """From a server's launch until its SSM agent is online."""
         facts = self.site.facts.get(server, ServerFacts())
         if facts.agent is not None:
             return Likely.exactly(facts.agent)
-        return Likely.about(typical.AGENT_ONLINE[facts.system], at_best=AT_BEST, at_worst=AT_WORST)
+        return Likely.about(typical.AGENT_ONLINE[facts.system], at_best=typical.AT_BEST, at_worst=typical.AT_WORST)
 
     def script(self, script: Script) -> Likely:
         """What a script does, without waiting for it."""

@@ -10,6 +10,7 @@ from drs_provider.estimate.durations import Durations
 from drs_provider.estimate.likely import Case, Likely
 from drs_provider.estimate.overhead import USUAL, Overhead
 from drs_provider.estimate.schedule import Schedule, WaveTimes, make_schedule
+from drs_provider.estimate.timeouts import ShortTimeout, short_timeouts
 from drs_provider.estimate.work import WaveWork, Workload
 from drs_provider.readiness.resolution import ResolvedServer, resolve
 
@@ -59,6 +60,7 @@ class Forecast:
     :param slowest: the least for the one server that takes longest, were all waves launched at once.
     :param basis: what the times come from, for people.
     :param remarks: what could not be resolved or read.
+    :param timeouts: time-outs of the plan that are shorter than what they wait for takes.
     """
 
     plan: str
@@ -72,6 +74,7 @@ class Forecast:
     slowest: float
     basis: tuple[str, ...]
     remarks: tuple[str, ...]
+    timeouts: tuple[ShortTimeout, ...] = ()
 
     def wave(self, name: str) -> WaveForecast:
         """The wave of that name."""
@@ -121,6 +124,14 @@ def forecast(
             *site.remarks,
             *(f"{finding.wave}: {finding.message}" for finding in findings),
             *_remarks(plan, durations, mode),
+        ),
+        timeouts=tuple(
+            short_timeouts(
+                plan.waves,
+                work,
+                {server: facts.system for server, facts in site.facts.items()},
+                {server.id: server.hostname or server.id for found in servers.values() for server in found},
+            )
         ),
     )
 

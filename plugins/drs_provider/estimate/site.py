@@ -12,10 +12,11 @@ import yaml
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.questions import Drs
 from drs_provider.aws.quotas import Quotas
-from drs_provider.estimate.typical import SCRIPT, STEP
+from drs_provider.aws.typical import SCRIPT, STEP
 from drs_provider.plan.durations import parse_duration
 from drs_provider.plan.syntax import syntax_problem
 from drs_provider.readiness.quotas import account_quotas
+from drs_provider.readiness.timeouts import system_of
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
@@ -57,6 +58,7 @@ class Site:
     :param quotas: those in force.
     :param documents: what SSM documents take, in seconds, where a scenario says so.
     :param remarks: what could not be read, for people.
+    :param spread: whether like servers of one job end apart, as live ones do; those of a scenario say it themselves.
     """
 
     origin: str
@@ -65,6 +67,7 @@ class Site:
     quotas: Quotas = PUBLISHED
     documents: Mapping[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    spread: bool = False
 
 
 def account_site(clients: Clients) -> Site:
@@ -77,14 +80,14 @@ def account_site(clients: Clients) -> Site:
     quotas, findings = account_quotas(clients)
     facts = {str(server["sourceServerID"]): _facts_of(server) for server in servers}
     origin = f"{len(servers)} source servers of the account in {clients.drs.meta.region_name}"
-    return Site(origin, tuple(servers), facts, quotas, remarks=tuple(finding.message for finding in findings))
+    remarks = tuple(finding.message for finding in findings)
+    return Site(origin, tuple(servers), facts, quotas, remarks=remarks, spread=True)
 
 
 def _facts_of(server: Mapping[str, Any]) -> ServerFacts:
-    system = str(((server.get("sourceProperties") or {}).get("os") or {}).get("fullString") or "")
     last = ((server.get("lifeCycle") or {}).get("lastLaunch") or {}).get("initiated") or {}
     drilled = bool(server.get("recoveryInstanceId")) and last.get("type") == "DRILL"
-    return ServerFacts("windows" if "windows" in system.lower() else "linux", drilled)
+    return ServerFacts(system_of(server), drilled)
 
 
 def scenario_site(path: Path, plan: RecoveryPlan) -> Site:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from drs_provider.estimate import typical
+from drs_provider.aws import typical
 from drs_provider.estimate.durations import Durations
 from drs_provider.estimate.likely import Case, Likely
 from drs_provider.estimate.overhead import SHORTEST_WAIT, Overhead
@@ -147,6 +147,8 @@ class Workload:
 
     def _job(self, ids: Sequence[str], case: Case) -> JobWork:
         phases = {server: self._phases(server, case) for server in ids}
+        if self.durations.site.spread and case == "typical":
+            phases = self._spread(phases)
         launched = {server: sum(parts.values()) for server, parts in phases.items()}
         slowest = max(launched, key=lambda server: launched[server])
         ready = {
@@ -164,6 +166,20 @@ class Workload:
             slowest=slowest,
             phases=phases[slowest],
         )
+
+    def _spread(self, phases: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+        """Let servers of which nothing is known take as long as the slowest of so many does.
+
+        At best they move in step; at worst is worse already.
+        """
+        unknown = [server for server in phases if not self.durations.is_known(server)]
+        systems = [self.durations.system(server) for server in unknown]
+        found = {server: dict(parts) for server, parts in phases.items()}
+        for server, system in zip(unknown, systems, strict=True):
+            factor = typical.slowest_of(systems.count(system))
+            for phase in ("preparation", "conversion", "launch"):
+                found[server][phase] *= factor
+        return found
 
     def _phases(self, server: str, case: Case) -> dict[str, float]:
         """What the phases of a launch take, one after another, the moments between them with the phase before."""

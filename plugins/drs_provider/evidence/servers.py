@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
+from drs_provider.aws.drs.outcome import with_hint
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading
 from drs_provider.evidence.reading import first, mapping, moment, number, text
@@ -52,13 +53,19 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
         tried = [job for job in jobs if server_id in job.source_servers or job.job_id == result.get("job_id")]
         job = next((job for job in tried if job.job_id == result.get("job_id")), tried[-1] if tried else None)
         by_aws = job.participants.get(server_id, {}) if job else {}
+        late = _launched_late(result, tried)
+        if late is not None:
+            # The wave did not wait for it: what the wait said of it was not the end.
+            job, by_aws, result = late, late.participants.get(server_id, {}), {**result, **_LATE}
         status = text(first(result.get("launch_status"), by_aws.get("launchStatus")))
         instance = text(first(result.get("ec2_instance_id"), job.instances.get(server_id) if job else None))
         launched = status in ("LAUNCHED", "TERMINATED") or instance is not None
         read = first(moment(request.get("lag_read")), looked)
         point = recovery_point(server_id, request, job, reading, read) if launched else RecoveryPoint()
         critical = first(result.get("critical"), request.get("critical"))
-        reason = first(result.get("reason"), job.errors.get(server_id) if job and not launched else None)
+        reason = first(result.get("reason"), _error(job, server_id) if job and not launched else None)
+        if late is not None:
+            reason = "; ".join(filter(None, [_how_late(status), text(reason)]))
         servers.append(
             Server(
                 source_server_id=server_id,
@@ -78,6 +85,36 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
             )
         )
     return servers
+
+
+_LATE: Mapping[str, Any] = {
+    "launch_status": None,
+    "recovery_instance_id": None,
+    "ec2_instance_id": None,
+    "reason": None,
+}
+
+
+def _launched_late(result: Mapping[str, Any], tried: Sequence[JobFacts]) -> JobFacts | None:
+    """Return the job in which a server was on its way when its wave went on; None where the wave knew its end."""
+    if not tried or result.get("launch_status") in (None, "LAUNCHED", "TERMINATED"):
+        return None
+    newest = tried[-1]
+    went_on = result.get("launch_status") in ("PENDING", "IN_PROGRESS") and newest.attempt > 1
+    return newest if newest.job_id != result.get("job_id") or went_on else None
+
+
+def _how_late(status: str | None) -> str:
+    if status == "LAUNCHED":
+        return "launched again after the wave had gone on: no script and no health check of the wave was run on it"
+    if status == "FAILED":
+        return "launched again beside the wave, and failed again"
+    return "launched again, and on its way when this was written"
+
+
+def _error(job: JobFacts, server_id: str) -> str | None:
+    error = job.errors.get(server_id)
+    return with_hint(error) if error else None
 
 
 def recovery_point(

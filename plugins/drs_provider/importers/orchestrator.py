@@ -24,6 +24,10 @@ _MOMENTS = ("createdDate", "createdAt", "lastModifiedDate", "lastModified", "upd
 _SEQUENTIAL = "DRS launches the servers of a wave in one job, side by side"
 
 
+_WHEN_IT_RAN = frozenset({"jobid", "drsjobid", "startedat", "starttime", "endedat", "endtime", "completedat"})
+"""Keys, in small letters, that a wave has only in the record of a run."""
+
+
 @dataclass(frozen=True)
 class OrchestratorOptions:
     """What a person decides for the source.
@@ -79,11 +83,15 @@ def _run_record(fields: Fields) -> list[str]:
     own = [key for key in ("executionId", "executionArn", "executionType", "totalWaves") if fields.has(key)]
     waves = fields.raw("waves")[1]
     of_waves = {
-        key.lower() for wave in (waves if isinstance(waves, list) else ()) if isinstance(wave, dict) for key in wave
+        key.lower(): key
+        for wave in (waves if isinstance(waves, list) else ())
+        if isinstance(wave, dict)
+        for key in wave
     }
-    if not own and not of_waves & {"jobid", "startedat", "starttime"}:
+    ran = [key for low, key in of_waves.items() if low in _WHEN_IT_RAN]
+    if not own and not ran:
         return []
-    return [*own, *(["status"] if fields.has("status") or "status" in of_waves else [])]
+    return [*own, *ran, *(["status"] if fields.has("status") or "status" in of_waves else [])]
 
 
 def _export_origin(fields: Fields) -> str:

@@ -13,10 +13,12 @@ from pydantic_core import ErrorDetails
 
 from drs_provider.plan import rules
 from drs_provider.plan.document import NO_TEXT, Document, Node, Trouble
+from drs_provider.plan.legal import as_name
 from drs_provider.plan.models import RecoveryPlan
 from drs_provider.plan.nearest import nearest
 from drs_provider.plan.problems import Problem
-from drs_provider.plan.scalars import PATTERNS
+from drs_provider.plan.scalars import NAME, PATTERNS, SERVER_ID, SOURCE_INSTANCE_ID
+from drs_provider.plan.settings_elsewhere import lives
 
 __all__ = ["Objection", "explain", "located", "written_path"]
 
@@ -159,7 +161,7 @@ def _worded(detail: ErrorDetails, data: Any) -> Objection:
     name = str(location[-1]) if location else "the plan"
     if kind == "extra_forbidden":
         allowed = _keys_at(location[:-1], data)
-        near = nearest(name, allowed) or _elsewhere(name) or f"; known here: {', '.join(allowed)}"
+        near = nearest(name, allowed) or lives(name) or _elsewhere(name) or f"; known here: {', '.join(allowed)}"
         return Objection(location, f"unknown key {_visible(name[:80])}{near}", at_key=True)
     if kind == "missing":
         return Objection(location[:-1], f"needs the key {name}")
@@ -178,7 +180,7 @@ def _worded(detail: ErrorDetails, data: Any) -> Objection:
         message = f"expected {choices}{other}, found {_shown(found)}{near}"
     elif kind == "string_pattern_mismatch":
         expected = PATTERNS.get(str(context["pattern"]), f"text that matches {context['pattern']}")
-        message = f"expected {expected}; found {_shown(found)}"
+        message = f"expected {expected}; found {_shown(found)}{_meant(str(context['pattern']), found, location)}"
     elif kind in ("duration", "schedule", "timezone", "share"):
         message = f"{_shown(found)} {detail['msg']}"
     elif kind in ("too_short", "string_too_short"):
@@ -187,6 +189,22 @@ def _worded(detail: ErrorDetails, data: Any) -> Objection:
         reason = detail["msg"].removeprefix("Input ").removeprefix("String ")
         message = f"{reason}; found {_shown(found)}"
     return Objection(location, message, at_key)
+
+
+def _meant(pattern: str, found: Any, location: Location) -> str:
+    """What a text that has another form was meant as; empty where one cannot tell."""
+    if not isinstance(found, str):
+        return ""
+    if pattern == NAME and (name := as_name(found)):
+        return f"; write {name}"
+    selector = location[-3:-2] == ("servers",)
+    if pattern == SERVER_ID and re.fullmatch("i-[0-9a-f]{8,17}", found):
+        return ", which is an EC2 instance id" + (f": write {{instance: {found}}}" if selector else "")
+    if pattern == SERVER_ID and selector and re.fullmatch(r"[\w.-]{1,80}", found) and not found.startswith("s-"):
+        return f"; for a host name or a Name tag write {{name: {found}}}"
+    if pattern == SOURCE_INSTANCE_ID and re.fullmatch(SERVER_ID, found):
+        return f", which is a DRS source server id: write {{id: {found}}}"
+    return ""
 
 
 def _shown(value: Any) -> str:

@@ -147,7 +147,8 @@ class RecoveryPlan(PlanModel):
     def selectors(self, wave: Wave) -> tuple[ServerSelector, ...]:
         """The wave's selectors with its groups expanded.
 
-        :return: each has exactly one of ``id``, ``hostname`` and ``tags``, with ``critical`` and ``snapshot``.
+        :return: each has exactly one of ``id``, ``instance``, ``name``, ``hostname`` and ``tags``, with ``critical``
+            and ``snapshot``.
         """
         expanded: list[ServerSelector] = []
         for selector in wave.servers:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from drs_provider.plan.cycles import find_cycle
+from drs_provider.plan.legal import as_name, is_name
 from drs_provider.plan.nearest import nearest
 from drs_provider.plan.references import misuse
 
@@ -111,7 +112,7 @@ def duplicates(entries: Iterable[tuple[Location, Any]], what: str) -> Iterator[F
 
 def of_selector(selector: Any) -> Iterator[Finding]:
     """One way to select; a snapshot belongs to one server."""
-    yield from exactly_one(selector, ("group", "id", "hostname", "tags"))
+    yield from exactly_one(selector, ("group", "id", "instance", "name", "hostname", "tags"))
     yield from reserved_keys(selector, "tags")
     if get(selector, "snapshot") is not None and get(selector, "id") is None:
         yield Finding(("snapshot",), "snapshot needs id: a snapshot belongs to one server")
@@ -214,8 +215,11 @@ def _graph(plan: Any) -> Iterator[Finding]:
             if needed == name:
                 yield Finding(at, f"wave {name} depends on itself")
             elif needed not in names:
-                near = nearest(needed, names - {name}) or f"; the plan has {', '.join(sorted(names)[:20])}"
-                yield Finding(at, f"there is no wave {needed}{near}")
+                # A wave whose own name has to be changed is not offered, and what it will be called is no error.
+                legal = {each for each in names if is_name(each)}
+                if is_name(needed) and needed not in {as_name(each) for each in names - legal}:
+                    near = nearest(needed, legal - {name}) or f"; the plan has {', '.join(sorted(legal)[:20])}"
+                    yield Finding(at, f"there is no wave {needed}{near}")
             else:
                 edges.append(needed)
                 where.setdefault((name or "", needed), at)
@@ -266,9 +270,11 @@ def _servers(plan: Any) -> Iterator[Finding]:
         for place, selector in items(wave, "servers"):
             location = ("waves", index, *place)
             group = text(selector, "group")
-            if group is not None and group not in groups:
-                near = nearest(group, groups) or f"; protection_groups has {', '.join(sorted(groups)[:20]) or 'none'}"
-                yield Finding((*location, "group"), f"there is no protection group {group}{near}")
+            if group is not None and group not in groups and is_name(group):
+                legal = {str(each) for each in groups if is_name(str(each))}
+                if group not in {as_name(str(each)) for each in groups.keys() - legal}:
+                    near = nearest(group, legal) or f"; protection_groups has {', '.join(sorted(legal)[:20]) or 'none'}"
+                    yield Finding((*location, "group"), f"there is no protection group {group}{near}")
             selected = list(_selected(selector, groups, index, location))
             certain = bool(selected) and all(one.kind != "tags" for one in selected)
             count = count + len(selected) if certain and count is not None else None
@@ -300,7 +306,7 @@ def _narrower(by_tags: list[_Placed], waves: list[Any]) -> Iterator[Finding]:
 
 
 def _selected(selector: Any, groups: dict[Any, Any], wave: int, location: Location) -> Iterator[_Placed]:
-    for key, kind in (("id", "server"), ("hostname", "hostname")):
+    for key, kind in (("id", "server"), ("instance", "instance"), ("name", "name"), ("hostname", "hostname")):
         if name := text(selector, key):
             yield _Placed(kind, name, wave, (*location, key), None)
     if tags := _pairs(selector):

@@ -28,6 +28,8 @@ REGION = r"^[a-z]{2,5}(-[a-z]+){1,3}-[0-9]{1,2}$"
 SERVER_ID = r"^s-[0-9a-zA-Z]{17}$"
 SNAPSHOT_ID = r"^pit-[0-9a-zA-Z]{17}$"
 HOSTNAME = r"^\S+$"
+SOURCE_INSTANCE_ID = r"^i-([0-9a-f]{8}|[0-9a-f]{17})$"
+SERVER_NAME = r"^\S(.*\S)?$"
 INSTANCE_ID = r"^m?i-[0-9a-f]{8,17}$"
 DOCUMENT = r"^[a-zA-Z0-9_.:/-]{3,200}$"
 TOPIC_ARN = r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$"
@@ -41,6 +43,8 @@ PATTERNS = {
     SERVER_ID: "a DRS source server id: s- and 17 letters or digits",
     SNAPSHOT_ID: "a DRS recovery snapshot id: pit- and 17 letters or digits",
     HOSTNAME: "a host name, without spaces",
+    SOURCE_INSTANCE_ID: "an EC2 instance id: i- and 17 hexadecimal digits, or 8 in old ones",
+    SERVER_NAME: "a Name tag or a host name, without spaces around it",
     INSTANCE_ID: "an instance id: i- and 8 to 17 hexadecimal digits",
     DOCUMENT: "the name or the ARN of an SSM document",
     TOPIC_ARN: "the ARN of an SNS topic: arn:aws:sns:us-west-2:123456789012:topic-name",
@@ -55,6 +59,8 @@ Text = Annotated[str, Field(pattern=TEXT, max_length=1000)]
 Region = Annotated[str, Field(pattern=REGION)]
 ServerId = Annotated[str, Field(pattern=SERVER_ID)]
 SnapshotId = Annotated[str, Field(pattern=SNAPSHOT_ID)]
+SourceInstanceId = Annotated[str, Field(pattern=SOURCE_INSTANCE_ID)]
+ServerName = Annotated[str, Field(pattern=SERVER_NAME, max_length=256)]
 InstanceId = Annotated[str, Field(pattern=INSTANCE_ID)]
 Hostname = Annotated[str, Field(pattern=HOSTNAME, max_length=256)]
 Document = Annotated[str, Field(pattern=DOCUMENT)]

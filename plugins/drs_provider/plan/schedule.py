@@ -75,10 +75,14 @@ def check_timezone(name: str) -> None:
         from zoneinfo import available_timezones
 
         from drs_provider.plan.nearest import nearest
+        from drs_provider.plan.windows_zones import IANA_NAMES
 
         # The nearest name to UTC+2 would be UTC, two hours off.
         offset = re.search("[+-][0-9]", name)
-        near = "; an offset is not one: name a place" if offset else nearest(name, available_timezones())
+        if meant := IANA_NAMES.get(name.casefold()):
+            near = f"; Windows calls it so, write {meant}"
+        else:
+            near = "; an offset is not one: name a place" if offset else nearest(name, available_timezones())
         raise ValueError(f"is not a time zone name such as Europe/Vienna{near}") from error
 
 

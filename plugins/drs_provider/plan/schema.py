@@ -14,7 +14,7 @@ from drs_provider.plan.models import RecoveryPlan
 __all__ = ["plan_schema", "schema_text"]
 
 _CHOICES = {
-    "ServerSelector": ("group", "id", "hostname", "tags"),
+    "ServerSelector": ("group", "id", "instance", "name", "hostname", "tags"),
     "ProtectionGroup": ("servers", "tags"),
     "Targets": ("tags", "instance_ids"),
     "Script": ("automation", "run_command"),

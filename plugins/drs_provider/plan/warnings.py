@@ -10,10 +10,11 @@ from drs_provider.plan.document import read_document
 from drs_provider.plan.explain import Objection, located
 from drs_provider.plan.problems import Problem
 from drs_provider.plan.references import misuse, strangers
+from drs_provider.plan.regions import misspelt, unknown
 from drs_provider.plan.rules import Finding, get, items, text
 from drs_provider.plan.schedule import either_day
 
-__all__ = ["look_twice", "remarks", "unknown_references"]
+__all__ = ["certain_mistakes", "look_twice", "remarks", "unknown_references"]
 
 Rule = Callable[[Any], Iterable[Finding]]
 
@@ -25,6 +26,9 @@ def look_twice(plan: Any) -> Iterator[Finding]:
     """
     yield from _scripts_that_drills_run_too(plan)
     yield from _schedule(plan)
+    region = text(get(plan, "target"), "region")
+    if region and (near := unknown(region)) is not None:
+        yield Finding(("target", "region"), f"{region} is no region that this version knows{near}")
     yield from _references(plan, certain=False)
 
 
@@ -36,6 +40,17 @@ def unknown_references(plan: Any) -> Iterator[Finding]:
     :param plan: the raw data of a valid plan file.
     """
     yield from _references(plan, certain=True)
+
+
+def certain_mistakes(plan: Any) -> Iterator[Finding]:
+    """Yield an error for each mistake that a running plan may not be refused for, and a person has to correct.
+
+    :param plan: the raw data of a plan file, valid or not.
+    """
+    yield from unknown_references(plan)
+    region = text(get(plan, "target"), "region")
+    if region and (near := misspelt(region)):
+        yield Finding(("target", "region"), f"there is no AWS region {region}; did you mean {near}?")
 
 
 def remarks(path: Path, rule: Rule = look_twice, *, severity: str = "warning") -> list[Problem]:

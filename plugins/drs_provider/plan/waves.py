@@ -18,8 +18,10 @@ from drs_provider.plan.scalars import (
     Pause,
     PlanModel,
     ServerId,
+    ServerName,
     Share,
     SnapshotId,
+    SourceInstanceId,
     Span,
     Tags,
     Text,
@@ -42,10 +44,16 @@ Modes = Annotated[
 
 
 class ServerSelector(PlanModel):
-    """Which source servers: exactly one of ``group``, ``id``, ``hostname`` and ``tags``."""
+    """Which source servers: exactly one of ``group``, ``id``, ``instance``, ``name``, ``hostname`` and ``tags``."""
 
     group: Name | None = Field(None, description="A name under protection_groups.")
     id: ServerId | None = Field(None, description="A DRS source server id: s- and 17 letters or digits.")
+    instance: SourceInstanceId | None = Field(
+        None, description="The EC2 instance that the source server is: i- and 8 to 17 hexadecimal digits."
+    )
+    name: ServerName | None = Field(
+        None, description="The source server's Name tag, or its host name, short or in full, in any case of letters."
+    )
     hostname: Hostname | None = Field(None, description="The source server's host name, as DRS shows it.")
     tags: Tags | None = Field(
         None, description="Tags of source servers; all must match. Resolved when the wave starts."
@@ -61,6 +69,14 @@ class ServerSelector(PlanModel):
     def _rules(self) -> ServerSelector:
         rules.enforce(rules.of_selector(self))
         return self
+
+    @property
+    def text(self) -> str:
+        """The selection as a person says it: ``hostname web01``, ``tags Tier=web, Site=a``."""
+        for key in ("group", "id", "instance", "name", "hostname"):
+            if value := getattr(self, key):
+                return f"{key} {value}"
+        return "tags " + ", ".join(f"{key}={value}" for key, value in (self.tags or {}).items())
 
 
 class ProtectionGroup(PlanModel):

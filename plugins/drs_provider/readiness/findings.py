@@ -88,20 +88,36 @@ CODES: dict[str, Code] = {
     "quota-servers-per-job": Code(
         "warning", True, "A wave has more servers than one job takes; it becomes several jobs."
     ),
-    "quota-jobs": Code("error", True, "At its widest moment the plan runs more jobs at a time than the account may."),
-    "quota-servers-in-jobs": Code("error", True, "At its widest moment more servers are in jobs than the account may."),
+    "quota-jobs": Code(
+        "warning", True, "At its widest moment the plan has more jobs than the account runs at a time; some wait."
+    ),
+    "quota-servers-in-jobs": Code(
+        "warning", True, "At its widest moment more servers are to be in jobs than the account allows; some wait."
+    ),
     "quota-shared": Code(
         "warning", True, "With the jobs that others run now, a quota is reached; launches wait until it is free."
     ),
     "quotas-not-read": Code("warning", True, "Service Quotas could not be read; AWS's published defaults were used."),
     # Launch configuration
     "launch-template-incomplete": Code("error", True, "The EC2 launch template lacks a subnet or a security group."),
+    "launch-template-broken": Code(
+        "error",
+        True,
+        "The EC2 launch template names a subnet, security group, instance profile, instance type or address that does "
+        "not exist, or that do not fit each other.",
+    ),
+    "launch-template-not-checked": Code(
+        "warning", True, "The caller may not look up what the EC2 launch template names, so it is unknown."
+    ),
     "instance-profile-missing": Code(
         "error", True, "No instance profile, so scripts and SSM health checks may never reach the instance."
     ),
     "launches-into": Code("warning", True, "The server is launched into an EC2 instance that exists already."),
     "launch-into-unusable": Code(
         "error", True, "The EC2 instance to launch into does not exist, is not stopped, or lacks its tag."
+    ),
+    "launch-timeout-short": Code(
+        "warning", True, "A launch usually takes longer than the wave's launch_timeout allows."
     ),
     "launches-stopped": Code(
         "error", True, "The server launches stopped, but the wave runs or checks something on it."

@@ -117,6 +117,19 @@ GRANTS: tuple[Grant, ...] = (
         "Waits for instances, checks their status, and reads launch templates in preflight.",
     ),
     Grant(
+        "CheckLaunchTemplates",
+        "launch",
+        (
+            "ec2:DescribeInstanceTypeOfferings",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "iam:GetInstanceProfile",
+        ),
+        "Preflight looks up what launch templates name; without it a template that cannot launch is not found.",
+        optional=True,
+    ),
+    Grant(
         "ReadQuotas",
         "launch",
         ("servicequotas:ListServiceQuotas",),

@@ -17,6 +17,7 @@ from drs_provider.aws.drs.launched_into import CONSENT, CONSENT_TAG, launch_targ
 from drs_provider.readiness.actions import scripts_of
 from drs_provider.readiness.findings import Finding, Mode, Severity
 from drs_provider.readiness.resolution import ResolvedServer
+from drs_provider.readiness.template_fit import NamedResources, address_of, unfit
 
 if TYPE_CHECKING:
     from drs_provider.plan import Wave
@@ -49,12 +50,20 @@ def needs_running(wave: Wave, mode: Mode, *, scripts: bool = True) -> bool:
 
 
 def check_launch_configuration(
-    clients: Clients, server: ResolvedServer, *, agent: bool, running: bool
+    clients: Clients,
+    server: ResolvedServer,
+    *,
+    agent: bool,
+    running: bool,
+    resources: NamedResources | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """The findings on one server's launch settings (GetLaunchConfiguration, DescribeLaunchTemplateVersions).
 
     :param clients: the clients.
     :param server: the server.
+    :param resources: what the templates of the plan's servers name; by default looked up for this server alone.
+    :param source: the server in the shape of DescribeSourceServers.
     :param agent: whether its wave needs the SSM agent, see :func:`needs_agent`.
     :param running: whether its wave needs the instance started, see :func:`needs_running`.
     :raises botocore.exceptions.ClientError: if a call fails, except where the template does not exist.
@@ -85,6 +94,9 @@ def check_launch_configuration(
     if lacking:
         message = f"The default version of {template_id} of {name} lacks {' and '.join(lacking)}."
         remedy = "Set it in the template and make that version the default."
+        if newer := _newer_with_network(clients, template_id):
+            message = f"{message} Version {newer}, the latest, has a network and is not the default."
+            remedy = f"Make version {newer} the default, if it is what you want: DRS launches from the default version."
         findings.append(server.finding("launch-template-incomplete", message, remedy))
     # With post-launch actions enabled, DRS attaches a profile of its own.
     if not _profile(template) and not configuration.get("postLaunchEnabled"):
@@ -92,6 +104,18 @@ def check_launch_configuration(
         remedy = "Set one with AmazonSSMManagedInstanceCore, unless the account's default host management serves."
         severity: Severity = "error" if agent else "warning"
         findings.append(server.finding("instance-profile-missing", message, remedy, severity))
+    address = address_of(template, configuration, source or {})
+    wrong, unread = unfit(resources or NamedResources(clients), template, address, server.id)
+    if wrong:
+        message = f"EC2 cannot launch {name} from {template_id}: {'; '.join(wrong)}."
+        if address and configuration.get("copyPrivateIp"):
+            message += " The address is the source's, copied by copyPrivateIp."
+        remedy = "Correct it in the template and make that version the default; of a copied address, the subnet."
+        findings.append(server.finding("launch-template-broken", message, remedy))
+    if unread:
+        message = f"What {template_id} of {name} names could not be looked up: {'; '.join(unread)}."
+        remedy = "Allow it to the caller: the statement CheckLaunchTemplates of orchestration.json."
+        findings.append(server.finding("launch-template-not-checked", message, remedy))
     return findings
 
 
@@ -128,6 +152,16 @@ def _default_version(clients: Clients, template_id: str) -> Mapping[str, Any] | 
         raise
     found: list[dict[str, Any]] = versions.get("LaunchTemplateVersions") or []
     return found[0].get("LaunchTemplateData") or {} if found else None
+
+
+def _newer_with_network(clients: Clients, template_id: str) -> int | None:
+    """Return the number of the template's latest version, where that one has a network."""
+    versions = clients.ec2.describe_launch_template_versions(LaunchTemplateId=template_id, Versions=["$Latest"])
+    for version in versions.get("LaunchTemplateVersions") or ():
+        interfaces = (version.get("LaunchTemplateData") or {}).get("NetworkInterfaces") or ()
+        if any(one.get("SubnetId") for one in interfaces):
+            return int(version["VersionNumber"])
+    return None
 
 
 def _profile(template: Mapping[str, Any]) -> bool:

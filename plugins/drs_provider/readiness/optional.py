@@ -21,7 +21,13 @@ __all__ = ["LeftOut", "missing_selections", "stalls", "without_optional"]
 
 _STALLED = frozenset({"replication-state", "replication-lag"})
 _LAUNCHABLE = frozenset(
-    {"launch-template-incomplete", "instance-profile-missing", "launches-stopped", "launch-into-unusable"}
+    {
+        "launch-template-incomplete",
+        "launch-template-broken",
+        "instance-profile-missing",
+        "launches-stopped",
+        "launch-into-unusable",
+    }
 )
 _GONE = frozenset({"server-not-found", "selection-empty"})
 

@@ -41,6 +41,8 @@ from drs_provider.readiness.resolution import (
     resolve,
 )
 from drs_provider.readiness.script_secrets import Lookup, check_secrets
+from drs_provider.readiness.template_fit import NamedResources
+from drs_provider.readiness.timeouts import check_timeouts, launch_seconds
 
 if TYPE_CHECKING:
     from drs_provider.aws.drs.run_identity import RunIdentity
@@ -79,6 +81,7 @@ class PreflightResult:
     :param quotas: the account's quotas; None where they were not looked at.
     :param jobs: the jobs that were read, newest first; None where that failed.
     :param left_out: what the waves select and do not launch: optional servers, and selections that match none.
+    :param seen: whether the source servers could be read: where not, nothing is known of any.
     :param unanswered: why a check could not be made, where that passes by itself; its finding is ``check-failed``.
     """
 
@@ -88,12 +91,13 @@ class PreflightResult:
     jobs: list[dict[str, Any]] | None = None
     unanswered: TransientError | None = None
     left_out: tuple[LeftOut, ...] = ()
+    seen: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON-serialisable data, for XCom and for ``drs-plan check --format json``."""
         waves = {wave: [server.as_dict() for server in servers] for wave, servers in self.resolved.items()}
         left_out = [one.as_dict() for one in self.left_out]
-        return {**self.findings.as_dict(), "waves": waves, "left_out": left_out}
+        return {**self.findings.as_dict(), "servers_read": self.seen, "waves": waves, "left_out": left_out}
 
 
 def run_preflight(
@@ -128,7 +132,8 @@ def run_preflight(
     look = Check("source servers", _into(described, Drs(clients).source_servers))
     findings = _concurrently([look], unanswered)
     resolved: dict[str, list[ResolvedServer]] = {name: [] for name in chosen}
-    if not findings:
+    seen = not findings
+    if seen:
         resolved, findings = resolve(plan, chosen, described)
     missing = missing_selections(findings)
     by_id = {server["sourceServerID"]: server for server in described}
@@ -146,14 +151,26 @@ def run_preflight(
         if has_recovery_point(by_id[server.id])
     ]
     quotas: list[Quotas] = []
-    checks.append(Check("jobs and quotas", partial(_check_jobs, plan, clients, resolved, own, quotas, mode, replace)))
+    usual = max((launch_seconds(by_id[server.id]) for server in servers), default=0.0)
+    check_jobs = partial(_check_jobs, plan, clients, resolved, own, quotas, mode, replace, usual)
+    checks.append(Check("jobs and quotas", check_jobs))
+    findings += check_timeouts(plan, resolved, by_id)
+    resources = NamedResources(clients)
     for wave in plan.waves:
         agent = needs_agent(wave, mode, scripts=not skip_scripts)
         running = needs_running(wave, mode, scripts=not skip_scripts)
         checks += [
             Check(
                 f"launch configuration of {server.id}",
-                partial(check_launch_configuration, clients, server, agent=agent, running=running),
+                partial(
+                    check_launch_configuration,
+                    clients,
+                    server,
+                    agent=agent,
+                    running=running,
+                    resources=resources,
+                    source=by_id[server.id],
+                ),
             )
             for server in resolved.get(wave.name, ())
         ]
@@ -181,6 +198,7 @@ def run_preflight(
         quotas=quotas[0] if quotas else None,
         unanswered=next(iter(unanswered), None),
         left_out=(*missing, *left_out),
+        seen=seen,
     )
 
 
@@ -341,6 +359,7 @@ def _check_jobs(
     found_quotas: list[Quotas],
     mode: Mode,
     replace: Collection[str],
+    job_seconds: float,
 ) -> list[Finding]:
     servers = [server for found in resolved.values() for server in found]
     known = Drs(clients).jobs_since(None)
@@ -352,7 +371,7 @@ def _check_jobs(
         found_quotas.append(quotas)
     depends_on = {wave.name: tuple(wave.depends_on) for wave in plan.waves}
     sizes = {name: len(found) for name, found in resolved.items()}
-    return findings + assumed + check_quotas(depends_on, sizes, quotas, active)
+    return findings + assumed + check_quotas(depends_on, sizes, quotas, active, job_seconds=job_seconds)
 
 
 def _check_instances(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 
 from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.quotas import Quotas, read_quotas
+from drs_provider.plan.durations import format_duration
 from drs_provider.readiness.concurrency import widest_moment
 from drs_provider.readiness.findings import Finding
 
@@ -43,13 +45,18 @@ def check_quotas(
     servers: Mapping[str, int],
     quotas: Quotas,
     active: Iterable[Mapping[str, Any]] = (),
+    *,
+    job_seconds: float = 0.0,
 ) -> list[Finding]:
     """Findings where the widest moment of the plan, alone or on top of others' active jobs, is over a quota.
+
+    None of them is an error: a launch waits for its turn.
 
     :param depends_on: wave name -> names of the waves it depends on, for all waves of the plan.
     :param servers: wave name -> number of servers, for the waves that run.
     :param quotas: the account's quotas.
     :param active: jobs of others that have not ended.
+    :param job_seconds: how long a job usually takes.
     """
     findings = []
     jobs = {name: -(-count // quotas.servers_per_job) for name, count in servers.items() if count}
@@ -69,8 +76,17 @@ def check_quotas(
         weight, waves = widest_moment(depends_on, weights)
         together = f"Waves {', '.join(waves)} can run together: {weight} {what}"
         if weight > quota:
-            remedy = "Let one of them depend on another, or launch a subset of the waves."
-            findings.append(Finding.of(code, f"{together}; the quota is {quota}.", remedy))
+            waiting = weight - quota
+            wait = f"{waiting} {'launches wait' if what == 'jobs' else 'servers wait'} until others have ended"
+            if waiting == 1:
+                wait = wait.replace("launches wait", "launch waits").replace("servers wait", "server waits")
+            rounds = -(-weight // max(quota, 1)) - 1
+            usual = f", about {format_duration(timedelta(minutes=max(round(rounds * job_seconds / 60), 1)))}"
+            remedy = (
+                "Nothing to do unless that is too long: then let waves depend on each other, or ask for a larger quota."
+            )
+            message = f"{together}; the quota is {quota}, so {wait}{usual if job_seconds else ''}."
+            findings.append(Finding.of(code, message, remedy))
         elif weight and weight + present > quota:
             message = f"{together}, {present} of others now; the quota is {quota}."
             remedy = "Nothing to do unless time is short: a launch waits until the jobs of others leave it room."

@@ -1,4 +1,4 @@
-"""Which source servers a wave means, now: selections by id, hostname and tags against DescribeSourceServers.
+"""Which source servers a wave means, now: selections by id, name and tags against DescribeSourceServers.
 
 Preflight resolves every wave of the run, and the launch of a wave resolves it again, because a server may have been
 tagged, added or removed since. The order is that of the plan, and by id within a selection by tags, so that two
@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.aws.drs.reads import hostname_of, matches_hostname, matches_tags
+from drs_provider.aws.drs.reads import hostname_of, matches_hostname, matches_name, matches_tags
 from drs_provider.aws.timestamps import parse_duration, parse_timestamp
 from drs_provider.readiness.findings import Finding, Severity
+from drs_provider.readiness.near_misses import near_miss
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, ServerSelector
@@ -83,8 +84,8 @@ def resolve(
         resolved[wave.name] = []
         for selector in plan.selectors(wave):
             matches = [server for server in known if _matches(selector, server)]
-            text = _describe(selector)
-            findings += _match_findings(selector, matches, wave.name, text, len(known))
+            text = selector.text
+            findings += _match_findings(selector, matches, wave.name, known)
             for server in matches:
                 found = _resolved(server, selector, wave.name, text)
                 other = taken.setdefault(found.id, found)
@@ -149,17 +150,13 @@ def choose_snapshot(
 def _matches(selector: ServerSelector, server: Mapping[str, Any]) -> bool:
     if selector.id is not None:
         return bool(server["sourceServerID"] == selector.id)
+    if selector.instance is not None:
+        return bool(_hints(server).get("awsInstanceID") == selector.instance)
+    if selector.name is not None:
+        return matches_name(server, selector.name)
     if selector.hostname is not None:
         return matches_hostname(server, selector.hostname)
     return matches_tags(server, selector.tags or {})
-
-
-def _describe(selector: ServerSelector) -> str:
-    if selector.id is not None:
-        return f"id {selector.id}"
-    if selector.hostname is not None:
-        return f"hostname {selector.hostname}"
-    return "tags " + ", ".join(f"{key}={value}" for key, value in (selector.tags or {}).items())
 
 
 def _resolved(server: Mapping[str, Any], selector: ServerSelector, wave: str, text: str) -> ResolvedServer:
@@ -180,13 +177,18 @@ def _lag_seconds(server: Mapping[str, Any]) -> float | None:
     return None if lag is None else lag.total_seconds()
 
 
+def _hints(server: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (server.get("sourceProperties") or {}).get("identificationHints") or {}
+
+
 def _match_findings(
-    selector: ServerSelector, matches: Sequence[Mapping[str, Any]], wave: str, text: str, known: int
+    selector: ServerSelector, matches: Sequence[Mapping[str, Any]], wave: str, known: Sequence[Mapping[str, Any]]
 ) -> list[Finding]:
-    by_tags = selector.id is None and selector.hostname is None
+    text, by_tags = selector.text, selector.tags is not None
     if not matches:
         code = "selection-empty" if by_tags else "server-not-found"
-        message = f"No source server matches {text}, among {known} in this account and region."
+        near = near_miss(selector, known)
+        message = f"No source server matches {text}, among {len(known)} in this account and region{near or '.'}"
         remedy = "Correct the plan or the server's tags; check the plan's region and connection."
         if selector.critical:
             return [Finding.of(code, message, remedy, wave=wave, server=text)]
@@ -194,7 +196,7 @@ def _match_findings(
         return [Finding.of(code, message, remedy, wave=wave, server=text, severity="warning")]
     if len(matches) > 1 and not by_tags:
         ids = ", ".join(server["sourceServerID"] for server in matches)
-        message = f"{len(matches)} source servers match {text}: {ids}."
+        message = f"{text} matches {len(matches)} source servers ({ids}); expected exactly one."
         return [Finding.of("hostname-ambiguous", message, "Select by id instead.", wave=wave, server=text)]
     return []
 

@@ -63,6 +63,9 @@ class DrsJobSensor(WaitSensor[DrsHook]):
         self.required = required
         self.optional = optional
         self.min_launched = min_launched
+        # Who launches failed servers again says of which jobs; see the trigger.
+        self.retryable: Sequence[str] = ()
+        self.background: Sequence[str] = ()
 
     def execute(self, context: Any) -> Any:
         """Look, and wait if the jobs still run."""
@@ -81,13 +84,21 @@ class DrsJobSensor(WaitSensor[DrsHook]):
             min_launched=None if self.min_launched in (None, "", "None") else int(self.min_launched or 0),
             timeout=float(self.timeout),
             deadline=deadline,
+            retryable=self.retryable,
+            background=self.background,
             look_every=None if self.deferrable else float(self.poke_interval),
             **self.trigger_arguments,
         )
 
     def failure(self, event: dict[str, Any]) -> LaunchFailed:
         """Return the exception for an event without success, with the outcomes of the servers."""
-        return LaunchFailed(event["message"], event.get("servers"), event.get("failed") or ())
+        return LaunchFailed(
+            event["message"],
+            event.get("servers"),
+            event.get("failed") or (),
+            again=event.get("again") or (),
+            enough=event.get("enough") is True,
+        )
 
     def on_kill(self) -> None:
         """Leave the jobs alone: DRS has no call that ends one, and a recovery must not be undone by a click."""

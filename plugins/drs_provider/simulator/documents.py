@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from drs_provider.estimate.typical import SCRIPT, STEP
+from drs_provider.aws.typical import SCRIPT, STEP
 from drs_provider.simulator.durations import Duration
 
 __all__ = [

@@ -60,8 +60,13 @@ class _Servers:
         system = "windows" if windows else "linux"
         if selector.id:
             self._server(selector.id, selector.id, f"server-{selector.id[-5:].lower()}", {}, selector.snapshot, system)
-        elif selector.hostname:
-            self._server(selector.hostname, None, selector.hostname, {}, selector.snapshot, system)
+        elif selector.instance:
+            name = f"server-{selector.instance[-5:]}"
+            self._server(selector.instance, None, name, {}, selector.snapshot, system)
+            self.by_key[selector.instance]["origin_instance"] = selector.instance
+        elif named := selector.name or selector.hostname:
+            spaced = {"Name": named} if re.search(r"\s", named) else {}
+            self._server(named, None, re.sub(r"\s+", "-", named), spaced, selector.snapshot, system)
         else:
             tags = {str(key): str(value) for key, value in sorted((selector.tags or {}).items())}
             name = re.sub(r"[^a-z0-9]+", "-", "-".join(tags.values()).lower()).strip("-") or "server"

@@ -9,7 +9,7 @@ from typing import Any
 
 from drs_provider.aws.calls import Calls
 from drs_provider.aws.drs.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
-from drs_provider.aws.drs.outcome import collect_outcomes, log_or_nothing
+from drs_provider.aws.drs.outcome import collect_outcomes, failure_table, judge, log_or_nothing
 from drs_provider.aws.drs.reads import DrsReads, is_complete
 from drs_provider.aws.drs.replication import not_ready, replication_of
 from drs_provider.aws.ec2.instance_end import instance_states, not_gone, not_stopped
@@ -151,9 +151,12 @@ class DrsJobTrigger(WaitTrigger):
     :param deadline: When to give up a job that DRS does not show, in epoch seconds; by default ``timeout`` from now.
     :param look_every: Seconds between two looks; None looks rarely while snapshot and conversion run, and often near
         the expected end.
+    :param retryable: Jobs whose failed servers may be launched again: the wait ends without success as soon as such a
+        job has, and the event names them under ``again``, and under ``enough`` whether enough launched without them.
+    :param background: Jobs that are waited for only until enough servers launched.
     """
 
-    fields = ("job_ids", "required", "optional", "min_launched", "timeout", "look_every")
+    fields = ("job_ids", "required", "optional", "min_launched", "timeout", "look_every", "retryable", "background")
 
     def __init__(
         self,
@@ -165,6 +168,8 @@ class DrsJobTrigger(WaitTrigger):
         min_launched: int | None = None,
         deadline: float | None = None,
         look_every: float | None = None,
+        retryable: Sequence[str] = (),
+        background: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(deadline=time.time() + timeout if deadline is None else deadline, **kwargs)
@@ -174,14 +179,26 @@ class DrsJobTrigger(WaitTrigger):
         self.required = required
         self.optional = optional
         self.min_launched = min_launched
+        self.retryable = list(retryable)
+        self.background = list(background)
 
     async def wait(self, post: Post) -> dict[str, Any]:
         """Wait for the jobs' end or the deadline, then collect and judge."""
         first_look = self.deadline - self.timeout
-        wait = JobWait(self.job_ids, self.required, self.optional, self.min_launched, self.timeout, first_look)
+        wait = JobWait(
+            self.job_ids,
+            self.required,
+            self.optional,
+            self.min_launched,
+            self.timeout,
+            first_look,
+            self.retryable,
+            self.background,
+        )
         tail = JobLogTail(self.log)
         trouble = ""
         jobs: list[Item] = []
+        again: list[str] = []
         async with post.watch(
             "drs-job", JobFetch(), self.job_ids, self._interval, service="drs", batch=JOB_BATCH
         ) as watch:
@@ -195,6 +212,8 @@ class DrsJobTrigger(WaitTrigger):
                 jobs = [snapshot.job for snapshot in seen.values()]
                 for job_id, snapshot in seen.items():
                     tail.show(job_id, snapshot.log)
+                if again := wait.again(jobs):
+                    break
                 unseen = wait.unseen(jobs)
                 if unseen and time.time() > first_look + UNSEEN_SECONDS:
                     trouble = f"DRS has no job {', '.join(unseen)}: it may have been deleted"
@@ -204,8 +223,12 @@ class DrsJobTrigger(WaitTrigger):
         )
         for job_id, items in logs.items():
             tail.show(job_id, items)
+        if again:
+            verdict = judge(servers, self.required, self.optional, self.min_launched)
+            message = f"{verdict.message}\n{failure_table({one: servers[one] for one in again if one in servers})}"
+            raise WaitFailed(message, servers=servers, failed=verdict.failed, again=again, enough=verdict.ok)
         try:
-            return wait.result(servers, trouble)
+            return wait.result(servers, trouble, jobs)
         except LaunchFailed as failure:
             raise WaitFailed(
                 str(failure), timed_out=bool(trouble), servers=failure.servers, failed=failure.failed

@@ -39,6 +39,7 @@ __all__ = [
     "WAVE_TAG",
     "LaunchKey",
     "RunIdentity",
+    "attempt_in",
     "generation_of",
     "run_tag_value",
     "tag_value",
@@ -56,6 +57,12 @@ def generation_of(context: Mapping[str, Any]) -> int:
     """Return how a task was last cleared on purpose: 0 if never, otherwise the number of tries before the clear."""
     task_instance = context["ti"]
     return max(int(task_instance.max_tries) - int(task_instance.task.retries or 0), 0)
+
+
+def attempt_in(generation: int, launch_tag: str) -> int:
+    """Return which attempt of a generation a job is, by its ``drs-provider:launch`` tag; 0 for one of another."""
+    match = _SUFFIX.search(launch_tag)
+    return int(match.group(2)) if match and int(match.group(1)) == generation else 0
 
 
 @dataclass(frozen=True)

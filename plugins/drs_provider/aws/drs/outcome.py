@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drs_provider.aws.drs.reads import DrsReads, hostname_of, is_complete
+from drs_provider.aws.ec2.launch_errors import hint_for
 from drs_provider.aws.faults import error_text
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "judge",
     "log_or_nothing",
     "newest_by_server",
+    "with_hint",
 ]
 
 Item = Mapping[str, Any]
@@ -111,7 +113,7 @@ def reason_of(server_id: str, log_items: Sequence[Item]) -> str:
     """Return why a server failed: the job log's errors about it, or the hints for failures that give none."""
     about = [item for item in log_items if (item.get("eventData") or {}).get("sourceServerID") in (server_id, None)]
     errors = [
-        f"{item.get('event')}: {item['eventData']['rawError']}"
+        f"{item.get('event')}: {with_hint(str(item['eventData']['rawError']))}"
         for item in about
         if (item.get("eventData") or {}).get("rawError")
     ]
@@ -119,6 +121,12 @@ def reason_of(server_id: str, log_items: Sequence[Item]) -> str:
         return textwrap.shorten("; ".join(dict.fromkeys(errors)), MAX_REASON)
     ends = [str(item["event"]) for item in about if str(item.get("event", "")).endswith(("FAIL", "FAILED", "CANCEL"))]
     return f"{', '.join(dict.fromkeys(ends))}: {SILENT_FAILURE}" if ends else SILENT_FAILURE
+
+
+def with_hint(error: str) -> str:
+    """Return EC2's raw error with what it means, where that is known."""
+    hint = hint_for(error)
+    return f"{textwrap.shorten(error, MAX_REASON // 2)} ({hint})" if hint else error
 
 
 async def collect_outcomes(

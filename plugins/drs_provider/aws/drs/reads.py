@@ -14,7 +14,7 @@ from typing import Any
 from drs_provider.aws.calls import Calls, chunks
 from drs_provider.aws.timestamps import api_timestamp
 
-__all__ = ["DrsReads", "hostname_of", "is_complete", "matches_hostname", "matches_tags"]
+__all__ = ["DrsReads", "hostname_of", "is_complete", "matches_hostname", "matches_name", "matches_tags"]
 
 Item = dict[str, Any]
 
@@ -113,6 +113,15 @@ def hostname_of(server: Mapping[str, Any]) -> str | None:
     """Return the hostname, or else the fully qualified name, that a source server's agent reported."""
     hints = server.get("sourceProperties", {}).get("identificationHints", {})
     return hints.get("hostname") or hints.get("fqdn") or None
+
+
+def matches_name(server: Mapping[str, Any], name: str) -> bool:
+    """Return whether a name is a source server's: its Name tag or its host name, short or in full, in any case."""
+    wanted = name.casefold()
+    hints = server.get("sourceProperties", {}).get("identificationHints", {})
+    tag = str((server.get("tags") or {}).get("Name") or "").casefold()
+    hosts = {str(hints.get(key) or "").casefold() for key in ("hostname", "fqdn")} - {""}
+    return wanted == tag or wanted in hosts or wanted in {host.partition(".")[0] for host in hosts}
 
 
 def matches_hostname(server: Mapping[str, Any], hostname: str) -> bool:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from drs_provider.aws.drs.job_wait import LaunchFailed
-from drs_provider.aws.drs.launch import NO_SLOT_PATIENCE, LaunchError, LaunchPatience, NoFreeSlot, launch_once
-from drs_provider.aws.drs.launch_key import LaunchKey, generation_of
+from drs_provider.aws.drs.launch import (
+    NO_SLOT_PATIENCE,
+    LaunchedJob,
+    LaunchError,
+    LaunchPatience,
+    NoFreeSlot,
+    launch_once,
+)
+from drs_provider.aws.drs.launch_key import LaunchKey, attempt_in, generation_of
+from drs_provider.aws.ec2.launch_errors import capacity_pause, lacks_capacity
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
 from drs_provider.dag.work.intents import IntentJournal, read_intents
-from drs_provider.dag.work.wave_jobs import WaveJobs
+from drs_provider.dag.work.wave_jobs import Down, WaveJobs
 from drs_provider.evidence.events import wait_event
 from drs_provider.sensors.drs import DrsJobSensor
+from drs_provider.triggers.pause import PauseTrigger
+from drs_provider.triggers.waiting import deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,7 +72,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
             return {"servers": {}, "launched": 0, "failed": []}
         if self.began_before(context):
             # An earlier try, or this one, may have launched failed servers again.
-            self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+            self._watch(launched, self._wave_jobs(context))
         return self._wait_or_relaunch(context, launched)
 
     def go_on(self, context: Context) -> Any:
@@ -68,7 +80,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         launched = self._launched(context)
         self._expect(launched)
         # This try may have launched failed servers again, before it went to the triggerer.
-        self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+        self._watch(launched, self._wave_jobs(context))
         return self._wait_or_relaunch(context, launched)
 
     def after_gates(self, context: Context, event: Any = None) -> Any:
@@ -101,8 +113,12 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
             patience = LaunchPatience()
         launched = self._launched(context)
         self._expect(launched)
-        self.job_ids = self._with_relaunched(launched, self._wave_jobs(context))
+        self._watch(launched, self._wave_jobs(context))
         return self._wait_or_relaunch(context, launched, since, patience)
+
+    def after_pause(self, context: Context, event: Any = None) -> Any:
+        """Look again, once there was time for EC2 to have capacity."""
+        return self.go_on(context)
 
     def _wait_or_relaunch(
         self,
@@ -132,41 +148,43 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         since: str | None = None,
         patience: LaunchPatience = NO_SLOT_PATIENCE,
     ) -> None:
-        """Launch the servers that failed again.
+        """Launch servers again that failed, as soon as no job holds them, whatever their rank.
 
-        :raises AirflowFailException: when the plan's retries are used up, or a job still holds them.
-        :raises TaskDeferred: when there is no free slot for their job.
+        Where the wave has enough servers without them, nothing here holds it up or fails it: their launch goes on
+        beside what comes next.
+
+        :raises AirflowFailException: when the wave needs them, and the plan's retries are used up or a job holds them.
+        :raises TaskDeferred: when the wave needs them, and there is no free slot for their job or no capacity yet.
         """
         jobs = self._wave_jobs(context)
-        generation = jobs.key.generation
-        attempt = jobs.attempts(generation) + 1
-        servers = sorted(set(launched["servers"]) - set(jobs.alive))
-        if attempt > self.wave.retries + 1 or not jobs.all_complete or not servers:
+        down = jobs.down(launched["servers"], terminated=not failure.enough)
+        servers = [server for server, one in down.items() if one.attempt <= self.wave.retries]
+        if not failure.again and not (servers and jobs.all_complete):
             self._give_up(context, failure, jobs)
+        self._watch(launched, jobs)
+        if not servers:
+            # Another try was faster; or they are not this wave's any more.
+            self.retryable = []
+            return
+        if not failure.enough:
+            servers = self._with_capacity(servers, down, failure)
         self.before_acting(context)
-        self.log.warning(
-            "%s\nLaunching again, attempt %d of %d: %s", failure, attempt, self.wave.retries + 1, ", ".join(servers)
-        )
-        run = self.run(context)
+        named = ", ".join(f"{server} (attempt {down[server].attempt + 1})" for server in servers)
+        self.log.warning("%s\nLaunching again, of %d attempts: %s", failure, self.wave.retries + 1, named)
+        started: list[LaunchedJob] = []
         try:
-            started = launch_once(
-                self.hook,
-                jobs.key.with_attempt(attempt),
-                [{"id": server, "snapshot": launched["servers"][server]["snapshot"]} for server in servers],
-                is_drill=launched["mode"] == "drill",
-                since=jobs_since(context),
-                # What failed in the same attempt before the launch task was cleared is launched again.
-                relaunch="all",
-                quotas=account_quotas(context, self.hook),
-                patience=patience,
-                replace=run.replace_instances,
-                journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context)),
-                log=self.log,
-            )
+            for attempt in sorted({down[server].attempt + 1 for server in servers}):
+                started += self._start(
+                    context,
+                    launched,
+                    jobs.key.with_attempt(attempt),
+                    [server for server in servers if down[server].attempt + 1 == attempt],
+                    NO_SLOT_PATIENCE if failure.enough else patience,
+                )
         except LaunchError as error:
             if self.keeps_asking(error):
                 raise
-            if isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
+            if not failure.enough and isinstance(error, NoFreeSlot) and patience is NO_SLOT_PATIENCE:
                 self.log.info("%s", error)
                 since = since or datetime.now(timezone.utc).isoformat()
                 self.wait_for_slot(
@@ -177,10 +195,58 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
                     method_name="after_slot",
                     kwargs={"since": since},
                 )
-            self._give_up(context, LaunchFailed(f"{failure}\nLaunching again failed: {error}", failure.servers), jobs)
+            if not failure.again:
+                refused = LaunchFailed(f"{failure}\nLaunching again failed: {error}", failure.servers)
+                self._give_up(context, refused, jobs)
+            # Those that the wave needs may still be on their way; when they are not, this is tried once more.
+            self.log.warning("Not launched again: %s", error)
+            self._watch(launched, jobs, started)
+            self.retryable = []
+            return
         # By their ids: a job that has just been started need not be listed yet.
-        known = self._with_relaunched(launched, jobs)
-        self.job_ids = list(dict.fromkeys([*known, *(job.job_id for job in started)]))
+        self._watch(launched, jobs, started)
+
+    def _start(
+        self, context: Context, launched: dict[str, Any], key: LaunchKey, servers: list[str], patience: LaunchPatience
+    ) -> list[LaunchedJob]:
+        run = self.run(context)
+        return launch_once(
+            self.hook,
+            key,
+            [{"id": server, "snapshot": launched["servers"][server]["snapshot"]} for server in servers],
+            is_drill=launched["mode"] == "drill",
+            since=jobs_since(context),
+            # What failed in the same attempt before the launch task was cleared is launched again.
+            relaunch="all",
+            quotas=account_quotas(context, self.hook),
+            patience=patience,
+            replace=run.replace_instances,
+            journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context)),
+            log=self.log,
+        )
+
+    def _with_capacity(self, servers: list[str], down: Mapping[str, Down], failure: LaunchFailed) -> list[str]:
+        """Return the servers that may be launched again now: one that EC2 had no capacity for gets a pause.
+
+        :raises TaskDeferred: when there is none yet.
+        """
+        now = datetime.fromtimestamp(time.time(), timezone.utc)
+        due = {
+            server: (down[server].since or now) + capacity_pause(down[server].attempt)
+            for server in servers
+            if lacks_capacity(str(failure.servers.get(server, {}).get("reason") or ""))
+        }
+        ready = [server for server in servers if due.get(server, now) <= now]
+        if not ready:
+            until = max(min(due.values()), now + timedelta(seconds=2.5))
+            self.log.warning(
+                "%s\nEC2 had no capacity, or a quota was reached: launching again at %s",
+                failure,
+                f"{until:%H:%M:%S UTC}",
+            )
+            trigger = PauseTrigger(deadline=until.timestamp(), end_task=False)
+            self.defer(trigger=trigger, method_name="after_pause", timeout=deferral_timeout(trigger))
+        return ready
 
     def _give_up(self, context: Context, failure: LaunchFailed, jobs: WaveJobs) -> None:
         self.leave_evidence(
@@ -209,7 +275,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     def _expect(self, launched: dict[str, Any]) -> None:
         """Set the sensor's terms from what was launched."""
         servers = launched["servers"]
-        self.job_ids = [job["job_id"] for job in launched["jobs"]]
+        self._wait_for(self._attempts(launched))
         self.required = [server for server, details in servers.items() if details["critical"]]
         self.optional = [server for server, details in servers.items() if not details["critical"]]
         self.min_launched = self.wave.required_launched(len(servers))
@@ -226,9 +292,19 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         launched = self._launched(context)
         return int(launched.get("generation", generation_of(context)))
 
+    def _watch(self, launched: dict[str, Any], jobs: WaveJobs, started: Sequence[LaunchedJob] = ()) -> None:
+        """Wait for the launch task's jobs, and for those of later attempts."""
+        attempts = self._attempts(launched) | jobs.attempts
+        attempts |= {job.job_id: attempt_in(jobs.key.generation, job.launch_key) for job in started}
+        self._wait_for(attempts)
+
+    def _wait_for(self, attempts: Mapping[str, int]) -> None:
+        self.job_ids = list(attempts)
+        self.retryable = [job for job, attempt in attempts.items() if attempt <= self.wave.retries]
+        # Nobody waits for a second chance once enough servers are up.
+        self.background = [job for job, attempt in attempts.items() if attempt > 1]
+
     @staticmethod
-    def _with_relaunched(launched: dict[str, Any], jobs: WaveJobs) -> list[str]:
-        """Return the jobs to wait for: the launch task's, and those of later attempts."""
-        return list(
-            dict.fromkeys([*(job["job_id"] for job in launched["jobs"]), *(str(job["jobID"]) for job in jobs.jobs)])
-        )
+    def _attempts(launched: dict[str, Any]) -> dict[str, int]:
+        generation = launched.get("generation", 0)
+        return {job["job_id"]: attempt_in(generation, str(job.get("launch_key"))) for job in launched["jobs"]}

@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from drs_provider.aws.drs.launch_key import LAUNCH_TAG, LaunchKey
+from drs_provider.aws.drs.launch_key import LAUNCH_TAG, LaunchKey, attempt_in
 from drs_provider.aws.drs.launched_instances import ended_servers
 from drs_provider.aws.drs.outcome import newest_by_server
 from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.dag.work.intents import Intent, resolve
 from drs_provider.hooks.drs import DrsHook
 
-__all__ = ["WaveJobs"]
+__all__ = ["Down", "WaveJobs"]
 
 _UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
+
+
+class Down(NamedTuple):
+    """A server that is not up.
+
+    :param attempt: which attempt failed last; 0 for one of another generation.
+    :param since: when the job of that ended, as far as DRS says so.
+    """
+
+    attempt: int
+    since: datetime | None
 
 
 @dataclass(frozen=True)
@@ -84,10 +96,31 @@ class WaveJobs:
         """Whether every job has ended."""
         return all(is_complete(job) for job in self.jobs)
 
-    def attempts(self, generation: int) -> int:
-        """Return the number of the last attempt in a generation, 0 before the first."""
-        keys = [key for job in self.jobs if (key := self.key.of_job(job))]
-        return max((key.attempt for key in keys if key.generation == generation), default=0)
+    @property
+    def attempts(self) -> dict[str, int]:
+        """Which attempt of the key's generation each job is, by its id; 0 for one of another generation."""
+        return {str(job["jobID"]): attempt_in(self.key.generation, job["tags"][LAUNCH_TAG]) for job in self.jobs}
+
+    def down(self, servers: Collection[str], *, terminated: bool) -> dict[str, Down]:
+        """Return those of some servers that are not up, and that no job holds.
+
+        :param servers: ids of source servers.
+        :param terminated: whether servers whose instances were terminated since are among them.
+        """
+        newest = newest_by_server(self.jobs)
+        attempts = self.attempts
+        last = max(attempts.values(), default=0)
+        found = {}
+        for server in sorted(servers):
+            job, participant = newest.get(server, ({}, {}))
+            status = str(participant.get("launchStatus", "PENDING"))
+            if job and (not is_complete(job) or status == "LAUNCHED" or (status == "TERMINATED" and not terminated)):
+                continue
+            ended = job.get("endDateTime")
+            found[server] = Down(
+                attempts[str(job["jobID"])] if job else last, parse_timestamp(str(ended)) if ended else None
+            )
+        return found
 
     def entries(self) -> list[dict[str, Any]]:
         """Return the jobs as the launch task's XCom holds them, all of them adopted."""

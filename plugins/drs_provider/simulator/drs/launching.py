@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.estimate.typical import JOB_BEGINS, JOB_ENDS, LAUNCH_BEGINS, SNAPSHOT_BEGINS
+from drs_provider.aws.typical import JOB_BEGINS, JOB_ENDS, LAUNCH_BEGINS, SNAPSHOT_BEGINS
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.drs.exceptions import Conflict
 from drs_provider.simulator.drs.instances import (

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.estimate.typical import BY_SYSTEM, COMMON
+from drs_provider.aws.typical import BY_SYSTEM, COMMON
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
 from drs_provider.simulator.drs.timestamps import timestamp

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from drs_provider.estimate.typical import STEP
+from drs_provider.aws.typical import STEP
 from drs_provider.simulator.durations import parse_duration
 from drs_provider.simulator.simulation import Simulation
 from drs_provider.simulator.ssm.agents import Node

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from moto.ec2.models import ec2_backends
 
-from drs_provider.estimate.typical import AGENT_ONLINE
+from drs_provider.aws.typical import AGENT_ONLINE
 from drs_provider.simulator import simulation as simulations
 from drs_provider.simulator.documents import AgentSpec
 from drs_provider.simulator.instance_times import started_at, stopped_at

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from drs_provider.estimate.typical import SCRIPT
+from drs_provider.aws.typical import SCRIPT
 from drs_provider.simulator.documents import DocumentSpec, InstanceOutcome
 
 __all__ = ["INVOCATION_ENDS", "INVOCATION_HOLDS", "InvocationPlan", "plan_invocation"]

@@ -1,0 +1,85 @@
+"""How a command waits for AWS: it says so after two seconds, and gives up when AWS is silent for too long."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from drs_provider.commands.terminal import say
+
+if TYPE_CHECKING:
+    from drs_provider.aws.clients import Clients
+
+__all__ = ["FIRST_WORD", "SILENCE", "AwsSilentError", "end_now", "within"]
+
+SILENCE = 30.0
+"""Seconds without any answer of AWS after which a command gives up."""
+FIRST_WORD = 2.0
+_NEXT_WORD = 10.0
+
+Value = TypeVar("Value")
+
+_abandoned = False
+
+
+class AwsSilentError(Exception):
+    """AWS gave no answer for too long."""
+
+
+def within(clients: Clients, timeout: float, work: Callable[[], Value], *, first_word: float = FIRST_WORD) -> Value:
+    """Do work that asks AWS, and return what it returns.
+
+    Progress goes to standard error: a command's answer stands on standard output.
+
+    :param clients: the clients that the work uses.
+    :param timeout: the longest silence, in seconds. Work that gets answers may take as long as it needs.
+    :param first_word: after how many seconds it says that it waits.
+    :raises AwsSilentError: when AWS was silent for that long; the work is left to itself.
+    """
+    global _abandoned
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    # A daemon: what hangs in a call must not hold up the end of the command.
+    thread = threading.Thread(target=target, name="aws", daemon=True)
+    started, word = time.monotonic(), first_word
+    thread.start()
+    while thread.is_alive():
+        now = time.monotonic()
+        silent = now - max(started, clients.answered_at)
+        if silent >= timeout:
+            _abandoned = True
+            raise AwsSilentError(
+                f"AWS gave no answer for {silent:.0f} s"
+                + (f", after {clients.answers} answers" if clients.answers else "")
+                + f": {clients.address}"
+            )
+        if now - started >= word:
+            say(f"asking AWS ({clients.address}): {clients.answers} answers in {now - started:.0f} s", err=True)
+            word += _NEXT_WORD
+        thread.join(min(0.2, max(timeout - silent, 0.01)))
+    if failure:
+        raise failure[0]
+    value: Value = result[0]
+    return value
+
+
+def end_now(status: object) -> None:
+    """End the process at once, where work was left to itself: Python would wait for the threads of it.
+
+    :param status: the exit status.
+    """
+    if _abandoned:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status if isinstance(status, int) else 0 if status is None else 1)

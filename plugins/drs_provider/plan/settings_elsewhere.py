@@ -1,0 +1,59 @@
+"""Where something lives that people write into a plan, and that a plan has no key for."""
+
+from __future__ import annotations
+
+__all__ = ["lives"]
+
+_TEMPLATE = "it is set in the server's EC2 launch template"
+_CONFIGURATION = "it is set in the server's launch settings in DRS"
+_RUN = "it is a run parameter: give it when the run is started"
+_CONNECTION = "it belongs into the Airflow connection that target.aws_conn_id names"
+
+_PLACES = {
+    **dict.fromkeys(
+        (
+            "instance_type", "instance_types", "subnet", "subnet_id", "subnets", "security_group", "security_groups",
+            "security_group_ids", "instance_profile", "iam_instance_profile", "private_ip", "static_ip", "public_ip",
+            "associate_public_ip", "key_name", "key_pair", "volume_type", "iops", "throughput", "ebs", "kms_key",
+            "user_data", "metadata_options", "metadata_tokens", "imdsv2", "tenancy", "availability_zone",
+            "launch_template", "instance_tags",
+        ),
+        _TEMPLATE,
+    ),
+    **dict.fromkeys(
+        (
+            "right_sizing", "copy_private_ip", "copy_tags", "launch_disposition", "licensing", "byol", "os_byol",
+            "launch_into", "post_launch_actions", "post_launch_enabled", "boot_mode", "launch_config",
+            "launch_configuration", "launch_settings",
+        ),
+        _CONFIGURATION,
+    ),
+    **dict.fromkeys(
+        (
+            "mode", "is_drill", "confirm", "snapshot_time", "point_in_time", "skip_scripts", "keep_drill_instances",
+            "override", "override_findings", "override_reason", "take_over", "replace_instances", "stop_drill",
+            "break_glass", "ticket",
+        ),
+        _RUN,
+    ),
+    **dict.fromkeys(
+        (
+            "role_arn", "assume_role", "assume_role_arn", "external_id", "account", "account_id", "profile",
+            "access_key", "secret_key", "endpoint_url",
+        ),
+        _CONNECTION,
+    ),
+    **dict.fromkeys(("start_date", "catchup", "max_active_runs"), "the schedule is drill.schedule, in drill.timezone"),
+}  # fmt: skip
+
+
+def lives(key: str) -> str:
+    """Return ``"; it is …"`` to append to a message; empty for a key that nothing is known of.
+
+    :param key: an unknown key, as it is written: ``instanceType`` and ``instance-type`` are ``instance_type``.
+    """
+    if len(key) > 100:
+        return ""
+    snake = "".join(f"_{each.lower()}" if each.isupper() else each for each in key).replace("-", "_").strip("_")
+    place = _PLACES.get(snake)
+    return f"; {place}" if place else ""
