@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drs_provider.aws.quotas import Quotas
 from drs_provider.estimate.schedule import Schedule, make_schedule
-from drs_provider.estimate.work import JobWork, Step, WaveWork
+from drs_provider.estimate.work import JobWork, TimedStep, WaveWork
 
 WIDE = Quotas()
 
@@ -37,8 +37,11 @@ def test_a_wave_starts_when_the_last_that_it_waits_for_has_ended() -> None:
 
 
 def test_tasks_around_the_jobs_come_one_after_another() -> None:
-    before = ((Step("approval", "approve", 1, 60, 1),), (Step("scripts", "fence", 2, 30),))
-    after = ((Step("settle", "settle", 2, 20),), (Step("health", "tcp", 2, 5), Step("health", "http", 1, 9, 1)))
+    before = ((TimedStep("approval", "approve", 1, 60, 1),), (TimedStep("scripts", "fence", 2, 30),))
+    after = (
+        (TimedStep("settle", "settle", 2, 20),),
+        (TimedStep("health", "tcp", 2, 5), TimedStep("health", "http", 1, 9, 1)),
+    )
     schedule = make_schedule([work("a", before=before, launch=3, look=4, after=after)], WIDE, 0)
     times = schedule.waves["a"]
     assert times.launched == 62 + 32 + 3
@@ -51,9 +54,9 @@ def test_tasks_around_the_jobs_come_one_after_another() -> None:
 
 def test_what_needs_an_agent_waits_for_the_last_one() -> None:
     jobs = (job(100, agents=130, boots=220), job(100, agents=140, boots=200))
-    script = (Step("scripts", "start", 1, 5, 2, "agents"),)
+    script = (TimedStep("scripts", "start", 1, 5, 2, "agents"),)
     assert make_schedule([work("a", jobs=jobs, after=(script,))], WIDE, 0).end == 147
-    check = (Step("health", "status", 1, 0, 3, "boots"), Step("health", "agent", 1, 0, 3, "agents"))
+    check = (TimedStep("health", "status", 1, 0, 3, "boots"), TimedStep("health", "agent", 1, 0, 3, "agents"))
     assert make_schedule([work("a", jobs=jobs, after=(check, script))], WIDE, 0).end == 223 + 1 + 5 + 2
 
 

@@ -25,15 +25,14 @@ from drs_provider.dag.tasks import (
     WriteReport,
     run_script,
 )
+from drs_provider.plan.steps import wave_steps
 
 if TYPE_CHECKING:
+    from drs_provider.dag.delegation import RecoveryTask
     from drs_provider.plan import Drill, LoadedPlan, Wave
+    from drs_provider.plan.steps import Step, StepKind
 
 __all__ = ["build_dag"]
-
-# Checks of the instance itself come before the scripts that need it; checks of the service on it come after those that
-# start the service.
-_INSTANCE_CHECKS = frozenset({"instance_status", "ssm_online"})
 
 # Every task finds out on its own whether its wave takes part in the run. With all_success, one script that is left out
 # in a drill would skip the launch behind it.
@@ -43,6 +42,13 @@ _WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED, "on_failure_callback": no
 # Airflow's scheduler then sees that end after it has queued the task again, takes the task for dead, and counts a try.
 # A refusal ends the task at once, whatever tries are left.
 _QUESTIONS = 12
+
+
+_TASKS: dict[StepKind, type[RecoveryTask]] = {
+    "launch": LaunchWave,
+    "wait_for_launch": WaitForLaunch,
+    "settle": SettleWave,
+}
 
 
 def _timetable(drill: Drill) -> CronTriggerTimetable | None:
@@ -105,7 +111,7 @@ class _WaveTasks:
         self.loaded = loaded
         self.wave = wave
         with TaskGroup(wave.name, tooltip=wave.description) as self.group:
-            steps = self._steps()
+            steps = [[self._task(step) for step in group] for group in wave_steps(wave)]
             for before, after in pairwise(steps):
                 for task in before:
                     task >> after
@@ -113,41 +119,17 @@ class _WaveTasks:
         self.last = steps[-1]
         self.all = [task for step in steps for task in step]
 
-    @property
-    def _common(self) -> dict[str, Any]:
-        return {"loaded": self.loaded, "wave": self.wave, **_WAVE_TASK}
-
-    def _steps(self) -> list[list[BaseOperator]]:
-        wave = self.wave
-        steps: list[list[BaseOperator]] = []
-        if wave.approval:
-            steps.append([ApproveWave(task_id="approve", retries=_QUESTIONS, **self._common)])
-        steps += self._scripts("pre_launch")
-        steps.append([LaunchWave(task_id="launch", **self._common)])
-        steps.append([WaitForLaunch(task_id="wait_for_launch", **self._common)])
-        if wave.settle:
-            steps.append([SettleWave(task_id="settle", **self._common)])
-        instance_checks, service_checks = self._health_checks()
-        steps.append(instance_checks)
-        steps += self._scripts("post_launch")
-        steps.append(service_checks)
-        return [step for step in steps if step]
-
     # Scripts and checks have no task groups of their own within the wave's. Checks come before and after scripts, and
     # Airflow's UI cannot draw two groups of which each comes before the other.
-    def _scripts(self, section: str) -> list[list[BaseOperator]]:
-        return [
-            [run_script(script, task_id=f"{section}.{script.name}", section=section, **self._common)]
-            for script in getattr(self.wave, section)
-        ]
-
-    def _health_checks(self) -> tuple[list[BaseOperator], list[BaseOperator]]:
-        instance: list[BaseOperator] = []
-        service: list[BaseOperator] = []
-        for name, check in self.wave.checks_by_name().items():
-            task = CheckHealth(check=check, task_id=f"health.{name}", **self._common)
-            (instance if check.type in _INSTANCE_CHECKS else service).append(task)
-        return instance, service
+    def _task(self, step: Step) -> BaseOperator:
+        common: dict[str, Any] = {"task_id": step.name, "loaded": self.loaded, "wave": self.wave, **_WAVE_TASK}
+        if step.script is not None:
+            return run_script(step.script, section=step.section, **common)
+        if step.check is not None:
+            return CheckHealth(check=step.check, **common)
+        if step.kind == "approve":
+            return ApproveWave(retries=_QUESTIONS, **common)
+        return _TASKS[step.kind](**common)
 
 
 def _add_ending(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -11,18 +11,20 @@ from drs_provider.estimate.durations import Durations
 from drs_provider.estimate.likely import Case, Likely
 from drs_provider.estimate.overhead import SHORTEST_WAIT, Overhead
 from drs_provider.plan.health import InstanceStatusCheck, SsmOnlineCheck
+from drs_provider.plan.steps import wave_steps
 
 if TYPE_CHECKING:
-    from drs_provider.plan import HealthCheck, RecoveryPlan, Wave
+    from drs_provider.plan import HealthCheck, RecoveryPlan, Script, Wave
+    from drs_provider.plan.steps import Step
     from drs_provider.readiness.resolution import ResolvedServer
 
-__all__ = ["JobWork", "SideBySide", "Step", "WaveWork", "Workload"]
+__all__ = ["JobWork", "SideBySide", "TimedStep", "WaveWork", "Workload"]
 
 Moment = Literal["boots", "agents"]
 
 
 @dataclass(frozen=True)
-class Step:
+class TimedStep:
     """A task, and what it waits for.
 
     :param kind: as a report calls a phase: ``approval``, ``scripts``, ``settle``, ``health``.
@@ -40,7 +42,7 @@ class Step:
     until: Moment | None = None
 
 
-SideBySide = tuple[Step, ...]
+SideBySide = tuple[TimedStep, ...]
 """Tasks that run at the same time; the next ones wait for all of them."""
 
 
@@ -119,15 +121,13 @@ class Workload:
     def of(self, wave: Wave, case: Case) -> WaveWork:
         """Return the work of a wave."""
         overhead = self.overhead
-        before = self._approval(wave, case) + self._scripts(wave, "pre_launch", case)
+        before: list[SideBySide] = []
         after: list[SideBySide] = []
-        if wave.settle:
-            seconds = max(wave.settle.total_seconds(), SHORTEST_WAIT)
-            after.append((Step("settle", "settle", overhead.task.of(case), seconds),))
-        checks = wave.checks_by_name().items()
-        after += self._checks(wave, {name: check for name, check in checks if _of_instance(check)}, case)
-        after += self._scripts(wave, "post_launch", case)
-        after += self._checks(wave, {name: check for name, check in checks if not _of_instance(check)}, case)
+        part = before
+        for group in wave_steps(wave):
+            part += [timed] if (timed := tuple(self._timed(wave, group, case))) else []
+            if group[0].kind == "launch":
+                part = after
         return WaveWork(
             name=wave.name,
             depends_on=tuple(wave.depends_on),
@@ -196,54 +196,56 @@ class Workload:
     def _aws(self, likely: Likely, case: Case) -> float:
         return likely.of(case) / self.speed
 
-    def _approval(self, wave: Wave, case: Case) -> list[SideBySide]:
-        if wave.approval is None:
-            return []
+    def _timed(self, wave: Wave, group: Sequence[Step], case: Case) -> Iterator[TimedStep]:
+        """Yield the steps of a group that a run of this mode does; launches are made of jobs instead."""
+        for step in group:
+            if not step.takes_part(self.mode):
+                continue
+            if step.kind == "approve":
+                yield self._approval(wave, case)
+            elif step.kind == "settle":
+                seconds = max(wave.settle.total_seconds(), SHORTEST_WAIT)
+                yield TimedStep("settle", "settle", self.overhead.task.of(case), seconds)
+            elif step.script is not None:
+                yield self._script(wave, step, step.script, case)
+            elif step.check is not None:
+                yield self._check(wave, step.title, step.check, case)
+
+    def _approval(self, wave: Wave, case: Case) -> TimedStep:
         history = self.durations.history
         learnt = history.approval(self.plan.name, wave.name) if history else None
         seconds = (learnt or self.durations.answer).of(case)
         # The task that asks sees the answer as any task sees what it waits for.
-        return [(Step("approval", "approve", self.overhead.task.of(case), seconds, self.overhead.look.of(case)),)]
+        return TimedStep("approval", "approve", self.overhead.task.of(case), seconds, self.overhead.look.of(case))
 
-    def _scripts(self, wave: Wave, section: str, case: Case) -> list[SideBySide]:
-        """Scripts run one after another; what runs on the launched instances waits for their agents."""
-        found: list[SideBySide] = []
+    def _script(self, wave: Wave, step: Step, script: Script, case: Case) -> TimedStep:
+        """What runs on the launched instances waits for their agents."""
         history = self.durations.history
-        for script in getattr(wave, section):
-            if self.mode not in script.modes:
-                continue
-            document = str(script.automation or script.run_command)
-            learnt = history.script(self.plan.name, wave.name, script.name, document) if history else None
-            on_instances = section == "post_launch" and script.targets == "recovery_instances"
-            until: Moment | None = "agents" if on_instances else None
-            found.append((self._waited("scripts", script.name, learnt, self.durations.script(script), case, until),))
-        return found
+        document = str(script.automation or script.run_command)
+        learnt = history.script(self.plan.name, wave.name, script.name, document) if history else None
+        on_instances = step.section == "post_launch" and script.targets == "recovery_instances"
+        until: Moment | None = "agents" if on_instances else None
+        return self._waited("scripts", script.name, learnt, self.durations.script(script), case, until)
 
-    def _checks(self, wave: Wave, checks: Mapping[str, HealthCheck], case: Case) -> list[SideBySide]:
-        found: list[Step] = []
+    def _check(self, wave: Wave, name: str, check: HealthCheck, case: Case) -> TimedStep:
         history = self.durations.history
-        for name, check in checks.items():
-            learnt = history.check(self.plan.name, wave.name, name) if history else None
-            until: Moment | None = None
-            work = Likely.exactly(0.0) if _of_instance(check) else self.durations.service(check)
-            if isinstance(check, InstanceStatusCheck):
-                until = "boots"
-            elif isinstance(check, SsmOnlineCheck) or getattr(check, "via", "worker") == "ssm":
-                until = "agents"
-            found.append(self._waited("health", name, learnt, work, case, until))
-        return [tuple(found)] if found else []
+        learnt = history.check(self.plan.name, wave.name, name) if history else None
+        until: Moment | None = None
+        of_instance = isinstance(check, (InstanceStatusCheck, SsmOnlineCheck))
+        work = Likely.exactly(0.0) if of_instance else self.durations.service(check)
+        if isinstance(check, InstanceStatusCheck):
+            until = "boots"
+        elif isinstance(check, SsmOnlineCheck) or getattr(check, "via", "worker") == "ssm":
+            until = "agents"
+        return self._waited("health", name, learnt, work, case, until)
 
     def _waited(
         self, kind: str, name: str, learnt: Likely | None, work: Likely, case: Case, until: Moment | None
-    ) -> Step:
+    ) -> TimedStep:
         task = self.overhead.task.of(case)
         if learnt is not None:
             # A report has the time of the whole task, waiting included.
-            return Step(kind, name, task, learnt.of(case))
+            return TimedStep(kind, name, task, learnt.of(case))
         seconds = max(self._aws(work, case), 0.0 if until else SHORTEST_WAIT)
         look = self.overhead.script if kind == "scripts" else self.overhead.look
-        return Step(kind, name, task, seconds, look.of(case), until)
-
-
-def _of_instance(check: HealthCheck) -> bool:
-    return isinstance(check, (InstanceStatusCheck, SsmOnlineCheck))
+        return TimedStep(kind, name, task, seconds, look.of(case), until)

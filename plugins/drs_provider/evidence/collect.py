@@ -49,6 +49,7 @@ from drs_provider.evidence.timeline import (
     time_spent,
 )
 from drs_provider.evidence.waves import collect_wave
+from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
 
 if TYPE_CHECKING:
     from drs_provider.aws.faults import TransientError
@@ -275,7 +276,7 @@ def _announced(waves: Sequence[Any], facts: RunFacts) -> dict[str, dict[str, Any
     """Return the jobs that the tasks of the run told of, by job id."""
     found: dict[str, dict[str, Any]] = {}
     for wave in waves:
-        launch, wait = facts.task(f"{wave.name}.launch"), facts.task(f"{wave.name}.wait_for_launch")
+        launch, wait = facts.task(f"{wave.name}.{LAUNCH}"), facts.task(f"{wave.name}.{WAIT_FOR_LAUNCH}")
         told = [launch.returned.get("jobs"), launch.event.get("jobs"), wait.event.get("jobs")]
         for job in map(mapping, (job for jobs in told for job in items(jobs))):
             if job_id := text(job.get("job_id")):
@@ -301,7 +302,7 @@ def _note_silence(reading: Reading, tasks: Sequence[TaskFacts]) -> None:
         for task in tasks
         if task.state in ("success", "failed")
         and task.task_id.partition(".")[2] not in ("", "rollback")
-        and task.task_id.rpartition(".")[2] != "launch"
+        and task.task_id.rpartition(".")[2] != LAUNCH
     ]
     if untimed := sorted(task.task_id for task in ended if task.finished is None):
         reading.note(f"when {', '.join(untimed)} ended", "the task did not tell")

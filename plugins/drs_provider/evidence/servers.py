@@ -13,6 +13,7 @@ from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading
 from drs_provider.evidence.reading import first, mapping, moment, number, text
 from drs_provider.evidence.record import Server
 from drs_provider.evidence.timeline import clock_seconds
+from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
 
 __all__ = ["RecoveryPoint", "collect_servers", "recovery_point"]
 
@@ -41,8 +42,8 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
     :param jobs: the launch jobs of the wave, oldest first.
     :param reading: asks for the snapshots whose time nobody told.
     """
-    launch = facts.task(f"{wave}.launch")
-    wait = facts.task(f"{wave}.wait_for_launch")
+    launch = facts.task(f"{wave}.{LAUNCH}")
+    wait = facts.task(f"{wave}.{WAIT_FOR_LAUNCH}")
     asked = mapping(launch.event.get("servers"))
     looked = moment(launch.event.get("ended"))
     ended = {**mapping(wait.returned.get("servers")), **mapping(wait.event.get("servers"))}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
+from drs_provider.evidence.facts import TaskFacts, step_state
 from drs_provider.evidence.reading import events_of, first, integer, items, mapping, moment, text, texts
 from drs_provider.evidence.record import HealthCheck, Instance, LeftInstance, Rollback, Script, ScriptInstance
 
-__all__ = ["collect_checks", "collect_rollback", "collect_script", "left_instances"]
+__all__ = ["collect_check", "collect_rollback", "collect_script", "left_instances"]
 
 
 def collect_script(script: Any, section: Any, task: TaskFacts) -> Script:
@@ -55,34 +54,26 @@ def _script_instances(value: Any) -> list[ScriptInstance]:
     ]
 
 
-def collect_checks(checks: Sequence[Any], wave: str, facts: RunFacts) -> list[HealthCheck]:
-    """Put the health checks of a wave together, in the order of the plan.
+def collect_check(name: str, check: Any, task: TaskFacts) -> HealthCheck:
+    """Put one health check together.
 
-    :param checks: the plan's. A type that occurs again is numbered in its task id: ``tcp``, ``tcp_2``.
+    :param name: its name in the wave: ``tcp``, ``tcp_2``.
+    :param check: as the plan has it.
     """
-    seen: dict[str, int] = {}
-    found = []
-    for check in checks:
-        seen[check.type] = seen.get(check.type, 0) + 1
-        name = check.type if seen[check.type] == 1 else f"{check.type}_{seen[check.type]}"
-        task = facts.task(f"{wave}.health.{name}")
-        event = task.event
-        instances = {key: mapping(item) for key, item in mapping(event.get("instances")).items()}
-        found.append(
-            HealthCheck(
-                name=name,
-                check=text(event.get("check")) or _asked(check),
-                state=task.step,
-                instances=[
-                    Instance(instance_id=key, status=text(item.get("status")), detail=text(item.get("detail")))
-                    for key, item in instances.items()
-                ],
-                reason=text(event.get("reason")),
-                started=task.began,
-                ended=task.finished,
-            )
-        )
-    return found
+    event = task.event
+    instances = {key: mapping(item) for key, item in mapping(event.get("instances")).items()}
+    return HealthCheck(
+        name=name,
+        check=text(event.get("check")) or _asked(check),
+        state=task.step,
+        instances=[
+            Instance(instance_id=key, status=text(item.get("status")), detail=text(item.get("detail")))
+            for key, item in instances.items()
+        ],
+        reason=text(event.get("reason")),
+        started=task.began,
+        ended=task.finished,
+    )
 
 
 def _asked(check: Any) -> str:

@@ -23,13 +23,14 @@ from drs_provider.evidence.record import (
     WaveState,
 )
 from drs_provider.evidence.servers import collect_servers
-from drs_provider.evidence.steps import collect_checks, collect_rollback, collect_script
+from drs_provider.evidence.steps import collect_check, collect_rollback, collect_script
 from drs_provider.evidence.timeline import clock_seconds, merge_phases
+from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH, StepKind, kind_of, steps_of, work_of
 
 if TYPE_CHECKING:
     from drs_provider.plan import Wave as PlanWave
 
-__all__ = ["collect_wave", "wave_phases", "wave_state", "work_of"]
+__all__ = ["collect_wave", "wave_phases", "wave_state"]
 
 
 def collect_wave(
@@ -44,12 +45,10 @@ def collect_wave(
     """
     tasks = [task for task in facts.tasks_of(wave.name) if not task.task_id.endswith(".rollback")]
     rollback = collect_rollback(facts.task(f"{wave.name}.rollback"))
-    scripts = [
-        collect_script(script, section, facts.task(f"{wave.name}.{section}.{script.name}"))
-        for section in ("pre_launch", "post_launch")
-        for script in getattr(wave, section)
-    ]
-    checks = collect_checks(wave.health_checks, wave.name, facts)
+    steps = [(step, facts.task(f"{wave.name}.{step.name}")) for step in steps_of(wave)]
+    scripts = [collect_script(step.script, step.section, task) for step, task in steps if step.script is not None]
+    checked = {step.title: task for step, task in steps if step.kind == "health"}
+    checks = [collect_check(name, check, checked[name]) for name, check in wave.checks_by_name().items()]
     servers = collect_servers(facts, wave.name, jobs, reading)
     left_out = [
         LeftOut(
@@ -57,7 +56,7 @@ def collect_wave(
             critical=each.get("critical") is True,
             reason=text(each.get("reason")) or "no reason was given",
         )
-        for each in map(mapping, items(facts.task(f"{wave.name}.launch").event.get("left_out")))
+        for each in map(mapping, items(facts.task(f"{wave.name}.{LAUNCH}").event.get("left_out")))
     ]
     work = wave_state(wave.name, facts, tasks)
     wrong = _not_done(wave, facts, servers, left_out) if work == "success" else None
@@ -70,7 +69,7 @@ def collect_wave(
     began = min(filter(None, (task.began for task in took_part)), default=None)
     finished = max(filter(None, (task.finished for task in took_part)), default=None)
     began = began or min((job.started for job in jobs if job.started), default=None)
-    wait = facts.task(f"{wave.name}.wait_for_launch")
+    wait = facts.task(f"{wave.name}.{WAIT_FOR_LAUNCH}")
     if finished is None or (wait.step == "success" and wait.finished is None):
         # A wait that ended in the triggerer may not have told when; it did not end before its jobs. One that told did,
         # where a server hangs that may fail.
@@ -109,7 +108,7 @@ def collect_wave(
                 instance_id=text(one.get("instance_id")) or "unknown",
                 what=text(one.get("what")) or "",
             )
-            for one in map(mapping, items(facts.task(f"{wave.name}.launch").event.get("replaced")))
+            for one in map(mapping, items(facts.task(f"{wave.name}.{LAUNCH}").event.get("replaced")))
         ],
         left_out=left_out,
         scripts=scripts,
@@ -131,7 +130,7 @@ def wave_state(name: str, facts: RunFacts, tasks: Sequence[TaskFacts]) -> WaveSt
         return "running"
     if not steps or "unknown" in steps:
         return "unknown"
-    launched = step_state(facts.task(f"{name}.wait_for_launch").state)
+    launched = step_state(facts.task(f"{name}.{WAIT_FOR_LAUNCH}").state)
     if launched == "success" and "not_started" not in steps:
         return "success"
     if "success" not in steps:
@@ -139,22 +138,6 @@ def wave_state(name: str, facts: RunFacts, tasks: Sequence[TaskFacts]) -> WaveSt
         return "not_started"
     waiting = any(task.known and task.state is None for task in tasks)
     return "running" if waiting and facts.state == "running" else "failed"
-
-
-def work_of(wave: PlanWave, mode: str, *, skip_scripts: bool) -> list[str]:
-    """Return the tasks of a wave that a run does not leave out, without the wave's name.
-
-    :param mode: ``drill`` or ``recovery``.
-    :param skip_scripts: whether the run leaves the scripts out.
-    """
-    work = ["launch", "wait_for_launch", *(f"health.{name}" for name in wave.checks_by_name())]
-    if wave.approval:
-        work.append("approve")
-    if wave.settle:
-        work.append("settle")
-    for section, scripts in (("pre_launch", wave.pre_launch), ("post_launch", wave.post_launch)):
-        work += [f"{section}.{script.name}" for script in scripts if mode in script.modes and not skip_scripts]
-    return work
 
 
 def _not_done(wave: PlanWave, facts: RunFacts, servers: Sequence[Server], left_out: Sequence[LeftOut]) -> str | None:
@@ -235,15 +218,16 @@ def wave_phases(tasks: Iterable[TaskFacts], jobs: Iterable[JobFacts], rollback: 
     return merge_phases(phase for phase in phases if phase.started)
 
 
+_PHASES: dict[StepKind, PhaseKind] = {
+    "approve": "approval",
+    "script": "scripts",
+    "health": "health",
+    "settle": "settle",
+}
+
+
 def _phase_of(task: TaskFacts) -> tuple[PhaseKind | None, str | None]:
-    """Return which phase of a wave a task is, and its name, by its id: ``<wave>.health.tcp``."""
-    _, _, step = task.task_id.partition(".")
-    section, _, name = step.partition(".")
-    kinds: dict[str, PhaseKind] = {
-        "approve": "approval",
-        "pre_launch": "scripts",
-        "post_launch": "scripts",
-        "health": "health",
-        "settle": "settle",
-    }
-    return kinds.get(section), name or None
+    """Return which phase of a wave a task is, and the name of its script or check."""
+    step = task.task_id.partition(".")[2]
+    kind = kind_of(step)
+    return _PHASES.get(kind) if kind else None, step.partition(".")[2] or None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime, timezone
 from itertools import pairwise
 
 from drs_provider.plan.durations import format_duration
 from drs_provider.plan.graph import critical_path, levels, longest_time
 from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.steps import steps_of
 from drs_provider.plan.upcoming import upcoming_text
 from drs_provider.plan.waves import Wave
 
@@ -48,10 +50,10 @@ def _text(plan: RecoveryPlan) -> str:
 
 def _facts(wave: Wave) -> str:
     facts = [f"{len(wave.servers)} selector{'s' * (len(wave.servers) != 1)}"]
-    scripts = len(wave.pre_launch) + len(wave.post_launch)
-    for count, what in ((scripts, "script"), (len(wave.health_checks), "check")):
+    kinds = Counter(step.kind for step in steps_of(wave))
+    for count, what in ((kinds["script"], "script"), (kinds["health"], "check")):
         facts += [f"{count} {what}{'s' * (count != 1)}"] if count else []
-    facts += ["approval"] if wave.approval else []
+    facts += ["approval"] if kinds["approve"] else []
     return f"{', '.join(facts)}, ≤ {format_duration(longest_time(wave))}"
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from graphlib import TopologicalSorter
 
 from drs_provider.plan.models import RecoveryPlan
+from drs_provider.plan.steps import steps_of
 from drs_provider.plan.waves import Wave
 
 __all__ = ["critical_path", "dependents", "levels", "longest_time"]
@@ -50,9 +51,7 @@ def longest_time(wave: Wave) -> timedelta:
     :return: launch_timeout times the attempts, settle, and the timeouts of the scripts and of the
         health checks, one after another.
     """
-    scripts = (*wave.pre_launch, *wave.post_launch)
-    spent = wave.launch_timeout * (1 + wave.retries) + wave.settle
-    return spent + sum((step.timeout for step in (*scripts, *wave.health_checks)), timedelta(0))
+    return sum((step.limit for step in steps_of(wave)), timedelta(0))
 
 
 def critical_path(

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.plan.steps import LAUNCH, activity_of
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -142,20 +144,8 @@ def _wave_state(wave: str, task_states: Mapping[str, str | None]) -> str:
     if values and values <= {"upstream_failed"}:
         return "not reached"
     if values and values <= {"success", "skipped"}:
-        return "skipped" if states.get("launch") == "skipped" else "done"
+        return "skipped" if states.get(LAUNCH) == "skipped" else "done"
     for task_id, state in states.items():
         if state in ("running", "deferred", "awaiting_input", "up_for_retry", "queued"):
-            return _activity(task_id)
+            return activity_of(task_id)
     return "waiting" if not values & {"success"} else "working"
-
-
-def _activity(task_id: str) -> str:
-    if task_id == "approve":
-        return "approval"
-    if task_id == "settle":
-        return "settling"
-    if task_id.startswith(("pre_launch.", "post_launch.")):
-        return f"script {task_id.partition('.')[2]}"
-    if task_id.startswith("health."):
-        return f"health check {task_id.partition('.')[2]}"
-    return "launching"

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from drs_provider.dag.work.base import RecoveryWork, is_final, nothing_launched, pulled, reason_of
 from drs_provider.evidence.events import health_event
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
+from drs_provider.plan.steps import WAIT_FOR_LAUNCH
 from drs_provider.sensors.health import (
     Ec2InstanceStatusSensor,
     HttpHealthSensor,
@@ -101,7 +102,7 @@ class _HealthWork(RecoveryWork):
         )
 
     def _take_instances(self, context: Context) -> None:
-        self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
+        self.instances = pulled(context, f"{self.wave.name}.{WAIT_FOR_LAUNCH}")
 
     def _judged(self, context: Context, work: Callable[[], Any]) -> Any:
         try:

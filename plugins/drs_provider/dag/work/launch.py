@@ -31,6 +31,7 @@ from drs_provider.evidence.events import launch_event
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsJobLink
 from drs_provider.plan import dependents
+from drs_provider.plan.steps import LAUNCH
 from drs_provider.readiness import recheck_wave
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
             raise _NotReady(
                 f"The wave {self.wave.name} is not ready, and nothing {more}of it was launched.\n"
                 f"{result.findings.message(run.overridden)}\n"
-                + what_to_do(plan, run, f"{self.wave.name}.launch", blocking, waves)
+                + what_to_do(plan, run, f"{self.wave.name}.{LAUNCH}", blocking, waves)
             )
         return result
 

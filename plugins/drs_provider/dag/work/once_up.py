@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from drs_provider.dag.work.gates import leave
-from drs_provider.evidence.waves import work_of
+from drs_provider.plan.steps import work_of
 
 if TYPE_CHECKING:
     from drs_provider.dag.run import RecoveryRun

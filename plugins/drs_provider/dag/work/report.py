@@ -25,9 +25,9 @@ from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
 from drs_provider.evidence.reading import mapping
 from drs_provider.evidence.storage import existing_report_folder, read_report, reports_folder, write_report
-from drs_provider.evidence.waves import work_of
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
+from drs_provider.plan.steps import work_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

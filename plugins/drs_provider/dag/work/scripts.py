@@ -22,6 +22,7 @@ from drs_provider.evidence.events import script_event
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
 from drs_provider.plan import Targets
+from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +68,7 @@ class _ScriptWork(RecoveryWork):
 
     def may_continue(self, context: Mapping[str, Any]) -> bool:
         """Continue a run that failed where the wave's launch was cleared with this script, and is still to come."""
-        launch = f"{self.wave.name}.launch"
+        launch = f"{self.wave.name}.{LAUNCH}"
         return self.section == "pre_launch" and task_states(context).get(launch) not in ENDED_STATES
 
     def before_sending(self, context: Any) -> None:
@@ -154,7 +155,7 @@ class CommandWork(_ScriptWork, SsmScriptOperator):
         """Send the command, or go on with the one that an earlier try sent, and wait for it."""
         self.begin_script(context)
         if not isinstance(self.script.targets, Targets):
-            self.instances = pulled(context, f"{self.wave.name}.wait_for_launch")
+            self.instances = pulled(context, f"{self.wave.name}.{WAIT_FOR_LAUNCH}")
             if nothing_launched(self.instances):
                 self.log.warning("No server of the wave was launched: the script runs on none")
                 return {"status": "Success", "instances": {}, "outputs": {}}

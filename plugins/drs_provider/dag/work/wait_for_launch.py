@@ -24,6 +24,7 @@ from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
 from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.wave_jobs import Down, WaveJobs
 from drs_provider.evidence.events import wait_event
+from drs_provider.plan.steps import LAUNCH
 from drs_provider.sensors.drs import DrsJobSensor
 from drs_provider.triggers.pause import PauseTrigger
 from drs_provider.triggers.waiting import deferral_timeout
@@ -267,7 +268,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
 
     def _launched(self, context: Context) -> dict[str, Any]:
         """Return what the launch task said."""
-        launched = context["ti"].xcom_pull(task_ids=f"{self.wave.name}.launch")
+        launched = context["ti"].xcom_pull(task_ids=f"{self.wave.name}.{LAUNCH}")
         if not launched:
             raise AirflowFailException(f"The task {self.wave.name}.launch left no jobs to wait for; clear it")
         return dict(launched)
