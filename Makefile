@@ -133,12 +133,16 @@ $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
 check-estimates: $(VENV)/.ready  ## Ten plans: what estimate predicts, against what their rehearsals take
 	$(BIN)/python benchmarks/check_estimates.py
 
-.PHONY: chaos silence
+.PHONY: chaos people silence
 ROUNDS ?= 10
+STORIES ?= 300
 
 chaos: $(VENV)/.ready  ## The fault campaign, for as long as you like: make chaos SEED=7 ROUNDS=10
 	scripts/system-packages.sh postgresql
 	$(BIN)/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) --rounds $(ROUNDS)
+
+people: $(VENV)/.ready  ## What people do to runs, in one process: make people SEED=7 STORIES=300
+	$(BIN)/python -m tests.chaos.people_campaign $(if $(SEED),--seed $(SEED)) --stories $(STORIES)
 
 silence: $(VENV)/.ready  ## Each operation of a run throttled for 1, 5 and 20 minutes in turn, and all of AWS for 10
 	$(BIN)/python -m tests.chaos.silence

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from tests.chaos.people_rounds import PeopleRound
 from tests.chaos.rounds import KINDS, Round, RoundResult
 from tests.chaos.site import Site
 
@@ -50,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=3, help="plans side by side")
     parser.add_argument("--faults", type=int, default=4, help="faults a round")
     parser.add_argument("--waves", type=int, default=15, help="the most waves of a plan")
+    parser.add_argument(
+        "--people", type=int, default=2, help="plans with people around them in a round of people; 0: none"
+    )
+    parser.add_argument("--only", choices=("faults", "people"), help="rounds of one kind; by default they alternate")
     parser.add_argument("--kind", action="append", default=[], choices=KINDS)
     parser.add_argument("--patience", type=float, default=15.0, help="seconds that a wave may wait without a fault")
     parser.add_argument("--keep", type=Path, help="leave logs and reports in this folder")
@@ -62,16 +67,21 @@ def main(arguments: list[str] | None = None) -> int:
         if not site.disk.mounted:
             print("disk full: left out, because a file system can only be mounted as root", flush=True)
         for number in range(chosen.first, chosen.first + chosen.rounds):
-            one = Round(
-                site,
-                chosen.seed,
-                number,
-                cases=chosen.cases,
-                faults=chosen.faults,
-                kinds=chosen.kind,
-                most_waves=chosen.waves,
-                patience=chosen.patience,
-            )
+            one: Round | PeopleRound
+            if chosen.only == "people" or (chosen.only is None and chosen.people and not chosen.kind and number % 2):
+                one = PeopleRound(site, chosen.seed, number, stories=chosen.people)
+            else:
+                one = Round(
+                    site,
+                    chosen.seed,
+                    # Every kind of fault is dealt, however many rounds lie between.
+                    number if chosen.only or chosen.kind or not chosen.people else number // 2,
+                    cases=chosen.cases,
+                    faults=chosen.faults,
+                    kinds=chosen.kind,
+                    most_waves=chosen.waves,
+                    patience=chosen.patience,
+                )
             try:
                 result = one.run()
             except Exception as error:  # What cannot be judged is no success; the other rounds go on.

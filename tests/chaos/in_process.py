@@ -41,13 +41,17 @@ from drs_provider.triggers.waiting import WaitTrigger
 from tests.chaos.faults import STARTING
 from tests.xcoms import XComs, store_xcom, stored_xcoms
 
-__all__ = ["InProcessRun", "Killed", "Killer", "quick_aws"]
+__all__ = ["InProcessRun", "Killed", "Killer", "MarkedFailed", "quick_aws"]
 
 _DONE = ("success", "failed", "skipped", "upstream_failed")
 
 
 class Killed(BaseException):
     """The worker was killed, or lost: of the try nothing is heard any more."""
+
+
+class MarkedFailed(Killed):
+    """A person marked the task as failed: its process is killed, and there is no other try."""
 
 
 class _Waits(BaseException):
@@ -116,6 +120,9 @@ class Killer:
 
         :raises Killed: when nothing more is to be heard of it.
         """
+        if not self.calls and not self.operations and not self._lost:
+            work()  # Nobody strikes here.
+            return
         failure: list[BaseException] = []
 
         def target() -> None:
@@ -235,13 +242,22 @@ class InProcessRun:
         while waiting := [task for task in self.dag.tasks if self.states[task.task_id] is None]:
             ready = [task for task in waiting if all(self.states[one] in _DONE for one in task.upstream_task_ids)]
             self._run(self.rng.choice(ready))
+            self.between()
         return str(self.states["report"])
 
-    def clear(self, task_id: str) -> None:
-        """Clear a task with its downstream tasks, as a person does when the run has ended."""
+    def between(self) -> None:
+        """Let happen what happens between two tasks."""
+
+    def waiting(self, task_id: str) -> None:
+        """Let happen what happens while a task waits in the triggerer."""
+
+    def clear(self, task_id: str, *, downstream: bool = True) -> None:
+        """Clear a task, with its downstream tasks or alone, as a person does."""
         self._dag_run.clear_number += 1
-        self._dag_run.start_date = datetime.now(timezone.utc)
-        for one in (task_id, *self.dag.get_task(task_id).get_flat_relative_ids(upstream=False)):
+        if self.states["report"] in _DONE:  # Airflow moves the start of a run that had ended, and of no other.
+            self._dag_run.start_date = datetime.now(timezone.utc)
+        others = self.dag.get_task(task_id).get_flat_relative_ids(upstream=False) if downstream else ()
+        for one in (task_id, *others):
             self.states[one] = None
 
     def _run(self, task: Any) -> None:
@@ -271,7 +287,7 @@ class InProcessRun:
                 self.states[task.task_id] = "skipped"
             except (AirflowFailException, Killed) as end:
                 instance.alive = False
-                if isinstance(end, Killed) and try_number <= max_tries:
+                if isinstance(end, Killed) and not isinstance(end, MarkedFailed) and try_number <= max_tries:
                     continue
                 self.states[task.task_id] = "failed"
             except Exception as error:
@@ -300,6 +316,7 @@ class InProcessRun:
             except TaskDeferred as deferred:
                 if deferred.method_name == "after_gates":
                     raise _Waits from None
+                self.waiting(instance.task_id)
                 arguments = {"event": _event_of(deferred.trigger), **(deferred.kwargs or {})}
                 go_on = partial(task.resume_execution, deferred.method_name, arguments, context)
         if result is not None:

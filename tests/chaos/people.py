@@ -1,184 +1,151 @@
 """Runs of a plan beside people who mark, clear, delete and wait, drawn from a seed and judged from AWS's side.
 
-Each story is a plan, a world, and some acts of people in between: tasks marked as success or as failed, tasks and whole
-runs cleared at once, the next day or months later, runs deleted and made again with the same id, another Airflow with
-the same plans, a recovery from the console, an AWS that throttles or whose lists lag.
-
-What must hold is judged right where something happens: at each call of AWS that acts.
+Each story is two plans that share servers, a world, and acts of people: before a run, in the middle of it, while a task
+waits in the triggerer, and after its end (:mod:`tests.chaos.people_acts`). What must hold is judged right where
+something happens: at each call of AWS that acts, and at each report (:mod:`tests.chaos.people_judge`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
-import boto3
-import botocore.client
 import pytest
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.plan import LoadedPlan, RecoveryPlan, plan_hash
-from drs_provider.simulator.drs.models import drs_backends
+from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
+from tests import xcoms
 from tests.chaos.cases import REGION
 from tests.chaos.in_process import InProcessRun, quick_aws
+from tests.chaos.people_judge import CONTINUE_FOR, GLASS, GRACE, Custody, Judge
+from tests.chaos.people_plan import APPROVERS, draw_plans
 
-__all__ = ["ACTS", "Story", "tell"]
+__all__ = ["Deleted", "Run", "Story", "Teller", "tell"]
 
-STARTER, APPROVERS, STRANGER = "alice", ("carol", "dave"), "mallory"
-ACCOUNT = "123456789012"
-_DAY = 86400.0
-_SENDING = {"SendCommand", "StartAutomationExecution"}
+STARTERS = ("alice", "alice", "alice", "carol", None)
+STRANGER = "mallory"
+DAY = 86400.0
+_DONE = ("success", "failed", "skipped", "upstream_failed")
+
+
+class Deleted(BaseException):
+    """Somebody deleted the run that goes on."""
 
 
 @dataclass
 class Story:
     """What was drawn, what people did, and what must not have happened.
 
+    :param kinds: how often each kind of act came to pass.
     :param violations: one line each; empty where everything held.
     """
 
     seed: int
     acts: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
-    launches: int = 0
+    launches: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass
-class _Gate:
-    """Whether a gate was passed by itself, with the answer of somebody who may give it, since the run was closed."""
+class Run(InProcessRun):
+    """A run whose tasks people may mark instead of letting them run.
 
-    passed: bool = False
+    :param teller: tells its story.
+    :param custody: what the judge knows of it.
+    """
 
-
-class _Run(InProcessRun):
-    """A run whose tasks people may mark instead of letting them run."""
-
-    def __init__(self, loaded: LoadedPlan, parameters: dict[str, Any], rng: random.Random, story: Story) -> None:
-        super().__init__(build_dag(loaded), parameters, rng)
-        self.plan = loaded.plan
-        self.story = story
+    def __init__(self, teller: Teller, loaded: LoadedPlan, custody: Custody) -> None:
+        super().__init__(build_dag(loaded), dict(custody.parameters), teller.rng)
+        self.teller = teller
+        self.loaded = loaded
+        self.custody = custody
         self.marks: dict[str, str] = {}
-        self.gates: dict[str, _Gate] = {}
-        self.answered: dict[str, set[str]] = {}
-        self.around: set[str] = set()
-        self.closed: tuple[str, float] | None = None
-        self.now_running = ""
-
-    @property
-    def is_drill(self) -> bool:
-        return self.parameters.get("mode") != "recovery"
+        self.middle: dict[int, str] = {}
+        self.steps = 0
+        self.reported = False
+        self.meanwhile = teller.rng.random() < 0.4
+        self._dag_run.triggering_user_name = custody.starter
+        if custody.due is not None:
+            self._dag_run.run_type = "scheduled"
+            self._dag_run.run_after = datetime.fromtimestamp(custody.due, timezone.utc)
+            custody.late = time.time() - custody.due > GRACE
+        teller.judge.all.append(custody)
 
     def _run(self, task: Any) -> None:
-        name = task.task_id
+        name, custody = task.task_id, self.custody
         if name in self.marks:
             self.states[name] = self.marks.pop(name)
-            if self.states[name] == "success":
-                self.around.add(name)
             return
-        self.now_running = name
-        self.answered.pop(name, None)
+        custody.now_running = name
+        self.reported = name == "report"
+        if name == "terminate":
+            custody.ending = True
+        gate = name in ("confirm", "preflight") or name.endswith(".approve")
+        if gate:
+            # Airflow deletes what a task left when it starts, not when it is cleared.
+            custody.passed[name] = False
+            custody.answered.pop(name, None)
+            custody.glass.discard(name)
+            custody.late = custody.late and not (name == "confirm" and self._dag_run.clear_number)
+        if name == "confirm":
+            custody.cleared_at_confirm = self._dag_run.clear_number > 0
+        # A launch continues a run that failed, and so does a script right before a launch that was cleared with it.
+        launch = f"{name.partition('.')[0]}.launch"
+        continues = name == launch or (".pre_launch." in name and self.states[launch] not in _DONE)
+        if continues and custody.closed and custody.closed[0] == "failed":
+            custody.continued = custody.continued or time.time() - custody.closed[1] <= CONTINUE_FOR
         super()._run(task)
-        if self.states[name] == "success":
-            self.around.discard(name)
-            self.gates.setdefault(name, _Gate()).passed = True
-        if name == "confirm" and self.states[name] == "success":
-            self.closed = None
-        if name == "report" and (self.closed is None or self.closed[0] != "success"):
-            self.closed = (str(self.states[name]), time.time())
+        self._took_place(name, gate)
 
-    def may_act(self, wave: str | None) -> str | None:
-        """Say why nothing may be started now; None where it may."""
-        if self.is_drill and not self.around and self.closed is None:
-            return None
-        if not self.gates.get("confirm", _Gate()).passed:
-            return "confirm was never passed"
-        if "confirm" in self.around:
-            return "confirm was marked by hand"
-        approval = self.plan.recovery.approval
-        if not self.is_drill and approval and not self.answered.get("confirm", set()) & set(APPROVERS):
-            return "nobody who may has approved the recovery"
-        if wave and self.plan.wave(wave).approval and not self.answered.get(f"{wave}.approve", set()) & set(APPROVERS):
-            return f"nobody who may has approved {wave}"
-        if self.closed and (self.closed[0] == "success" or time.time() - self.closed[1] > _DAY + 600):
-            return f"the run is closed ({self.closed[0]})"
-        return None
+    def _took_place(self, name: str, gate: bool) -> None:
+        custody, state = self.custody, self.states[name]
+        if gate and state == "success":
+            custody.passed[name] = True
+            custody.reopening.discard(name)
+            if not custody.reopening:
+                custody.closed = None
+        wave = name.partition(".")[0]
+        if "." in name and state == "success" and not name.endswith(".rollback"):
+            own = [task for task in self.states if task.startswith(f"{wave}.") and task != f"{wave}.rollback"]
+            if all(self.states[task] == "success" for task in own):
+                custody.up[wave] = time.time()
+        if name != "report" or state not in ("success", "failed"):
+            return
+        if custody.closed is None or (custody.closed[0] == "failed" and (state == "success" or custody.continued)):
+            custody.closed = (state, time.time())
+            custody.reopening = {"confirm", "preflight"}
+        custody.continued = False
 
+    def between(self) -> None:
+        """Let people act in the middle of the run."""
+        self.steps += 1
+        if act := self.middle.pop(self.steps, None):
+            self.teller.act_in_the_middle(self, act)
 
-class _Judge:
-    """Looks at each acting call of AWS, before it is made."""
+    def waiting(self, task_id: str) -> None:
+        """Let something else run while a task waits."""
+        if self.meanwhile and self.rng.random() < 0.3:
+            self.meanwhile = False
+            self.teller.meanwhile(self)
 
-    def __init__(self, story: Story, simulation: Simulation) -> None:
-        self.story = story
-        self.simulation = simulation
-        self.current: _Run | None = None
-        self.real: dict[str, str] = {}
-        self.ours: dict[str, _Run] = {}
-
-    @contextmanager
-    def watching(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        original = botocore.client.BaseClient._make_api_call
-
-        def call(client: Any, operation: str, parameters: Any) -> Any:
-            if self.current is not None:
-                self._before(operation, parameters)
-            answer = original(client, operation, parameters)
-            if operation == "StartRecovery":
-                self.story.launches += len(parameters["sourceServers"])
-            return answer
-
-        with monkeypatch.context() as patch:
-            patch.setattr(botocore.client.BaseClient, "_make_api_call", call)
-            yield
-
-    def _before(self, operation: str, parameters: Any) -> None:
-        run = self.current
-        assert run is not None
-        wave = run.now_running.partition(".")[0] if "." in run.now_running else None
-        if operation == "StartRecovery":
-            if why := run.may_act(wave):
-                self._note(f"StartRecovery of {wave} by {run.now_running}, although {why}")
-            if not parameters["isDrill"] and run.is_drill:
-                self._note("a drill started a real recovery")
-            live = self._live_real()
-            for server in parameters["sourceServers"]:
-                if live.get(server["sourceServerID"]):
-                    self._note(f"{server['sourceServerID']} was launched over a live real instance")
-        elif operation in _SENDING:
-            if why := run.may_act(wave):
-                self._note(f"{operation} by {run.now_running}, although {why}")
-        elif operation in ("TerminateRecoveryInstances", "TerminateInstances"):
-            ids = set(parameters.get("recoveryInstanceIDs") or parameters.get("InstanceIds") or ())
-            for server, instance in self._live_real().items():
-                if instance in ids and not self._unwinds(run, wave):
-                    self._note(f"the real instance {instance} of {server} was terminated by {run.now_running}")
-
-    def _unwinds(self, run: _Run, wave: str | None) -> bool:
-        return run.now_running.endswith(".rollback") and run.may_act(None) is None
-
-    def _live_real(self) -> dict[str, str]:
-        """Return the live non-drill instances, by source server: the simulator's own state, whatever its API says."""
-        return {
-            one.server.id: one.id
-            for one in drs_backends[ACCOUNT][REGION].instances.values()
-            if not one.is_drill and one.ec2.state not in ("terminated", "shutting-down")
-        }
-
-    def _note(self, what: str) -> None:
-        self.story.violations.append(what)
+    def end_by_hand(self) -> None:
+        """Mark the run as failed: what is to come is skipped, only teardowns live on."""
+        for name, state in self.states.items():
+            if state is None and name not in ("terminate", "report"):
+                self.states[name] = "skipped"
 
 
 class _Question(BaseTrigger):
@@ -191,24 +158,29 @@ class _Question(BaseTrigger):
         yield TriggerEvent({})
 
 
+class _AnyDatetime(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, datetime)
+
+
 @contextmanager
 def _one_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let ``datetime.now`` follow ``time.time``, which tests put forward, wherever the package asks for it."""
 
-    class Shifted(datetime):
+    class Shifted(datetime, metaclass=_AnyDatetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.fromtimestamp(time.time(), tz)
 
     with monkeypatch.context() as patch:
         for name, module in list(sys.modules.items()):
-            own = name.startswith(("drs_provider.", "tests.chaos."))
-            if own and name != __name__ and getattr(module, "datetime", None) is datetime:
+            own = name.startswith(("drs_provider.", "tests.chaos.in_process"))
+            if own and getattr(module, "datetime", None) is datetime:
                 patch.setattr(module, "datetime", Shifted)
         yield
 
 
-class _Teller:
+class Teller:
     """Draws a story and lets it happen."""
 
     def __init__(self, seed: int, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -216,226 +188,182 @@ class _Teller:
         self.story = Story(seed)
         self.simulation = simulation
         self.monkeypatch = monkeypatch
-        self.folder = folder
-        self.judge = _Judge(self.story, simulation)
-        self.data, self.servers, self.documents = self._draw_plan()
-        plan = RecoveryPlan.model_validate(self.data)
-        self.loaded = LoadedPlan(plan, folder / "plan.yaml", plan_hash(plan))
-        self.run = self._begin("north", real=self.rng.random() < 0.6)
+        self.judge = Judge(self.story.violations.append)
+        self.plans = draw_plans(self.rng, folder)
+        self.installation = "north"
+        self.depth = 0
 
-    def _draw_plan(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-        rng, waves, servers, documents = self.rng, [], [], {}
-        names = [f"w{number}" for number in range(rng.randint(1, 3))]
-        for number, name in enumerate(names):
-            identity = f"s-{number:017x}"
-            outcome = "launched" if rng.random() < 0.85 else rng.choice(("failed", ["failed", "launched"]))
-            servers.append({"id": identity, "hostname": name, "outcome": outcome})
-            wave: dict[str, Any] = {"name": name, "servers": [{"id": identity}], "retries": rng.choice((0, 1))}
-            if number and rng.random() < 0.8:
-                wave["depends_on"] = [names[number - 1]]
-            if rng.random() < 0.4:
-                wave["approval"] = {"approvers": list(APPROVERS)}
-            if rng.random() < 0.4:
-                wave["on_failure"] = "rollback"
-            for section in ("pre_launch", "post_launch"):
-                if rng.random() < 0.4:
-                    document = f"{name}-{section.replace('_', '-')}"
-                    outcome = "Success" if rng.random() < 0.85 else "Failed"
-                    documents[document] = {"kind": "Automation", "duration": 5, "outcome": outcome}
-                    wave[section] = [{"name": "script", "automation": document}]
-            if rng.random() < 0.4:
-                wave["health_checks"] = [{"type": "instance_status"}]
-            waves.append(wave)
-        recovery: dict[str, Any] = {"on_failure": rng.choice(("stop", "stop", "rollback"))}
-        if rng.random() < 0.7:
-            recovery["approval"] = {"approvers": list(APPROVERS)}
-        plan = {"version": 1, "name": "shop", "target": {"region": REGION}, "recovery": recovery, "waves": waves}
-        return plan, servers, documents
+    @property
+    def servers(self) -> list[dict[str, Any]]:
+        """The source servers."""
+        return self.plans.servers
 
-    def _begin(self, installation: str, *, real: bool) -> _Run:
-        self.installation = installation
-        self.monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__INSTALLATION", installation)
-        parameters = {"mode": "recovery", "confirm": "shop"} if real else {"mode": "drill"}
-        self.story.acts.append(f"{installation} starts a {parameters['mode']}")
-        return _Run(self.loaded, parameters, self.rng, self.story)
+    def begin(self, loaded: LoadedPlan | None = None, *, real: bool, installation: str = "", **more: Any) -> Run:
+        """Start a run.
+
+        :param loaded: the plan; the story's first one where it is absent.
+        :param more: run parameters; ``due``: seconds since which the schedule wants it.
+        """
+        rng, loaded = self.rng, loaded or self.plans.first
+        due = more.pop("due", None)
+        name = loaded.plan.name
+        typed = name if rng.random() < 0.96 else "shopp"
+        parameters = {"mode": "recovery", "confirm": typed, **more} if real else {"mode": "drill"}
+        custody = Custody(
+            plan=loaded.plan,
+            installation=installation or self.installation,
+            parameters=parameters,
+            starter=None if due is not None else rng.choice(STARTERS),
+            due=None if due is None else time.time() - due,
+        )
+        self.story.acts.append(f"{custody.installation} starts {name}: {parameters}, by {custody.starter or due}")
+        return Run(self, loaded, custody)
 
     def tell(self) -> Story:
-        self.simulation.load({"region": REGION, "servers": self.servers, "documents": self.documents}, speed=1)
+        """Let the story happen."""
+        from tests.chaos.people_acts import AFTERWARDS, BEFORE, MIDDLE
+
+        scenario = {"region": REGION, "servers": self.servers, "documents": self.plans.documents}
+        self.simulation.load(scenario, speed=1)
         self.monkeypatch.setattr(ApprovalOperator, "execute", self._answer)
+        self.monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS", GLASS if self.rng.random() < 0.3 else "")
         with quick_aws(self.monkeypatch), _one_clock(self.monkeypatch), self.judge.watching(self.monkeypatch):
-            if self.rng.random() < 0.5:
-                self._act(_BEFORE)
-            self._go()
-            for _ in range(self.rng.randint(1, 4)):
-                self._act(_AFTERWARDS)
-                self._go()
+            late = self.rng.choice((0.0, 60.0, 2 * DAY))
+            scheduled = self.rng.random() < 0.1
+            self.run = self.begin(
+                real=not scheduled and self.rng.random() < 0.6, **({"due": late} if scheduled else {})
+            )
+            if self.rng.random() < 0.3:
+                self._act(BEFORE)
+            for _ in range(self.rng.choice((1, 1, 2, 3))):
+                if self.rng.random() < 0.5:
+                    self.run.middle[self.run.steps + self.rng.randint(1, 14)] = self.rng.choice(sorted(MIDDLE))
+                self.go(self.run)
+                self._act(AFTERWARDS)
+            self.go(self.run)
+            self.judge.nothing_unnamed()
+        self.story.launches.update(self.judge.launches)
         return self.story
 
     def _answer(self, operator: Any, context: Any) -> Any:
-        """Answer a question: mostly somebody who may, sometimes somebody who may not, or the starter, or nobody."""
-        run, name = self.judge.current, self.rng.choice((*APPROVERS, *APPROVERS, STRANGER, STARTER))
-        assert run is not None
-        choice = "Approve" if self.rng.random() < 0.9 else "Reject"
+        """Answer a question: mostly somebody who may, sometimes somebody who may not, or the starter."""
+        custody = self.judge.current
+        assert custody is not None
+        name, choice = self.rng.choice((*APPROVERS * 5, STRANGER, "alice")), "Approve"
+        if self.rng.random() < 0.05:
+            choice = "Reject"
+        elif self.rng.random() < 0.1 and "Break glass" in operator.options:
+            name, choice = self.rng.choice((GLASS, STRANGER)), "Break glass"
         if choice == "Approve":
-            run.answered.setdefault(run.now_running, set()).add(name)
+            custody.answered.setdefault(custody.now_running, set()).add(name)
+            if custody.now_running.endswith(".rollback"):
+                custody.unwound.append((time.time(), name))
+        elif choice == "Break glass" and name == GLASS:
+            custody.glass.add(custody.now_running)
+            self.story.kinds["somebody breaks the glass"] += 1
         event = {
             "chosen_options": [choice],
-            "params_input": {},
+            "params_input": {"reason": "nobody answers"},
             "responded_at": datetime.fromtimestamp(time.time(), timezone.utc),
             "responded_by_user": {"id": name, "name": name},
         }
         raise TaskDeferred(trigger=_Question(), method_name="execute_complete", kwargs={"event": event})
 
-    def _go(self) -> None:
-        self.judge.current = self.run
-        try:
-            state = self.run.go()
-        finally:
-            self.judge.current = None
-        self.story.states.append(state)
-        self._look_at_the_report(state)
+    @contextmanager
+    def _of(self, run: Run) -> Iterator[None]:
+        """Let a run's installation be the one that runs here, with its XComs."""
+        key = (run.dag.dag_id, run.run_id)
+        before = xcoms._STORED.get(key)
+        with self.monkeypatch.context() as patch, self.judge.acting(run.custody):
+            patch.setenv("AIRFLOW__DRS_PROVIDER__INSTALLATION", run.custody.installation)
+            patch.setitem(xcoms._STORED, key, run.xcoms)
+            yield
+        if before is not None:
+            xcoms._STORED[key] = before
 
-    def _act(self, acts: dict[str, Callable[[_Teller], None]]) -> None:
+    def go(self, run: Run) -> None:
+        """Let a run go to its end, or until somebody deletes it."""
+        running = run.custody.now_running
+        run.custody.taken.clear()
+        run.custody.ending = run.states["terminate"] in _DONE
+        try:
+            with self._of(run):
+                state = run.go()
+        except Deleted:
+            self.story.states.append("deleted")
+            return
+        finally:
+            self.judge.strike = None
+            run.custody.now_running = running
+        self.story.states.append(state)
+        if run.states["report"] in ("success", "failed") and run.reported:
+            with self.judge.acting(run.custody):
+                self.judge.report(run.custody, run.xcoms.get("report", {}).get("report_folder"), state, run.states)
+
+    def _act(self, acts: dict[str, Callable[[Teller], None]]) -> None:
         name = self.rng.choice(sorted(acts))
         self.story.acts.append(name)
+        self.story.kinds[name] += 1
         acts[name](self)
 
-    def _look_at_the_report(self, state: str) -> None:
-        found = self.run.xcoms.get("report", {}).get("report_folder")
-        if not found or self.run.states["report"] not in ("success", "failed"):
+    def act_in_the_middle(self, run: Run, name: str) -> None:
+        """Let somebody act between two tasks of a run."""
+        from tests.chaos.people_acts import MIDDLE
+
+        self.story.acts.append(f"in the middle of {run.loaded.plan.name}: {name}")
+        self.story.kinds[f"in the middle: {name}"] += 1
+        self.judge.current = None
+        try:
+            MIDDLE[name](self, run)
+        finally:
+            self.judge.current = run.custody
+
+    def meanwhile(self, run: Run) -> None:
+        """Let another run go to its end while a task of this one waits."""
+        if self.depth:
             return
-        path = Path(str(found).removeprefix("file://")) / "report.json"
-        record = json.loads(path.read_text()) if path.exists() else {}
-        gates = {"confirm"} | {f"{wave.name}.approve" for wave in self.loaded.plan.waves if wave.approval}
-        around = self.run.around & gates
-        if around and (state == "success" or record.get("recovered")):
-            self.story.violations.append(f"the run is {state}, recovered {record.get('recovered')}, around {around}")
-        # Beside the record of a run that was over a mark cannot be told from the gate that was passed before; the run
-        # stays closed then.
-        told = any(gate["state"] == "marked by hand" for gate in record.get("gates", ()))
-        if around and not told and len(self.story.states) == 1:
-            self.story.violations.append(f"the report does not say that {', '.join(sorted(around))} was marked by hand")
-        if self.run.is_drill and "terminate" not in self.run.around and self.run.states["terminate"] == "success":
-            self._look_for_what_is_left()
+        self.depth += 1
+        other = self.rng.choice(("second plan", "other installation", "console"))
+        self.story.acts.append(f"while {run.custody.now_running} of {run.loaded.plan.name} waits: {other}")
+        self.story.kinds[f"meanwhile: {other}"] += 1
+        real, running = self.rng.random() < 0.3, run.custody.now_running
+        try:
+            self.judge.current = None
+            if other == "console":
+                self.launch_in_console()
+            else:
+                plan = self.plans.second if other == "second plan" else self.plans.first
+                installation = "south" if other == "other installation" else ""
+                self.go(self.begin(plan, real=real, installation=installation))
+        finally:
+            self.depth -= 1
+            self.judge.current = run.custody
+            run.custody.now_running = running
 
-    def _look_for_what_is_left(self) -> None:
-        backend = drs_backends[ACCOUNT][REGION]
-        for one in backend.instances.values():
-            tags = backend.jobs[one.job_id].tags if one.job_id in backend.jobs else {}
-            own = tags.get("drs-provider:installation") == self.installation
-            if own and one.is_drill and one.ec2.state not in ("terminated", "shutting-down"):
-                self.story.violations.append(f"the drill ended cleanly, and left {one.id} of {one.server.id}")
+    def launch_in_console(self) -> None:
+        """Recover a server in the console."""
+        from tests.chaos.people_acts import launch_in_console
 
-    # What people do.
+        launch_in_console(self)
 
-    def any_task(self) -> str:
-        return self.rng.choice([task for task in sorted(self.run.states) if task != "report"])
-
-    def mark(self, tasks: list[str], state: str) -> None:
+    def mark(self, run: Run, tasks: list[str], state: str) -> None:
+        """Mark tasks: what has not run yet will not run."""
         for task in tasks:
-            self.run.marks[task] = state
+            if run.states[task] is None:
+                run.marks[task] = state
+            else:
+                run.states[task] = state
         self.story.acts.append(f"  {', '.join(tasks)} as {state}")
 
-    def gate_tasks(self) -> list[str]:
-        return [task for task in self.run.states if task == "confirm" or task.endswith(".approve")]
-
-    def clear(self, task: str) -> None:
-        self.run.clear(task)
-        self.story.acts.append(f"  {task} with everything downstream")
+    def clear(self, run: Run, task: str, *, downstream: bool = True) -> None:
+        """Clear a task."""
+        run.clear(task, downstream=downstream)
+        self.story.acts.append(f"  clears {task} {'with everything downstream' if downstream else 'alone'}")
 
     def wait(self, days: float) -> None:
-        time.sleep(days * _DAY)
-        self.story.acts.append(f"  after {days:g} days")
-
-    def throttle(self) -> None:
-        operation = self.rng.choice(("*", "DescribeJobs", "DescribeSourceServers", "StartRecovery"))
-        self.simulation.add_fault(operation=operation, error="ThrottlingException", service="drs", times=12)
-
-
-def _mark_gates(teller: _Teller) -> None:
-    teller.mark(teller.gate_tasks(), "success")
-
-
-def _mark_gates_and_preflight(teller: _Teller) -> None:
-    teller.mark([*teller.gate_tasks(), "preflight"], "success")
-
-
-def _mark_success(teller: _Teller) -> None:
-    teller.mark([teller.any_task()], "success")
-
-
-def _mark_failed(teller: _Teller) -> None:
-    teller.mark([teller.any_task()], "failed")
-
-
-def _clear(days: tuple[float, ...]) -> Callable[[_Teller], None]:
-    def act(teller: _Teller) -> None:
-        teller.wait(teller.rng.choice(days))
-        teller.clear(teller.any_task())
-
-    return act
-
-
-def _clear_all(teller: _Teller) -> None:
-    teller.wait(teller.rng.choice((0.01, 2, 100)))
-    teller.clear("confirm")
-
-
-def _clear_and_mark(teller: _Teller) -> None:
-    teller.wait(teller.rng.choice((0.01, 2, 100)))
-    teller.clear("confirm")
-    _mark_gates(teller)
-
-
-def _delete_and_start_again(teller: _Teller) -> None:
-    teller.wait(teller.rng.choice((0.0, 0.02, 3)))
-    teller.run = teller._begin(teller.installation, real=teller.rng.random() < 0.5)
-
-
-def _another_airflow(teller: _Teller) -> None:
-    other = "south" if teller.installation == "north" else "north"
-    teller.run = teller._begin(other, real=teller.rng.random() < 0.5)
-
-
-def _console_recovery(teller: _Teller) -> None:
-    server = teller.rng.choice(teller.servers)["id"]
-    with contextlib.suppress(Exception):  # A server in a job, or one that fails: as in the console.
-        boto3.client("drs", REGION).start_recovery(sourceServers=[{"sourceServerID": server}], isDrill=False)
-        time.sleep(1800)
-    teller.clear(teller.any_task())
-
-
-def _throttled(teller: _Teller) -> None:
-    teller.throttle()
-    _delete_and_start_again(teller)
-
-
-def _stale_lists(teller: _Teller) -> None:
-    teller.simulation.add_fault(operation="DescribeJobs", stale=20, times=10)
-    _delete_and_start_again(teller)
-
-
-_BEFORE: dict[str, Callable[[_Teller], None]] = {
-    "marks every gate as success": _mark_gates,
-    "marks every gate and preflight as success": _mark_gates_and_preflight,
-    "marks a task as success": _mark_success,
-    "marks a task as failed": _mark_failed,
-    "throttles AWS": _Teller.throttle,
-}
-_AFTERWARDS: dict[str, Callable[[_Teller], None]] = {
-    "clears a task at once": _clear((0.0, 0.01)),
-    "clears a task within a day": _clear((0.3, 0.9)),
-    "clears a task days later": _clear((1.5, 3, 120)),
-    "clears the whole run": _clear_all,
-    "clears the whole run and marks its gates": _clear_and_mark,
-    "deletes the run and starts another of the same id": _delete_and_start_again,
-    "another Airflow runs the same plan": _another_airflow,
-    "recovers a server in the console": _console_recovery,
-    "starts again while AWS throttles": _throttled,
-    "starts again while lists lag": _stale_lists,
-}
-ACTS = sorted({*_BEFORE, *_AFTERWARDS})
-"""Everything that people do."""
+        """Let days pass."""
+        time.sleep(days * DAY)
+        self.story.acts.append(f"  after {timedelta(days=days)}")
 
 
 def tell(seed: int, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Story:
@@ -447,4 +375,4 @@ def tell(seed: int, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, fol
     """
     monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER", str(folder))
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
-    return _Teller(seed, simulation, monkeypatch, folder).tell()
+    return Teller(seed, simulation, monkeypatch, folder).tell()

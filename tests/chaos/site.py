@@ -21,13 +21,19 @@ from typing import Any
 
 import psutil
 
+from drs_provider.rehearsal.airflow_api import AirflowApi
 from drs_provider.rehearsal.environment import simulator_credentials
 from drs_provider.rehearsal.private_airflow import PrivateAirflow
 from drs_provider.rehearsal.simulator_process import SimulatorProcess
 from tests.chaos.cases import REGION
 from tests.postgres_server import PostgresServer
 
-__all__ = ["Disk", "Site"]
+__all__ = ["CONTINUE_FOR", "USERS", "Disk", "Site"]
+
+USERS = ("admin", "alice", "carol", "dave", "erin", "mallory")
+"""The users of Airflow; everybody may edit runs."""
+CONTINUE_FOR = 30.0
+"""For how many seconds a run that failed may be continued: days pass as seconds."""
 
 _WORKER = "airflow worker -- LocalExecutor"
 
@@ -92,13 +98,26 @@ class Site:
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.disk.folder / "logs"),
                 "AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER": str(self.reports),
                 "AIRFLOW__CORE__PARALLELISM": "32",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:admin" for name in USERS),
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+                "AIRFLOW__DRS_PROVIDER__INSTALLATION": "north",
+                "AIRFLOW__DRS_PROVIDER__CONTINUE_FOR": f"{CONTINUE_FOR:g}s",
             },
         )
-        self.api = self.airflow.api
+        (self.folder / "passwords.json").write_text(json.dumps({name: name for name in USERS}))
+        self._users: dict[str, AirflowApi] = {}
+        self.api = self.airflow.api = self.as_user("admin")
         self.restarts: Counter[str] = Counter()
         self._orphans: list[psutil.Process] = []
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._restart_the_dead, name="keeper", daemon=True)
+
+    def as_user(self, name: str) -> AirflowApi:
+        """Airflow's API for one of :data:`USERS`."""
+        if name not in self._users:
+            self._users[name] = AirflowApi(self.airflow.url, name, name)
+        return self._users[name]
 
     @contextmanager
     def running(self) -> Iterator[Site]:

@@ -13,7 +13,7 @@ from tests.chaos.people import tell
 # PEOPLE_STORIES=300 tells three hundred of them, from PEOPLE_SEED on.
 SEEDS = range(
     int(os.environ.get("PEOPLE_SEED", "0")),
-    int(os.environ.get("PEOPLE_SEED", "0")) + int(os.environ.get("PEOPLE_STORIES", "12")),
+    int(os.environ.get("PEOPLE_SEED", "0")) + int(os.environ.get("PEOPLE_STORIES", "6")),
 )
 
 

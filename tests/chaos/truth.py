@@ -148,6 +148,10 @@ class Truth:
             )
         return found
 
+    def tags(self, job_id: str) -> dict[str, str]:
+        """Return the tags of a job."""
+        return next((dict(job.get("tags") or {}) for job in self._jobs if job["jobID"] == job_id), {})
+
     def untagged_jobs(self, servers: Iterable[str]) -> list[str]:
         """Launch jobs that hold one of these servers and bear no run's tag: nobody could adopt them."""
         wanted = set(servers)
