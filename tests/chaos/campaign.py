@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -61,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="append the figures of each round to this file")
     chosen = parser.parse_args(arguments)
     print(f"seed {chosen.seed}", flush=True)
+    # Whoever ends the campaign ends its processes too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     total = RoundResult()
     site = Site(rng=random.Random(chosen.seed), keep=chosen.keep)
     with site.running():

@@ -104,7 +104,8 @@ def people_violations(log: Sequence[Mapping[str, Any]], diaries: Sequence[Diary]
 
 
 def _accepted(call: Mapping[str, Any]) -> bool:
-    return call["status"] == 200 or int(call["status"]) >= 500
+    # A 5xx may be the answer to a request that was accepted.
+    return not 400 <= int(call["status"]) < 500
 
 
 def _launch(diary: Diary, call: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[str]:

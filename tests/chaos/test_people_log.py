@@ -20,7 +20,7 @@ def start(at: float, *, drill: bool = False, tags: bool = True, run: str = "shop
     mode = "drill" if drill else "recovery"
     named = {"drs-provider:run": run, "drs-provider:wave": "db", "drs-provider:mode": mode}
     params = {"sourceServers": [{"sourceServerID": DB}], "isDrill": drill, "tags": named if tags else {}}
-    return {"t": at, "operation": "StartRecovery", "status": 200, "params": params}
+    return {"t": at, "operation": "StartRecovery", "status": 202, "params": params}
 
 
 def up(at: float, job: str = "1", instance: str = INSTANCE) -> list[dict[str, Any]]:
