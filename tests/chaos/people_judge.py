@@ -20,9 +20,9 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError
 
+from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.run_identity import INSTALLATION_TAG, MODE_TAG, RUN_TAG
 from drs_provider.plan import RecoveryPlan
-from drs_provider.readiness import Clients
 from drs_provider.readiness.orphans import find_drill_instances
 from drs_provider.simulator.drs.models import drs_backends
 from drs_provider.simulator.simulation import current
