@@ -13,8 +13,11 @@ from typing import Any
 
 from tests.chaos.log_rules import _read
 
-__all__ = ["Closed", "Deed", "Diary", "people_violations"]
+__all__ = ["OWN_INSTALLATION", "Closed", "Deed", "Diary", "people_violations"]
 
+OWN_INSTALLATION = "north"
+"""The Airflow whose people are written down."""
+_INSTALLATION = "drs-provider:installation"
 _RUN, _WAVE, _MODE = "drs-provider:run", "drs-provider:wave", "drs-provider:mode"
 # Clocks, and the time between an act of a person and Airflow's own note of it.
 _SLACK = 2.0
@@ -98,6 +101,8 @@ def people_violations(log: Sequence[Mapping[str, Any]], diaries: Sequence[Diary]
         if call.get("operation") != "StartRecovery" or not _accepted(call):
             continue
         tags = call["params"].get("tags") or {}
+        if tags.get(_INSTALLATION, OWN_INSTALLATION) != OWN_INSTALLATION:
+            continue  # Another Airflow's, which has people of its own.
         if diary := by_tag.get(tags.get(_RUN, "")):
             found += [f"{diary.tag}: {one}" for one in _launch(diary, call, tags)]
     return [*found, *_instances(log, by_tag)]
