@@ -11,6 +11,7 @@ import functools
 import logging
 import multiprocessing
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,9 @@ from tests.chaos.cases import REGION
 from tests.chaos.people import Story, tell
 
 __all__ = ["figures", "main"]
+
+_LONGEST = 600
+"""Seconds after which a story is given up, which is a violation: something waits for ever."""
 
 
 def figures(stories: list[Story], seed: int, minutes: float) -> str:
@@ -53,11 +57,14 @@ def _told(seed: int) -> Story:
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         simulation = activate(Simulation())
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.alarm(_LONGEST)
         try:
             return tell(seed, simulation, patch, Path(folder))
-        except Exception:
+        except (Exception, KeyboardInterrupt):
             return Story(seed, violations=[traceback.format_exc()[-3000:]], acts=["the story itself failed"])
         finally:
+            signal.alarm(0)
             deactivate()
 
 
@@ -79,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     stories, began = [], time.monotonic()
     # A process for each story: what one leaves behind in moto and botocore costs the others memory and time.
     with multiprocessing.get_context("fork").Pool(chosen.jobs, maxtasksperchild=1) as pool:
-        for story in pool.imap(_told, range(chosen.seed, chosen.seed + chosen.stories)):
+        for story in pool.imap_unordered(_told, range(chosen.seed, chosen.seed + chosen.stories)):
             stories.append(story)
             if chosen.verbose or story.violations:
                 lines = [*(f"  VIOLATION {one}" for one in story.violations), *story.acts]
