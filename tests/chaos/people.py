@@ -132,6 +132,9 @@ class Run(InProcessRun):
     def between(self) -> None:
         """Let people act in the middle of the run."""
         self.steps += 1
+        self.teller.lags_for -= 1
+        if self.teller.lags_for == 0:
+            self.teller.simulation.clear_faults()
         if act := self.middle.pop(self.steps, None):
             self.teller.act_in_the_middle(self, act)
 
@@ -192,6 +195,7 @@ class Teller:
         self.plans = draw_plans(self.rng, folder)
         self.installation = "north"
         self.depth = 0
+        self.lags_for = 0
 
     @property
     def servers(self) -> list[dict[str, Any]]:
@@ -238,8 +242,10 @@ class Teller:
             for _ in range(self.rng.choice((1, 1, 2, 3))):
                 if self.rng.random() < 0.5:
                     self.run.middle[self.run.steps + self.rng.randint(1, 14)] = self.rng.choice(sorted(MIDDLE))
-                self.go(self.run)
-                self._act(AFTERWARDS)
+                deleted = not self.go(self.run)
+                # What is deleted cannot be cleared.
+                again = "deletes the run and starts another of the same id"
+                self._act({again: AFTERWARDS[again]} if deleted else AFTERWARDS)
             self.go(self.run)
             self.judge.nothing_unnamed()
         self.story.launches.update(self.judge.launches)
@@ -281,8 +287,8 @@ class Teller:
         if before is not None:
             xcoms._STORED[key] = before
 
-    def go(self, run: Run) -> None:
-        """Let a run go to its end, or until somebody deletes it."""
+    def go(self, run: Run) -> bool:
+        """Let a run go to its end, or until somebody deletes it; return whether it came to its end."""
         running = run.custody.now_running
         run.custody.taken.clear()
         run.custody.ending = run.states["terminate"] in _DONE
@@ -291,7 +297,7 @@ class Teller:
                 state = run.go()
         except Deleted:
             self.story.states.append("deleted")
-            return
+            return False
         finally:
             self.judge.strike = None
             run.custody.now_running = running
@@ -299,6 +305,7 @@ class Teller:
         if run.states["report"] in ("success", "failed") and run.reported:
             with self.judge.acting(run.custody):
                 self.judge.report(run.custody, run.xcoms.get("report", {}).get("report_folder"), state, run.states)
+        return True
 
     def _act(self, acts: dict[str, Callable[[Teller], None]]) -> None:
         name = self.rng.choice(sorted(acts))

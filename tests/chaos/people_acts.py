@@ -79,6 +79,8 @@ def _throttle(teller: Teller, run: Run) -> None:
 def _lag(teller: Teller, run: Run) -> None:
     operation, service, seconds = teller.rng.choice(_STALE)
     teller.simulation.add_fault(operation=operation, service=service, stale=seconds)
+    # The simulator keeps its whole state of each moment meanwhile.
+    teller.lags_for = teller.rng.randint(2, 8)
     teller.story.acts.append(f"  {service} {operation} by {seconds} s")
 
 
