@@ -223,6 +223,20 @@ def test_a_clear_of_the_question_begins_anew(gate: Any) -> None:
     assert "So far: nobody yet" in gate.ask(None).body
 
 
+def test_an_answer_that_meets_a_clear_is_asked_for_again(gate: Any) -> None:
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+    gate.ask("bob")
+    # Airflow stored the answer and took up the task again, although it was cleared in the same moment.
+    gate.run.clear_number = 1
+    for option, reason in (("Approve", None), ("Break glass", "nobody answers")):
+        with pytest.raises(AirflowException, match="in the moment in which a person cleared it") as again:
+            gate.answer(option, "alice", reason=reason)
+        assert not isinstance(again.value, AirflowFailException)
+        assert gate.record() is None
+    assert "2 people have to approve" in gate.ask("bob").body, "since nobody knows who cleared it"
+
+
 def test_too_few_approvers_are_said_at_once(gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 

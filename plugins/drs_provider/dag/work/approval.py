@@ -27,7 +27,7 @@ from drs_provider.dag.messages import approval_wanted, glass_broken
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.question import question
 from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
-from drs_provider.dag.work.gates import break_glass_users, is_cleared, leave, run_type_of, starter_of
+from drs_provider.dag.work.gates import break_glass_users, clears_of, is_cleared, leave, run_type_of, starter_of
 from drs_provider.evidence.events import EVIDENCE_KEY, ApprovalEvent, approval_event
 from drs_provider.plan.durations import format_duration
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["ApprovalWork", "approval_arguments"]
 
 _REASON = "reason"
+_CLEARS = "clear_number"
+"""How often the run had been cleared when the question was asked."""
 
 
 def approval_arguments(approval: Approval | None, about: str | None) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
         cleared = self._counts_clears and is_cleared(context)
         ti.xcom_push(key="asked", value=utc_now())
         ti.xcom_push(key="cleared", value=cleared)
+        ti.xcom_push(key=_CLEARS, value=clears_of(context))
         needed, given = self._needed(context, approval, cleared), self.given(context)
         glass = self._glass(context)
         starter = starter_of(context)
@@ -115,6 +118,15 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
     def _counts_clears(self) -> bool:
         """Whether a clear of this task means that its starter is not known any more."""
         return False
+
+    def _was_cleared_meanwhile(self, context: Context) -> bool:
+        """Whether the question was cleared while it was answered.
+
+        Airflow then may go on with the answer as if nobody had cleared anything: its API stores the answer and takes up
+        the task again without looking whether it still waits.
+        """
+        asked = pulled(context, self._own_id(context), _CLEARS)
+        return self._counts_clears and isinstance(asked, int) and asked != clears_of(context)
 
     def _glass(self, context: Context) -> frozenset[str]:
         """Return who may break the glass here: nobody in a drill."""
@@ -160,6 +172,12 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
         """
         self._offer(self._glass(context))
         answer = _answer_of(event, pulled(context, self._own_id(context), "asked"))
+        if event.get("chosen_options") != [self.REJECT] and self._was_cleared_meanwhile(context):
+            self._record(context, "not counted: the run was cleared in the same moment", answer)
+            raise AirflowException(
+                f"{answer.name} answered for {self._what} in the moment in which a person cleared it. The next try "
+                "asks again."
+            )
         if event.get("chosen_options") == [self.BREAK_GLASS]:
             return self._break_glass(context, event, answer)
         if event.get("chosen_options") == [self.APPROVE] and self._has_approved(context, answer):
@@ -278,7 +296,7 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
 
     def _round(self, context: Context) -> list[Any]:
         """Tell one question from the next: a clear, and a plan that was edited, begin anew."""
-        return [generation_of(context), int(getattr(context["dag_run"], "clear_number", 0) or 0), self.loaded.hash]
+        return [generation_of(context), clears_of(context), self.loaded.hash]
 
     def _needed(self, context: Context, approval: Approval, cleared: bool) -> int:
         unknown = starter_is_unknown(starter_of(context), run_type_of(context))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PLAN_KEY",
     "break_glass_users",
+    "clears_of",
     "continue_for",
     "leave",
     "read_chain",
@@ -141,7 +142,12 @@ def run_type_of(context: Mapping[str, Any]) -> str:
 
 def is_cleared(context: Mapping[str, Any]) -> bool:
     """Whether a person has cleared tasks of the run; who, only the API server knows."""
-    return bool(getattr(context["dag_run"], "clear_number", 0))
+    return clears_of(context) > 0
+
+
+def clears_of(context: Mapping[str, Any]) -> int:
+    """Return how often people have cleared tasks of the run, as of the start of this task."""
+    return int(getattr(context["dag_run"], "clear_number", 0) or 0)
 
 
 def _recorded_plan(loaded: LoadedPlan, recorded: Mapping[str, Any]) -> RecoveryPlan:
