@@ -15,6 +15,7 @@ SHAPES: Final[dict[str, str]] = {
     "drs.ISO8601DatetimeString": "live times end in +00:00 with microseconds; the model's pattern wants Z",
     "drs.EbsVolumeID": "volume ids have 17 hexadecimal digits, as the model's pattern says; its length does not",
     "drs.JobLogEvent": "LAUNCH_END occurs live, with the instance's id, and is not in the model's enum",
+    "ec2.PlatformValues": "EC2 says windows of a Windows instance (its API reference); the model's enum says Windows",
     "ssm.StringDateTime": "the times of GetCommandInvocation are empty until there is something to say, and its "
     "elapsed time is a duration (PT5.000S), which the model's pattern for times refuses",
 }
