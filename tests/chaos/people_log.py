@@ -151,9 +151,10 @@ def _instances(log: Sequence[Mapping[str, Any]], by_tag: Mapping[str, Diary]) ->
                 if call["t"] <= launch.began
                 and any(o["sourceServerID"] == launch.server for o in call["params"]["sourceServers"])
             ]
-            owner[launch.server, launch.began] = (
-                (before[-1]["params"].get("tags") or {}).get(_RUN, "") if before else ""
-            )
+            tags = (before[-1]["params"].get("tags") or {}) if before else {}
+            # Another installation is judged by its own log, as the console is by nobody's.
+            ours = tags.get(_INSTALLATION, OWN_INSTALLATION) == OWN_INSTALLATION
+            owner[launch.server, launch.began] = tags.get(_RUN, "") if ours else ""
         return owner[launch.server, launch.began]
 
     for server, launches in seen.launches.items():
