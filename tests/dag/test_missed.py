@@ -82,7 +82,7 @@ def test_moments_are_those_of_the_plans_zone_across_a_change_of_the_clocks() -> 
     [
         {"run_type": DagRunType.MANUAL},
         {"run_type": DagRunType.BACKFILL},
-        {"run_type": DagRunType.OPERATOR_TRIGGERED},
+        {"run_type": "operator_triggered"},
         {"clear_number": 1},
     ],
 )

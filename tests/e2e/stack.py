@@ -174,7 +174,10 @@ class Stack:
                         waiting[name] = step
             return not waiting
 
-        self.until(all_over, what, timeout)
+        try:
+            self.until(all_over, what, timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; these did not get on: {', '.join(waiting)}") from error
 
     def log_of(self, dag_id: str, run_id: str, task_id: str) -> str:
         """The log of a task's last try."""
