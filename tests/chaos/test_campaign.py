@@ -1,4 +1,4 @@
-"""The short form of the campaign: a round of faults, of a fixed seed, on a real Airflow; `make chaos` draws people too."""
+"""The short form of the campaign: one round of faults, of a fixed seed, on a real Airflow."""
 
 from __future__ import annotations
 
