@@ -252,14 +252,14 @@ SERVERS: dict[str, dict[str, Any]] = {
     "lagged": {"lag": "PT2H"},
     "gone": {"replication": "DISCONNECTED"},
     # Long enough in its job to be cancelled there.
-    "cancel": {"durations": {"conversion": 900}},
+    "cancel": {"durations": {"conversion": 2400}},
     "canthen": {},
     "markfl": {"durations": {"conversion": 2400}},
     "markok": {"durations": {"conversion": 2400}},
     "health": _LOCAL,
     "sick": _LOCAL,
     "stuck": {},
-    "urgent": {"durations": {"conversion": 900}},
+    "urgent": {"durations": {"conversion": 2400}},
     "hurry": {},
     "secret": {},
     # Of no plan: an earlier drill and an earlier recovery left instances that no run may touch.
