@@ -45,7 +45,7 @@ class QuotaAnswer:
 
 
 async def read_quotas(calls: Calls) -> QuotaAnswer:
-    """Return the account's DRS quotas (ListServiceQuotas). No error of the call is raised: it is told in the answer.
+    """Return the account's DRS quotas (ListServiceQuotas). An error of the call is not raised: the answer carries it.
 
     :param calls: calls of the service ``service-quotas``.
     """

@@ -8,12 +8,12 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 from drs_provider.aws.clients import client_config, regional_sts
-from drs_provider.aws.drs.questions import DrsQuestions
+from drs_provider.aws.drs.questions import DrsAccess
 
 __all__ = ["DrsHook"]
 
 
-class DrsHook(DrsQuestions, AwsBaseHook):
+class DrsHook(DrsAccess, AwsBaseHook):
     """
     Interact with AWS Elastic Disaster Recovery.
 

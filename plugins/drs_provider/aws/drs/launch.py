@@ -23,7 +23,7 @@ from drs_provider.aws.drs.launch_intents import LaunchJournal
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG, LaunchKey
 from drs_provider.aws.drs.launched_instances import ended_servers
 from drs_provider.aws.drs.previous_instances import PreviousInstance, previous_instances
-from drs_provider.aws.drs.questions import DrsQuestions
+from drs_provider.aws.drs.questions import DrsAccess
 from drs_provider.aws.drs.reads import is_complete
 from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.aws.faults import ActionFailed, Fault, classify, error_text
@@ -159,7 +159,7 @@ NO_SLOT_PATIENCE = LaunchPatience(slots=timedelta(0))
 
 
 def launch_once(
-    drs: DrsQuestions,
+    drs: DrsAccess,
     key: LaunchKey,
     servers: Iterable[str | Mapping[str, Any] | ServerToLaunch],
     *,
@@ -267,7 +267,7 @@ def _servers_of(job: Job, states: frozenset[str] | None = None) -> list[str]:
 
 @dataclass
 class _Launch:
-    drs: DrsQuestions
+    drs: DrsAccess
     key: LaunchKey
     since: datetime
     is_drill: bool

@@ -6,6 +6,7 @@ The triggerer asks the same through :class:`~drs_provider.aws.drs.reads.DrsReads
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.reads import DrsReads, matches_hostname, matches_tags
 from drs_provider.aws.quotas import Quotas, read_quotas
 
-__all__ = ["Drs", "DrsQuestions"]
+__all__ = ["Drs", "DrsAccess", "DrsQuestions"]
 
 T = TypeVar("T")
 Item = dict[str, Any]
@@ -26,7 +27,7 @@ READ_PATIENCE = 300.0
 """Seconds for which a question in a worker goes on through throttling, 5xx and a dead network."""
 
 
-class DrsQuestions:
+class DrsQuestions(ABC):
     """DRS in one account and region, with the other services that a recovery needs there.
 
     Whoever mixes it in has the clients.
@@ -34,18 +35,9 @@ class DrsQuestions:
 
     patience = READ_PATIENCE
 
+    @abstractmethod
     def client(self, service: str) -> Any:
         """Return the client of an AWS service, such as ``ec2``."""
-        raise NotImplementedError
-
-    @property
-    def start_client(self) -> Any:
-        """A DRS client whose calls are sent exactly once, for StartRecovery."""
-        raise NotImplementedError
-
-    def renew_credentials(self) -> None:
-        """Make new clients from now on: those that there are have expired."""
-        raise NotImplementedError
 
     def calls(self, service: str = "drs") -> BlockingCalls:
         """Return an AWS service's calls for a worker: reading goes on through transient errors."""
@@ -132,6 +124,19 @@ class DrsQuestions:
         if answer.error:
             log.info("Service Quotas does not answer (%s); using the documented defaults", answer.error)
         return answer.quotas
+
+
+class DrsAccess(DrsQuestions):
+    """DRS for whoever launches: the questions, and a client for the one call that must not be repeated."""
+
+    @property
+    @abstractmethod
+    def start_client(self) -> Any:
+        """A DRS client whose calls are sent exactly once, for StartRecovery."""
+
+    @abstractmethod
+    def renew_credentials(self) -> None:
+        """Make new clients from now on: the present ones have expired."""
 
 
 class Drs(DrsQuestions):
