@@ -82,7 +82,8 @@ def test_moments_are_those_of_the_plans_zone_across_a_change_of_the_clocks() -> 
     [
         {"run_type": DagRunType.MANUAL},
         {"run_type": DagRunType.BACKFILL},
-        {"run_type": "operator_triggered"},
+        # Airflow 3.2 has no such type of run.
+        *({"run_type": kind} for kind in DagRunType if kind.value == "operator_triggered"),
         {"clear_number": 1},
     ],
 )
