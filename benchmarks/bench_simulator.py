@@ -4,7 +4,10 @@ Every client drills its own 15 servers by unmodified boto3, polls as orchestrato
 server (which must be refused while its job runs), and terminates what it launched. What the simulator says at the
 end is compared with what the clients were told, and with the simulator's own log.
 
-    python benchmarks/bench_simulator.py [--clients 20] [--servers 300] [--speed 40] [--processes 4]
+    python benchmarks/bench_simulator.py [--clients 20] [--servers 300] [--rate 44] [--processes 4]
+
+Each client pauses so long between its polls that all together make ``--rate`` calls a second where the simulator takes
+no time; 1000 shows what it can do at most.
 
 The clients are spread over processes: boto3 needs some 8 ms of CPU for a call, and twenty in one interpreter would wait
 for each other and not for the simulator.
@@ -36,6 +39,7 @@ from botocore.exceptions import ClientError
 from drs_provider.simulator.remote import SimulatorProcess
 
 LIMIT_MS = 100.0
+CALLS_A_POLL = 3
 
 
 def client(endpoint_url: str, service: str) -> Any:
@@ -64,13 +68,14 @@ class Account:
 class Orchestrator(threading.Thread):
     """One client: a drill of its own servers, from start to termination."""
 
-    def __init__(self, drs: Any, servers: list[str], neighbour: str, start: Any, seed: int) -> None:
+    def __init__(self, drs: Any, servers: list[str], neighbour: str, start: Any, seed: int, pause: float) -> None:
         super().__init__()
         self.drs = drs
         self.servers = servers
         self.neighbour = neighbour
         self.barrier = start
         self.random = random.Random(seed)
+        self.pause = pause
         self.account = Account(servers)
 
     def call(self, operation: str, **request: Any) -> Any:
@@ -83,6 +88,7 @@ class Orchestrator(threading.Thread):
     def run(self) -> None:
         self.drs.describe_jobs()  # A client's first call is slow by itself: it reads its own endpoint rules.
         self.barrier.wait()
+        time.sleep(self.random.uniform(0.0, self.pause))
         try:
             self.drill()
         except Exception as error:
@@ -92,7 +98,7 @@ class Orchestrator(threading.Thread):
         account = self.account
         started = self.call("start_recovery", isDrill=True, sourceServers=[{"sourceServerID": s} for s in self.servers])
         account.job_id = started["job"]["jobID"]
-        time.sleep(2.0)  # The neighbour's job has been accepted, too, where the machine is not overloaded.
+        time.sleep(self.pause + 1.0)  # The neighbour's job has been accepted, too, where the machine is not overloaded.
         try:
             self.call("start_recovery", isDrill=True, sourceServers=[{"sourceServerID": self.neighbour}])
             account.problems.append(f"{self.neighbour} was launched twice")
@@ -120,10 +126,12 @@ class Orchestrator(threading.Thread):
             self.call("describe_source_servers", filters={"sourceServerIDs": self.servers})
             if job["status"] == "COMPLETED":
                 return job
-            time.sleep(self.random.uniform(0.3, 0.7))
+            time.sleep(self.pause * self.random.uniform(0.6, 1.4))
 
 
-def work(endpoint_url: str, numbers: list[int], ids: list[str], share: int, barrier: Any, done: Any) -> None:
+def work(
+    endpoint_url: str, numbers: list[int], ids: list[str], share: int, pause: float, barrier: Any, done: Any
+) -> None:
     """Be some of the clients, in a process of their own."""
     clients = len(ids) // share
     orchestrators = [
@@ -133,6 +141,7 @@ def work(endpoint_url: str, numbers: list[int], ids: list[str], share: int, barr
             ids[(n + 1) % clients * share],
             barrier,
             seed=n,
+            pause=pause,
         )
         for n in numbers
     ]
@@ -182,6 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--servers", type=int, default=300)
+    parser.add_argument("--rate", type=float, default=44.0, help="calls a second of all clients together")
     parser.add_argument("--speed", type=float, default=40.0)
     parser.add_argument("--processes", type=int, default=4, help="of the clients; 1: all in one")
     options = parser.parse_args()
@@ -201,6 +211,7 @@ def main() -> int:
                         list(range(n, options.clients, options.processes)),
                         ids[: share * options.clients],
                         share,
+                        CALLS_A_POLL * options.clients / options.rate,
                         barrier,
                         done,
                     ),
