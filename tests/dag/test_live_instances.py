@@ -197,6 +197,46 @@ def test_a_run_whose_instance_another_job_took_is_no_success(
     assert theirs[0] not in {job.job_id for wave in report.waves for job in wave.jobs}
 
 
+@pytest.mark.parametrize("by", ["a job of DRS", "EC2"])
+@pytest.mark.parametrize("mode", ["drill", "recovery"])
+def test_a_run_whose_instance_somebody_terminated_is_no_success(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, tmp_path: Path, mode: str, by: str
+) -> None:
+    """While the second wave is launched, somebody terminates the instance of the first."""
+    load(drs_simulator)
+    now = lambda: datetime.fromtimestamp(time.time(), timezone.utc).isoformat()  # noqa: E731
+    monkeypatch.setattr(base, "utc_now", now)
+    by_whom: list[str] = []
+
+    def terminate_the_first_server() -> None:
+        drs: Any = boto3.client("drs", "us-west-2")
+        (found,) = [one for one in drs.describe_recovery_instances()["items"] if one["sourceServerID"] == FIRST]
+        if by == "EC2":
+            boto3.client("ec2", "us-west-2").terminate_instances(InstanceIds=[found["ec2InstanceID"]])
+            by_whom.append("DRS lists no job that terminates since then")
+        else:
+            job = drs.terminate_recovery_instances(recoveryInstanceIDs=[found["recoveryInstanceID"]])["job"]
+            by_whom.append(f"terminations in DRS since then: job {job['jobID']} (TERMINATE")
+        drs_simulator.advance(3600)
+
+    meanwhile(terminate_the_first_server)
+    run = run_of(mode)
+    with quick_aws(monkeypatch):
+        assert run.go() == "failed"
+    ((report,), _) = reports_of("shop", str(tmp_path))
+    assert (report.run.state, report.recovered) == ("failed", None)
+    first, second = report.waves
+    assert (first.state, second.state) == ("failed", "success")
+    assert f"was terminated before the run ended (EC2 says: terminated); {by_whom[0]}" in str(first.reason)
+    # A second report of the drill does not take the drill's own end for somebody else's.
+    if mode == "drill":
+        run.states["terminate"] = run.states["report"] = None
+        with quick_aws(monkeypatch):
+            assert run.go() == "failed"
+        ((report,), _) = reports_of("shop", str(tmp_path))
+        assert [wave.state for wave in report.waves] == ["failed", "success"]
+
+
 def test_a_launch_after_the_end_of_a_recovery_changes_nothing_of_its_report(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -113,6 +113,10 @@ class FakeDrs:
         self._answer("jobs")
         return [self.items[job_id] for job_id in job_ids if job_id in self.items]
 
+    def instance_states(self, instance_ids: Any) -> dict[str, str]:
+        self._answer("instance_states")
+        return dict.fromkeys(instance_ids, "running")
+
     def jobs_since(self, moment: datetime) -> list[dict[str, Any]]:
         self._answer("jobs_since")
         return list(self.items.values())

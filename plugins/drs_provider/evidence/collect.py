@@ -18,7 +18,7 @@ from pydantic import JsonValue, ValidationError
 
 from drs_provider.evidence.aws_waits import collect_aws_waits
 from drs_provider.evidence.duration import moment_text
-from drs_provider.evidence.events import STOPPED_KEY
+from drs_provider.evidence.events import GONE_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
 from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading, read_jobs
 from drs_provider.evidence.people import all_approvals, collect_approvals, collect_notifications, collect_overrides
@@ -39,7 +39,7 @@ from drs_provider.evidence.record import (
     Wave,
 )
 from drs_provider.evidence.steps import left_instances
-from drs_provider.evidence.taken import without_taken
+from drs_provider.evidence.taken import is_gone, without_taken
 from drs_provider.evidence.timeline import (
     critical_path,
     parts_left_out,
@@ -106,7 +106,9 @@ def collect_record(
     mode = "recovery" if _mode(facts) == "recovery" else "drill"
     ended_before = _ended_before(facts, earlier)
     waves = _still_there(waves, ended_before)
-    waves = without_taken(reading, waves, jobs, others, _until(facts, mode, earlier))
+    until = _until(facts, mode, earlier)
+    gone = _gone(facts, jobs, reading) if mode == "drill" or until is None else {}
+    waves = without_taken(reading, waves, jobs, others, until, gone)
     termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
     preflight = collect_preflight(facts.task("preflight"))
     approvals = all_approvals(collect_approvals(everything), earlier.approvals if earlier else (), since)
@@ -183,6 +185,28 @@ def _until(facts: RunFacts, mode: str, earlier: RunRecord | None) -> datetime | 
     if mode == "drill":
         return facts.task("terminate").began
     return earlier.run.ended if earlier is not None and earlier.run.state == "success" else None
+
+
+def _gone(facts: RunFacts, jobs: Sequence[JobFacts], reading: Reading) -> dict[str, str]:
+    """Return what EC2 says of the run's instances that are gone, and that the run did not terminate at its end.
+
+    A drill looks before it terminates its instances, and leaves what it saw. A recovery's stay: EC2 is asked now.
+    """
+    if _mode(facts) != "recovery":
+        seen = mapping(mapping(mapping(facts.xcoms).get("confirm")).get(GONE_KEY))
+        return {one: state for one, state in seen.items() if isinstance(state, str)}
+    launched = {instance: job.ended for job in jobs for instance in job.instances.values()}
+    if not launched:
+        return {}
+    what = "the state of the run's instances (DescribeInstances)"
+    answer = reading.ask(what, lambda reader: [reader.instance_states(sorted(launched))])
+    now = datetime.now(timezone.utc)
+    return {
+        one: states.get(one, "unknown")
+        for states in answer
+        for one, ended in launched.items()
+        if is_gone(states.get(one), ended, now)
+    }
 
 
 _AROUND = ("marked by hand", "not passed")

@@ -35,6 +35,7 @@ from drs_provider.evidence.event_shapes import (
 __all__ = [
     "ENDED_KEY",
     "EVIDENCE_KEY",
+    "GONE_KEY",
     "NOTIFIED_KEY",
     "STARTED_KEY",
     "STOPPED_KEY",
@@ -75,6 +76,11 @@ ENDED_KEY = "ended"
 """XCom keys for the moments, ISO 8601 in UTC, at which a task began and ended its work. A task that ends in the
 triggerer cannot push an event; these, its return value and the plan say as much."""
 
+GONE_KEY = "gone"
+"""XCom key, under the first task: instances that were gone before the drill terminated any, with EC2's word.
+
+A mapping of instance id to state; None as state where the instance was there when it was looked at.
+"""
 STOPPED_KEY = "stopped"
 """The XCom key, beside the event of the run's first task, for the request that stopped a drill."""
 

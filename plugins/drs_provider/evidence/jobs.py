@@ -52,6 +52,9 @@ class DrsReader(Protocol):
     ) -> list[dict[str, Any]]:
         """Return a server's finished recovery snapshots, newest first (DescribeRecoverySnapshots)."""
 
+    def instance_states(self, instance_ids: Sequence[str]) -> dict[str, str]:
+        """Return the state of each EC2 instance that EC2 lists (DescribeInstances)."""
+
 
 class Reading:
     """Asks, and notes what could not be read instead of raising.
@@ -136,7 +139,7 @@ def read_jobs(
     :param own: the run.
     :param since: the start of the run.
     :param announced: the jobs that the run's tasks reported, by job id, as ``events.LaunchedJob`` with ``wave``.
-    :param others: gets the launch jobs of others, in the shape of DescribeJobs.
+    :param others: gets the jobs of others, in the shape of DescribeJobs.
     """
     found: dict[str, Mapping[str, Any]] = {}
     if since is not None:
@@ -145,7 +148,7 @@ def read_jobs(
         for job_id, job in _by_id(answer).items():
             if job_id in announced or own.adopts(job):
                 found[job_id] = job
-            elif others is not None and job.get("type", "LAUNCH") == "LAUNCH" and not own.owns(job):
+            elif others is not None and not own.owns(job):
                 others.append(job)
     missing = sorted(set(announced) - set(found))
     if missing:

@@ -1,9 +1,9 @@
-"""Instances of a run that another job took away before the run had ended: DRS deletes a server's previous instance."""
+"""Instances of a run that were gone before the run had ended: another job took them, or somebody terminated them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG
@@ -12,21 +12,44 @@ from drs_provider.evidence.jobs import JobFacts, Reading
 from drs_provider.evidence.reading import events_of, items, mapping, moment, text
 from drs_provider.evidence.record import Wave
 
-__all__ = ["without_taken"]
+__all__ = ["LISTED_BY_THEN", "is_gone", "without_taken"]
 
 Item = Mapping[str, Any]
 
+LISTED_BY_THEN = timedelta(minutes=10)
+"""After so long EC2 lists every new instance: its answers are eventually consistent, and lag by seconds to minutes."""
+
+
+def is_gone(state: str | None, launched: datetime | None, now: datetime) -> bool:
+    """Return whether an instance that a job launched is gone.
+
+    :param state: EC2's word; None where EC2 does not list the instance.
+    :param launched: when its job ended; None where that is not known.
+    :param now: when EC2 was asked.
+    """
+    if state is None:
+        return launched is not None and now - launched > LISTED_BY_THEN
+    return state in ("shutting-down", "terminated")
+
 
 def without_taken(
-    reading: Reading, waves: Sequence[Wave], jobs: Sequence[JobFacts], others: Sequence[Item], until: datetime | None
+    reading: Reading,
+    waves: Sequence[Wave],
+    jobs: Sequence[JobFacts],
+    others: Sequence[Item],
+    until: datetime | None,
+    gone: Mapping[str, str],
 ) -> list[Wave]:
-    """Let waves fail whose instances another job's launch took away before the run ended; say which job.
+    """Fail the waves whose instances were gone before the run ended; say which job deleted or terminated them.
 
     :param reading: asks for the logs of the jobs.
     :param jobs: the run's own jobs.
-    :param others: the launch jobs of others since the run began, in the shape of DescribeJobs.
+    :param others: the jobs of others since the run began, in the shape of DescribeJobs.
     :param until: when the run had no claim to its instances any more; None where it still has.
+    :param gone: what EC2 says of the instances that were gone before the run's end, by instance id.
     """
+    launches = [job for job in others if job.get("type", "LAUNCH") == "LAUNCH"]
+    terminations = [job for job in others if job.get("type") == "TERMINATE"]
     launched = {job.job_id: job for job in jobs}
     logs: dict[str, list[dict[str, Any]]] = {}
     found = []
@@ -35,11 +58,17 @@ def without_taken(
         servers = []
         for server in wave.servers:
             own = launched.get(server.job_id or "")
-            taker = None
+            why = None
             if own is not None and own.started and server.ec2_instance_id:
-                taker = _taker(reading, server.source_server_id, own.started, others, until, logs)
-            if taker is not None:
-                why = f"its instance {server.ec2_instance_id} was deleted by {taker}"
+                taker = _taker(reading, server.source_server_id, own.started, launches, until, logs)
+                if taker is not None:
+                    why = f"its instance {server.ec2_instance_id} was deleted by {taker}"
+                elif wave.state == "success" and server.ec2_instance_id in gone:
+                    why = (
+                        f"its instance {server.ec2_instance_id} was terminated before the run ended"
+                        f" (EC2 says: {gone[server.ec2_instance_id]}){_terminators(own.started, terminations, until)}"
+                    )
+            if why is not None:
                 server = server.model_copy(update={"taken": why})
                 reasons.append(f"{server.hostname or server.source_server_id}: {why}")
             servers.append(server)
@@ -76,9 +105,26 @@ def _taker(
             what = f"the log of job {job_id}, which is another's (DescribeJobLogItems)"
             logs[job_id] = reading.ask(what, lambda reader, job_id=job_id: reader.job_log(job_id))  # type: ignore[misc]
         if _deleted(server_id, logs[job_id]):
-            owner = text(mapping(job.get("tags")).get(LAUNCH_TAG)) or text(job.get("initiatedBy")) or "somebody"
-            return f"job {job_id} ({owner}), created at {moment_text(created)}"
+            return _named(job, created)
     return None
+
+
+def _terminators(launched: datetime, terminations: Iterable[Item], until: datetime | None) -> str:
+    """Name the jobs that may have terminated an instance: a TERMINATE job that has ended does not name its servers."""
+    later = [
+        (created, job)
+        for job in terminations
+        if (created := moment(job.get("creationDateTime"))) is not None
+        and launched < created
+        and (until is None or created < until)
+    ]
+    named = ", ".join(_named(job, created) for created, job in sorted(later, key=lambda pair: pair[0])[:3])
+    return f"; terminations in DRS since then: {named}" if named else "; DRS lists no job that terminates since then"
+
+
+def _named(job: Item, created: datetime) -> str:
+    owner = text(mapping(job.get("tags")).get(LAUNCH_TAG)) or text(job.get("initiatedBy")) or "somebody"
+    return f"job {job.get('jobID')} ({owner}), created at {moment_text(created)}"
 
 
 def _deleted(server_id: str, log: Sequence[Item]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.reads import DrsReads, matches_hostname, matches_tags
+from drs_provider.aws.ec2.instance_end import instance_states
 from drs_provider.aws.quotas import Quotas, read_quotas
 
 __all__ = ["Drs", "DrsAccess", "DrsQuestions"]
@@ -113,6 +114,10 @@ class DrsQuestions(ABC):
     def snapshots(self, server_id: str, *, start: datetime | None = None, end: datetime | None = None) -> list[Item]:
         """Return a server's finished recovery snapshots, newest first, in the shape of DescribeRecoverySnapshots."""
         return self._run(self.reads.snapshots(server_id, start=start, end=end))
+
+    def instance_states(self, instance_ids: Sequence[str]) -> dict[str, str]:
+        """Return the state of each EC2 instance that EC2 lists, by id (DescribeInstances)."""
+        return self._run(instance_states(self.calls("ec2"), instance_ids))
 
     def quotas(self) -> Quotas:
         """Return the account's DRS quotas (Service Quotas, ListServiceQuotas).

@@ -20,7 +20,15 @@ from drs_provider.dag.work.identity import IDENTITY_KEY
 from drs_provider.dag.work.intents import keep_intents
 from drs_provider.dag.work.once_up import can_roll_back, is_up, note_up
 from drs_provider.evidence.collect import collect_record
-from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, NOTIFIED_KEY, STARTED_KEY, STOPPED_KEY, WAITING_KEY
+from drs_provider.evidence.events import (
+    ENDED_KEY,
+    EVIDENCE_KEY,
+    GONE_KEY,
+    NOTIFIED_KEY,
+    STARTED_KEY,
+    STOPPED_KEY,
+    WAITING_KEY,
+)
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
 from drs_provider.evidence.reading import mapping
@@ -197,7 +205,7 @@ class ReportWork(RecoveryWork, BaseOperator):
                     STARTED_KEY,
                     ENDED_KEY,
                     WAITING_KEY,
-                    *((PLAN_KEY, IDENTITY_KEY, STOPPED_KEY) if task_id == "confirm" else ()),
+                    *((PLAN_KEY, IDENTITY_KEY, STOPPED_KEY, GONE_KEY) if task_id == "confirm" else ()),
                     *(_notified(task_id, state) if self.loaded.plan.notify else ()),
                 )
                 found = {key: pulled(context, task_id, key) for key in keys}

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 
-from drs_provider.aws.calls import run_blocking
 from drs_provider.aws.drs.launched_into import launched_into, release, stop_instances
 from drs_provider.aws.drs.reads import is_complete
 from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.aws.drs.termination import Termination, instances_to_end
-from drs_provider.aws.ec2.instance_end import instance_states
 from drs_provider.aws.faults import ActionFailed
 from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.dag.messages import drill_stopping
@@ -30,9 +28,11 @@ from drs_provider.dag.work.base import (
     pulled,
     reason_of,
 )
+from drs_provider.dag.work.gates import leave
 from drs_provider.dag.work.intents import Intent, Resolved, next_look, read_intents, resolve
 from drs_provider.evidence.duration import duration_text
-from drs_provider.evidence.events import InstanceLeft, terminate_event
+from drs_provider.evidence.events import GONE_KEY, InstanceLeft, terminate_event
+from drs_provider.evidence.taken import is_gone
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
 from drs_provider.triggers.pause import PauseTrigger
@@ -81,6 +81,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
             raise AirflowSkipException("The instances of a recovery stay")
         self.require_connection(run)
         self.note_start(context)
+        self._note_gone(context)
         drill = self.loaded.plan.drill
         if run.keep_drill_instances or drill.terminate == "never":
             self._keep(context, "the run" if run.keep_drill_instances else "the plan")
@@ -99,6 +100,30 @@ class TerminateWork(RecoveryWork, BaseOperator):
             )
             self.defer(trigger=trigger, method_name="after_keeping")
         return self.after_keeping(context)
+
+    def _note_gone(self, context: Context) -> None:
+        """Record which instances of the drill are gone already: somebody else terminated them, and it is no success.
+
+        Each instance is looked at once, before this task terminates any: a later try would see its own work.
+        """
+        hook = DrsHook(**self.aws)
+        seen = dict(pulled(context, "confirm", GONE_KEY) or {})
+        jobs = self._jobs(hook, context)
+        ended = {str(job["jobID"]): str(job.get("endDateTime") or job["creationDateTime"]) for job in jobs}
+        new = {
+            one["ec2InstanceID"]: parse_timestamp(ended[one["jobID"]])
+            for one in self._logged_instances(hook, jobs)
+            if one["ec2InstanceID"] not in seen
+        }
+        if not new:
+            return
+        states, now = hook.instance_states(sorted(new)), datetime.now(timezone.utc)
+        for instance, launched in new.items():
+            gone = is_gone(states.get(instance), launched, now)
+            seen[instance] = states.get(instance, "unknown") if gone else None
+            if gone:
+                self.log.warning("%s was gone before this drill terminated its instances", instance)
+        leave(context, "confirm", GONE_KEY, seen)
 
     def after_keeping(self, context: Context, event: Any = None) -> Any:
         """Wait until the outcome of every launch is known, and no job of the run is in progress any more."""
@@ -206,7 +231,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         # What was there before and DRS does not list under this run any more may have been launched into by another.
         passed_on = before.difference(str(one.get("ec2InstanceID")) for one in listed)
         known = sorted({*ended, *(str(one["ec2InstanceID"]) for one in logged)})
-        states = run_blocking(instance_states(hook.calls("ec2"), known))
+        states = hook.instance_states(known)
         stopped = [one for one in sorted(before) if states.get(one) == "stopped"]
         left = {
             one: f"EC2 says {states[one]}" + ("; it was there before, and is to be stopped" if one in before else "")
