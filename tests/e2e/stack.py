@@ -151,17 +151,24 @@ class Stack:
         self.until(lambda: self.api.run(dag_id, run_id)["state"] in FINISHED_STATES, f"the end of {run_id}", timeout)
         return str(self.api.run(dag_id, run_id)["state"])
 
-    def until(self, condition: Callable[[], Any], what: str, timeout: float = 90) -> None:
-        """Wait until a condition holds, with all components alive."""
+    def until(self, condition: Callable[[], Any], what: str, timeout: float = 90, pause: float = 0.3) -> None:
+        """Wait until a condition holds, with all components alive.
+
+        :param timeout: seconds after which this fails.
+        :param pause: seconds between two looks.
+        """
         deadline = time.monotonic() + timeout
         while not condition():
             for component in self.airflow.components.values():
                 component.check()
             assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
-            time.sleep(0.3)
+            time.sleep(pause)
 
     def go_through(self, flows: Mapping[str, Iterator[Callable[[], Any]]], what: str, timeout: float) -> None:
-        """Let flows go on side by side to their ends: each yields the condition for its next step."""
+        """Let flows go on side by side to their ends: each yields the condition for its next step.
+
+        They are looked at once a second: the looks of twenty flows would else take half a core of Airflow's API server.
+        """
         waiting = {name: next(flow) for name, flow in flows.items()}
 
         def all_over() -> bool:
@@ -175,7 +182,7 @@ class Stack:
             return not waiting
 
         try:
-            self.until(all_over, what, timeout)
+            self.until(all_over, what, timeout, pause=1.0)
         except AssertionError as error:
             raise AssertionError(f"{error}; these did not get on: {', '.join(waiting)}") from error
 

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,31 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def program() -> Path:
+def program() -> Iterator[subprocess.Popen[str]]:
     with (Path(tempfile.gettempdir()) / "drs-provider-awscli.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Several test processes begin at once.
         subprocess.run(["make", "-s", ".venv-awscli/.ready"], cwd=ROOT, check=True)
-    return ROOT / ".venv-awscli" / "bin" / "aws"
+    words = [str(ROOT / ".venv-awscli" / "bin" / "python"), str(Path(__file__).with_name("aws_cli.py"))]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 @pytest.fixture
-def aws(drs_simulator_server: Any, program: Path, tmp_path: Path) -> Aws:
+def aws(drs_simulator_server: Any, program: subprocess.Popen[str], tmp_path: Path) -> Aws:
     """Run a command of the CLI: its answer, or the code of the error that AWS answers with."""
     environment = {**os.environ, "AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_MAX_ATTEMPTS": "1"}
 
     def run(command: str, *more: str, region: str = RECOVERY) -> Any:
-        words = [str(program), *command.split(), *more, "--region", region, "--output", "json"]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            assert "An error occurred (" in done.stderr, done.stderr
-            return done.stderr.split("An error occurred (")[1].split(")")[0]
-        return json.loads(done.stdout or "null")
+        words = [*command.split(), *more, "--region", region, "--output", "json"]
+        assert program.stdin is not None and program.stdout is not None
+        print(json.dumps([words, environment]), file=program.stdin, flush=True)
+        code, out, err = json.loads(program.stdout.readline())
+        if code:
+            assert "An error occurred (" in err, err
+            return err.split("An error occurred (")[1].split(")")[0]
+        return json.loads(out or "null")
 
     return run
 
