@@ -146,11 +146,23 @@ def test_nothing_filled_in_is_a_drill_of_everything() -> None:
         "skip_scripts": False,
         "keep_drill_instances": False,
         "override": None,
+        "override_findings": [],
+        "override_reason": "",
         "replace_instances": [],
         "take_over": "",
         "stop_drill": False,
         "break_glass": None,
     }
+
+
+def test_what_means_nothing_in_a_drill_has_a_section_of_its_own() -> None:
+    params = form()
+    sections = {name: params.get_param(name).schema.get("section") for name in params}
+    apart = {"confirm", "stop_drill", "override", "override_findings", "override_reason", "break_glass"}
+    assert sections == {name: "Real recovery only" if name in apart else None for name in params}
+    codes = params.get_param("override_findings").schema["examples"]
+    assert "replication-lag" in codes
+    assert "hostname-ambiguous" not in codes, "it cannot be overridden"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +172,7 @@ def test_nothing_filled_in_is_a_drill_of_everything() -> None:
         {"waves": ["web"]},
         {"snapshot_time": "2026-11-23T06:00:00+00:00"},
         {"override": {"findings": ["replication-lag"], "reason": "the site is gone"}},
+        {"override_findings": ["replication-lag"], "override_reason": "the site is gone"},
     ],
 )
 def test_the_form_takes(filled: dict[str, Any]) -> None:

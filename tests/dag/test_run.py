@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from drs_provider.dag.run import Override, RecoveryRun, RunParameterError
 from drs_provider.dag.work.base import describe_changes
+from drs_provider.plan.run_parameters import RUN_PARAMETERS
 
 PLAN: Any = SimpleNamespace(name="shop", waves=[SimpleNamespace(name="database"), SimpleNamespace(name="web")])
 
@@ -44,8 +46,8 @@ def test_the_schedule_never_starts_a_recovery() -> None:
 
 def test_every_mistake_is_reported_at_once_with_the_nearest_name() -> None:
     text = refusal(run_with(waves=["databse", "web"], mode="recovery"), {"wave": ["web"], "mode": "recovery"})
-    assert "did you mean 'waves'?" in text
-    assert "did you mean 'database'?" in text
+    assert "did you mean waves?" in text
+    assert "did you mean database?" in text
     assert "confirm" in text
 
 
@@ -55,6 +57,43 @@ def test_a_drill_has_no_override() -> None:
     run = run_with(mode="recovery", confirm="shop", override=override)
     run.check(PLAN, {}, scheduled=False)
     assert run.override == Override(frozenset({"replication-lag"}), "the site is gone")
+    assert (
+        run_with(override_findings=["replication-lag"], override_reason=" the site is gone ").override == run.override
+    )
+    both = run_with(override=override, override_findings="disconnected", override_reason="no agent").override
+    assert both == Override(frozenset({"replication-lag", "disconnected"}), "the site is gone; no agent")
+    assert "override is for real recoveries" in refusal(
+        run_with(override_findings=["disconnected"], override_reason="x")
+    )
+
+
+def test_a_code_that_cannot_be_overridden_is_refused_before_anything_is_asked() -> None:
+    asked = {"override_findings": ["hostname-ambiguous", "replicaton-lag"], "override_reason": "x"}
+    text = refusal(run_with(mode="recovery", confirm="shop", **asked))
+    assert "'hostname-ambiguous' cannot be overridden" in text
+    assert "did you mean replication-lag?" in text
+
+
+def test_the_same_run_can_be_started_again_from_its_parameters() -> None:
+    """Advice leaves out nothing that the run was started with."""
+    conf: dict[str, Any] = {
+        "mode": "recovery",
+        "confirm": "shop",
+        "waves": ["web"],
+        "snapshot_time": "2026-01-02T03:04:05+00:00",
+        "skip_scripts": True,
+        "replace_instances": ["i-0123456789abcdef0"],
+        "override_findings": ["replication-lag"],
+        "override_reason": "the site is gone",
+        "break_glass": "nobody answers",
+    }
+    assert run_with(**conf).as_conf() == conf
+    assert run_with().as_conf() == {}
+
+
+def test_every_parameter_of_the_list_is_read_into_the_run() -> None:
+    of_run = {field.name for field in fields(RecoveryRun)} - {"dag_id", "run_id"}
+    assert {each.name for each in RUN_PARAMETERS} - {"override_findings", "override_reason"} == of_run
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
+from drs_provider.plan.run_parameters import RUN_PARAMETERS
 from tests.dag.plans import loaded_plan
 
 PLAN = loaded_plan({"name": "db", "servers": [{"id": "s-1a2b3c4d5e6f70001"}]}).plan
@@ -59,7 +60,7 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=5,
 )
-NAMES = ("mode", "confirm", "waves", "snapshot_time", "skip_scripts", "keep_drill_instances", "override")
+NAMES = [each.name for each in RUN_PARAMETERS]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

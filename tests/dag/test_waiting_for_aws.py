@@ -152,7 +152,8 @@ def test_what_blocks_a_launch_names_the_run_that_goes_on_in_spite_of_it(
         "mode": "recovery",
         "confirm": "shop",
         "waves": ["web"],
-        "override": {"findings": ["replication-state"], "reason": "..."},
+        "override_findings": ["replication-state"],
+        "override_reason": "...",
     }
 
 

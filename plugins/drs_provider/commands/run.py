@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drs_provider.plan.run_parameters import run_parameter, unknown_parameter
+
 if TYPE_CHECKING:
     from drs_provider.rehearsal.airflow_api import AirflowApi
 
 __all__ = ["run"]
+
+
+def _help(name: str) -> str:
+    return run_parameter(name).help_text()
+
 
 _POLL_SECONDS = 2.0
 _FINISHED = ("success", "failed")
@@ -21,24 +28,24 @@ _FINISHED = ("success", "failed")
 
 def run(
     plan: Annotated[str, typer.Argument(help="The plan's name.", show_default=False)],
-    mode: Annotated[str, typer.Option(help="drill or recovery.")] = "drill",
+    mode: Annotated[str, typer.Option(help=_help("mode"))] = "drill",
     confirm: Annotated[
-        str | None, typer.Option(help="For a recovery: the plan's name, typed once more. Absent: asked.")
+        str | None, typer.Option(help=f"For a recovery. {_help('confirm')} Absent: the terminal asks.")
     ] = None,
-    wave: Annotated[list[str] | None, typer.Option(help="A wave to run, once for each; absent: all.")] = None,
-    snapshot_time: Annotated[
-        str | None, typer.Option(help="Each server's last snapshot at or before this time.")
-    ] = None,
-    skip_scripts: Annotated[bool, typer.Option("--skip-scripts", help="Launch without the scripts.")] = False,
+    wave: Annotated[list[str] | None, typer.Option(help=f"{_help('waves')} Once for each.")] = None,
+    snapshot_time: Annotated[str | None, typer.Option(help=_help("snapshot_time"))] = None,
+    skip_scripts: Annotated[bool, typer.Option("--skip-scripts", help=_help("skip_scripts"))] = False,
     keep_drill_instances: Annotated[
-        bool, typer.Option("--keep-drill-instances", help="Leave the drill's instances running.")
+        bool, typer.Option("--keep-drill-instances", help=_help("keep_drill_instances"))
     ] = False,
     stop_drill: Annotated[
-        bool, typer.Option("--stop-drill", help="For a recovery: have a drill in progress stop, and say so at once.")
+        bool, typer.Option("--stop-drill", help=f"For a recovery. {_help('stop_drill')} It is asked at once.")
     ] = False,
-    param: Annotated[
-        list[str] | None, typer.Option(help="Any other run parameter, as NAME=JSON; once for each.")
+    override_finding: Annotated[
+        list[str] | None, typer.Option(help=f"For a recovery. {_help('override_findings')} Once for each.")
     ] = None,
+    override_reason: Annotated[str | None, typer.Option(help=_help("override_reason"))] = None,
+    param: Annotated[list[str] | None, typer.Option(help="Any run parameter, as NAME=JSON; once for each.")] = None,
     run_id: Annotated[str | None, typer.Option(help="The run's id. Absent: made of the mode and the time.")] = None,
     note: Annotated[str | None, typer.Option(help="Why; it stands beside the run in Airflow.")] = None,
     wait: Annotated[str, typer.Option(help="Until what to wait: no, begun, or ended.")] = "begun",
@@ -75,6 +82,8 @@ def run(
         "skip_scripts": skip_scripts or None,
         "keep_drill_instances": keep_drill_instances or None,
         "stop_drill": stop_drill or None,
+        "override_findings": override_finding or None,
+        "override_reason": override_reason,
         **_parameters(param or ()),
     }
     conf = {name: value for name, value in given.items() if value is not None}
@@ -111,6 +120,8 @@ def _parameters(given: Iterable[str]) -> dict[str, Any]:
             raise _cannot(f"--param {each}: expected NAME=JSON, such as 'ticket=\"CHG-1\"'") from None
         if not equals or not name or name in ("mode", "confirm"):
             raise _cannot(f"--param {each}: expected NAME=JSON; mode and confirm have options of their own")
+        if wrong := unknown_parameter(name):
+            raise _cannot(f"--param {each}: {wrong}")
     return found
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from drs_provider.plan import dependents
+from drs_provider.plan.nearest import nearest
+from drs_provider.plan.run_parameters import RUN_PARAMETERS, asked_overrides, unknown_parameter
+from drs_provider.readiness.findings import override_problems
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Mode", "Override", "RecoveryRun", "RunParameterError"]
 
 Mode = Literal["drill", "recovery"]
-
-_INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
-
-PARAMETERS = (
-    "mode",
-    "confirm",
-    "waves",
-    "snapshot_time",
-    "skip_scripts",
-    "keep_drill_instances",
-    "override",
-    "take_over",
-    "replace_instances",
-    "stop_drill",
-    "break_glass",
-)
 
 
 class RunParameterError(ValueError):
@@ -124,25 +109,30 @@ class RecoveryRun:
     def from_parameters(cls, dag_id: str, run_id: str, parameters: Mapping[str, Any]) -> RecoveryRun:
         """Read a run from its parameters.
 
-        :raises RunParameterError: when a parameter cannot be read.
+        :raises RunParameterError: when parameters cannot be read; with every one of them.
         """
-        mode = parameters.get("mode") or "drill"
-        if mode not in ("drill", "recovery"):
-            raise RunParameterError(f"mode is {mode!r}; expected drill or recovery")
+        values: dict[str, Any] = {}
+        mistakes = []
+        for parameter in RUN_PARAMETERS:
+            value = parameters.get(parameter.name)
+            try:
+                values[parameter.name] = parameter.read(value)
+            except ValueError as error:
+                mistakes.append(f"{parameter.name} is {_shown(value)}; {error}")
+        if mistakes:
+            raise RunParameterError("\n- ".join(mistakes))
+        try:
+            findings, reason = asked_overrides(values)
+        except ValueError as error:
+            raise RunParameterError(str(error)) from None
+        for name in ("override", "override_findings", "override_reason"):
+            del values[name]
+        override = Override(findings, reason) if findings else None
         return cls(
             dag_id=dag_id,
             run_id=run_id,
-            mode=cast("Mode", mode),
-            confirm=str(parameters.get("confirm") or ""),
-            waves=_names("waves", parameters.get("waves")),
-            snapshot_time=_parse_time(parameters.get("snapshot_time")),
-            skip_scripts=_flag("skip_scripts", parameters.get("skip_scripts")),
-            keep_drill_instances=_flag("keep_drill_instances", parameters.get("keep_drill_instances")),
-            override=_parse_override(parameters.get("override")),
-            take_over=str(parameters.get("take_over") or "").strip(),
-            replace_instances=_parse_instances(parameters.get("replace_instances")),
-            stop_drill=_flag("stop_drill", parameters.get("stop_drill")),
-            break_glass=str(parameters.get("break_glass") or "").strip() or None,
+            override=override,
+            **{**values, "break_glass": values["break_glass"] or None},
         )
 
     def as_record(self) -> dict[str, Any]:
@@ -151,6 +141,19 @@ class RecoveryRun:
             field.name: _plain(getattr(self, field.name))
             for field in fields(self)
             if field.name not in ("dag_id", "run_id")
+        }
+
+    def as_conf(self) -> dict[str, Any]:
+        """Return the parameters that start such a run again: those that differ from what an empty form gives."""
+        record = self.as_record()
+        if self.override:
+            record["override_findings"] = sorted(self.override.findings)
+            record["override_reason"] = self.override.reason
+        empty = RecoveryRun(self.dag_id, self.run_id).as_record()
+        return {
+            parameter.name: record[parameter.name]
+            for parameter in RUN_PARAMETERS
+            if parameter.name != "override" and record.get(parameter.name) not in (None, empty.get(parameter.name))
         }
 
     def check(
@@ -169,12 +172,20 @@ class RecoveryRun:
         :param parameters: what Airflow made of ``conf``, which this run was read from; None: not compared.
         :raises RunParameterError: with every mistake.
         """
-        mistakes = [_unknown("run parameter", key, PARAMETERS) for key in conf if key not in PARAMETERS]
+        mistakes = [wrong for key in conf if (wrong := unknown_parameter(key))]
         if parameters is not None:
             mistakes += _not_applied(conf, parameters)
         names = [wave.name for wave in plan.waves]
-        mistakes += [_unknown("wave", wave, names) for wave in sorted(self.waves) if wave not in names]
-        if self.mode == "recovery":
+        mistakes += [
+            f"unknown wave {wave!r}{nearest(wave, names) or '; the plan has ' + ', '.join(names[:20])}"
+            for wave in sorted(self.waves)
+            if wave not in names
+        ]
+        if self.is_drill:
+            asked = self.as_conf()
+            refusals = [each.drill_refusal for each in RUN_PARAMETERS if each.drill_refusal and each.name in asked]
+            mistakes += dict.fromkeys(refusals)
+        else:
             if scheduled:
                 mistakes.append("a scheduled run is always a drill; start a recovery by hand")
             if self.confirm != plan.name:
@@ -182,16 +193,16 @@ class RecoveryRun:
                 mistakes.append(
                     f"a real recovery starts only when the parameter confirm is the plan's name, {plan.name!r}; {typed}"
                 )
-        elif self.override:
-            mistakes.append("override is for real recoveries; a drill must show the findings, not pass over them")
-        if self.stop_drill and self.is_drill:
-            mistakes.append("stop_drill is for real recoveries; a drill waits for the one before it")
-        if self.break_glass and self.is_drill:
-            mistakes.append("break_glass is for real recoveries; a drill can wait for its approvals")
+            mistakes += override_problems(sorted(self.overridden))
         if self.snapshot_time and self.snapshot_time > datetime.now(timezone.utc):
             mistakes.append(f"snapshot_time {self.snapshot_time.isoformat()} lies in the future")
         if mistakes:
             raise RunParameterError("This run was refused, and nothing was started:\n- " + "\n- ".join(mistakes))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _not_applied(conf: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:
@@ -200,7 +211,8 @@ def _not_applied(conf: Mapping[str, Any], parameters: Mapping[str, Any]) -> list
     With ``[core] dag_run_conf_overrides_params`` off, Airflow hands every task the defaults: a recovery that a person
     triggered would run as a drill.
     """
-    ignored = [key for key in PARAMETERS if key in conf and conf[key] != parameters.get(key)]
+    names = [each.name for each in RUN_PARAMETERS]
+    ignored = [key for key in names if key in conf and conf[key] != parameters.get(key)]
     if not ignored:
         return []
     asked = ", ".join(f"{key}={conf[key]!r}" for key in ignored)
@@ -218,70 +230,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat()
     return sorted(value) if isinstance(value, (frozenset, set)) else value
-
-
-def _unknown(kind: str, name: object, known: tuple[str, ...] | list[str]) -> str:
-    nearest = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(known)}"
-    return f"unknown {kind} {name!r}; {hint}"
-
-
-def _names(parameter: str, value: object) -> frozenset[str]:
-    if value in (None, "", [], ()):
-        return frozenset()
-    names = [value] if isinstance(value, str) else value
-    if isinstance(names, (list, tuple, set, frozenset)) and all(isinstance(name, str) for name in names):
-        return frozenset(names)
-    raise RunParameterError(f'{parameter} is {value!r}; expected a list of names, such as ["database", "app"]')
-
-
-def _flag(parameter: str, value: object) -> bool:
-    if value in (None, ""):
-        return False
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    if isinstance(value, bool):
-        return value
-    raise RunParameterError(f"{parameter} is {value!r}; expected true or false")
-
-
-def _parse_time(value: object) -> datetime | None:
-    if value in (None, ""):
-        return None
-    try:
-        # Python 3.10 does not read the "Z" that Airflow's form sends.
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    except ValueError:
-        raise RunParameterError(
-            f"snapshot_time is {value!r}; expected a date and time such as 2026-11-23T06:00:00+00:00"
-        ) from None
-    try:
-        # In UTC, as everything that it is compared with: a time at the edge of the calendar has none.
-        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-    except OverflowError:
-        raise RunParameterError(f"snapshot_time {value!r} lies outside of the calendar") from None
-
-
-def _parse_override(value: object) -> Override | None:
-    if not value:
-        return None
-    findings = value.get("findings") if isinstance(value, Mapping) else None
-    reason = value.get("reason") if isinstance(value, Mapping) else None
-    if not isinstance(findings, (list, tuple)) or not findings or not isinstance(reason, str) or not reason.strip():
-        raise RunParameterError(
-            'override must name the findings and the reason, such as {"findings": ["replication-lag"], '
-            '"reason": "the source site is gone"}'
-        )
-    return Override(frozenset(map(str, findings)), reason.strip())
-
-
-def _parse_instances(value: object) -> frozenset[str]:
-    if not value:
-        return frozenset()
-    if not isinstance(value, (list, tuple)) or not all(
-        isinstance(one, str) and _INSTANCE_ID.fullmatch(one) for one in value
-    ):
-        raise RunParameterError(
-            f"replace_instances is {value!r}; expected a list of instance ids such as i-0123456789abcdef0"
-        )
-    return frozenset(value)

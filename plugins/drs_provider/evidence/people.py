@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from drs_provider.evidence.events import NOTIFIED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.reading import first, items, mapping, moment, text, texts
 from drs_provider.evidence.record import Approval, Notification, Override
+from drs_provider.plan.run_parameters import asked_overrides, run_parameter
 
 __all__ = ["all_approvals", "collect_approvals", "collect_notifications", "collect_overrides", "notifications_of"]
 
@@ -49,11 +50,9 @@ def collect_overrides(facts: RunFacts) -> list[Override]:
     """
     preflight = facts.task("preflight")
     event = preflight.event
-    asked = mapping(mapping(facts.parameters).get("override"))
-    codes = texts(event.get("overridden")) if event else texts(asked.get("findings"))
-    if preflight.step != "success":
-        codes = []
-    reason = first(text(event.get("override_reason")), text(asked.get("reason"))) or "no reason was given"
+    asked, why = _asked(mapping(facts.parameters))
+    codes = (texts(event.get("overridden")) if event else asked) if preflight.step == "success" else []
+    reason = first(text(event.get("override_reason")), why) or "no reason was given"
     by = first(text(event.get("override_by")), text(facts.triggered_by))
     told: dict[str, datetime | None] = dict.fromkeys(codes, moment(event.get("ended")))
     # What came up after preflight, such as a lag, is found by the launch.
@@ -61,6 +60,20 @@ def collect_overrides(facts: RunFacts) -> list[Override]:
         for code in texts(launch.get("overridden")):
             told.setdefault(code, moment(launch.get("ended")))
     return [Override(finding=code, reason=reason, by=by, at=at) for code, at in told.items()]
+
+
+def _asked(parameters: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Return the findings and the reason that a run was started with; none where they cannot be read."""
+    try:
+        codes, reason = asked_overrides(
+            {
+                name: run_parameter(name).read(parameters.get(name))
+                for name in ("override", "override_findings", "override_reason")
+            }
+        )
+    except ValueError:
+        return [], ""
+    return sorted(codes), reason
 
 
 def collect_notifications(facts: RunFacts) -> list[Notification]:

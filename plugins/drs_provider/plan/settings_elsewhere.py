@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from drs_provider.plan.run_parameters import RUN_PARAMETERS
+
 __all__ = ["lives"]
 
 _TEMPLATE = "it is set in the server's EC2 launch template"
@@ -30,9 +32,7 @@ _PLACES = {
     ),
     **dict.fromkeys(
         (
-            "mode", "is_drill", "confirm", "snapshot_time", "point_in_time", "skip_scripts", "keep_drill_instances",
-            "override", "override_findings", "override_reason", "take_over", "replace_instances", "stop_drill",
-            "break_glass", "ticket",
+            *(each.name for each in RUN_PARAMETERS), "is_drill", "point_in_time",
         ),
         _RUN,
     ),

@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from drs_provider.plan.nearest import nearest
+
 __all__ = ["CODES", "Code", "Finding", "FindingsReport", "Mode", "Severity", "override_problems"]
 
 Severity = Literal["error", "warning"]
@@ -204,12 +206,13 @@ class Finding:
 def override_problems(codes: Iterable[str]) -> list[str]:
     """Say what is wrong with a list of codes to override; empty if nothing is.
 
-    :param codes: the ``override`` run parameter.
+    :param codes: those of the run parameter ``override_findings``.
     """
     problems = []
     for code in codes:
         if code not in CODES:
-            problems.append(f"{code!r} is not a finding code; the codes are {', '.join(CODES)}")
+            near = nearest(code, CODES) or f"; the codes are {', '.join(CODES)}"
+            problems.append(f"{code!r} is not a finding code{near}")
         elif not CODES[code].overridable:
             problems.append(f"{code!r} cannot be overridden: {CODES[code].meaning}")
     return problems
@@ -268,7 +271,9 @@ class FindingsReport:
         lines += [f"- {finding}" for finding in self.findings]
         codes = sorted({finding.code for finding in blocking if finding.overridable})
         if self.mode == "recovery" and codes:
-            lines.append(f"A person may go on in spite of: {', '.join(codes)} (run parameter override, with a reason).")
+            lines.append(
+                f"A person may go on in spite of: {', '.join(codes)} (override_findings, with override_reason)."
+            )
         return "\n".join(lines)
 
     def table(self, width: int = 160) -> str:

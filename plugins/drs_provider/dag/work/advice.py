@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drs_provider.dag.run import RecoveryRun
@@ -34,15 +34,11 @@ def what_to_do(
     if run.is_drill or not all(finding.overridable for finding in found):
         return clear
     codes = sorted({finding.code for finding in found} | run.overridden)
-    parameters: dict[str, Any] = {"mode": "recovery", "confirm": plan.name}
+    parameters = run.as_conf() | {"override_findings": codes}
+    parameters.setdefault("override_reason", "...")
     left = list(waves)
     if len(left) < len(plan.waves):
         parameters["waves"] = left
-    if run.snapshot_time:
-        parameters["snapshot_time"] = run.snapshot_time.isoformat()
-    if run.skip_scripts:
-        parameters["skip_scripts"] = True
-    parameters["override"] = {"findings": codes, "reason": "..."}
     return (
         f"{clear}\nTo go on in spite of it, start a new run when this one has ended, since the parameters of a run "
         f"cannot be changed: {json.dumps(parameters)}"

@@ -15,7 +15,7 @@ from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.evidence.events import preflight_event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsHook
-from drs_provider.readiness import override_problems, run_preflight
+from drs_provider.readiness import run_preflight
 from drs_provider.readiness.connection import missing_connection, refused_connection
 
 if TYPE_CHECKING:
@@ -61,11 +61,6 @@ class PreflightWork(RecoveryWork, BaseOperator):
             event = preflight_event(started=started, ended=utc_now(), status="failed", findings=(), reason=str(error))
             self.leave_evidence(context, event)
             raise
-        if problems := override_problems(run.overridden):
-            reason = "The parameter override cannot be used: " + "; ".join(problems)
-            event = preflight_event(started=started, ended=utc_now(), status="failed", findings=(), reason=reason)
-            self.leave_evidence(context, event)
-            raise AirflowFailException(reason)
         connection, ti = self.loaded.plan.target.aws_conn_id, context["ti"]
         missing = is_missing(connection)
         known = [missing_connection(connection)] if missing else []
