@@ -53,6 +53,7 @@ def accepted(simulator: Simulation) -> int:
     return sum(1 for each in simulator.log if each.get("operation") == "StartRecovery" and not each.get("error"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lags", ["DescribeJobs", "*"])
 def test_the_end_of_a_drill_waits_for_a_job_that_is_not_listed_yet(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, lags: str
@@ -95,6 +96,7 @@ def test_the_next_try_adopts_a_job_that_is_not_listed_yet(
     assert accepted(drs_simulator) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["confirm", "confirm and everything downstream"])
 def test_clearing_the_first_task_loses_no_intent(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, then: str

@@ -63,6 +63,7 @@ ANY = st.recursive(
 NAMES = [each.name for each in RUN_PARAMETERS]
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), ANY))
 def test_whatever_is_handed_over_is_understood_or_refused(parameters: dict[str, Any]) -> None:

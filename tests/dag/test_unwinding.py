@@ -124,6 +124,7 @@ def test_dependents_first_once_and_nothing_else(
         assert servers_of(drs_simulator.log, launched, seen) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "operation",
     ["TerminateRecoveryInstances", "DescribeInstances", "StartAutomationExecution", "GetAutomationExecution"],

@@ -38,12 +38,14 @@ def test_every_question_is_one_that_aws_answers_and_that_changes_nothing(operati
     assert run_blocking(fetch_answers(Calls(client), [operation])) == {operation: True}
 
 
+@pytest.mark.slow
 def test_what_passes_is_no_answer(drs_simulator: Any) -> None:
     drs_simulator.add_fault("DescribeJobs", error="ThrottlingException")
     with pytest.raises(ClientError):
         run_blocking(fetch_answers(Calls(boto3.client("drs", region_name="us-west-2")), ["DescribeJobs"]))
 
 
+@pytest.mark.slow
 def test_it_ends_at_the_first_answer(drs_simulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     drs_simulator.load({})
@@ -68,6 +70,7 @@ async def test_all_who_wait_share_the_questions(drs_simulator_server: Any, monke
     assert len(asked) <= 4
 
 
+@pytest.mark.slow
 async def test_it_gives_up_at_its_deadline(drs_simulator_server: Any) -> None:
     drs_simulator_server.add_fault("DescribeJobs", error="ThrottlingException", status=429)
     trigger = trigger_for("DescribeJobs", seconds=-1.0)

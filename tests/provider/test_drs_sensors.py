@@ -141,6 +141,7 @@ class TestJobSensor:
         assert result["launched"] == 4
         assert {outcome["job_id"] for outcome in result["servers"].values()} == set(jobs)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("error", ["InternalServerException", "ThrottlingException", "ExpiredTokenException"])
     def test_transient_errors_do_not_end_it(
         self, drs_simulator_server: Any, job_sensor: Any, task_context: Any, wait: Any, error: str

@@ -171,6 +171,7 @@ def test_every_end_without_success_fails_the_task(region, run_task, task_context
         run_task(*with_context(task_context, automation()))
 
 
+@pytest.mark.slow
 @BOTH
 def test_throttling_and_outages_while_waiting_do_not_fail_the_task(region, run_task, task_context, deferrable):
     region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 60}})
@@ -357,6 +358,7 @@ def test_the_sensor_leaves_the_automation_alone_at_its_deadline(region, run_task
     assert not region.calls("StopAutomationExecution")
 
 
+@pytest.mark.slow
 @BOTH
 def test_an_automation_that_ssm_does_not_show_for_a_minute_is_waited_for(region, run_task, task_context, deferrable):
     region.load(0, documents={"Shop-Failover": {"kind": "Automation", "duration": 30}}, speed=4)
@@ -371,6 +373,7 @@ def test_an_automation_that_ssm_does_not_show_for_a_minute_is_waited_for(region,
     }
 
 
+@pytest.mark.slow
 def test_an_automation_that_does_not_exist_is_waited_for_within_a_bound(region, monkeypatch):
     region.load(0)
     monkeypatch.setattr("drs_provider.aws.ssm.reads.APPEARS_WITHIN", 15.0)

@@ -153,6 +153,7 @@ def test_targets_from_a_launch_are_the_launched_servers(region, run_task, task_c
     assert list(outcome.value["instances"]) == [ids[0]]
 
 
+@pytest.mark.slow
 @BOTH
 def test_throttling_and_outages_while_waiting_do_not_fail_the_task(region, run_task, task_context, deferrable):
     ids = region.load(2, documents={"Shop-Promote": {"duration": 60}})
@@ -403,6 +404,7 @@ def test_a_link_that_cannot_be_made_does_not_break_the_task(region, run_task, ta
     assert json.dumps(run_task(operator, context).value)
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_script_that_ssm_does_not_show_for_a_minute_is_waited_for(region, run_task, task_context, deferrable):
     """SSM's reads are eventually consistent: neither the command nor its invocations are known at once."""
