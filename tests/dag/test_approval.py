@@ -79,6 +79,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Any:
     def decisions() -> list[tuple[str | None, str]]:
         return [(event["approver"], event["status"]) for event in [ti.xcoms["evidence"]]]
 
+    def comment() -> Any:
+        return ti.xcoms["evidence"]["comment"]
+
     def ask(starter: str | None = "bob") -> Any:
         """Begin a try of the task; return the question as Airflow gets it."""
         run.triggering_user_name = starter
@@ -95,6 +98,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Any:
         ask=ask,
         asked=asked,
         decisions=decisions,
+        comment=comment,
         ti=ti,
         task=task,
         context=context,
@@ -268,6 +272,7 @@ def test_the_glass_is_broken_only_by_those_who_may_and_with_a_reason(
     record = gate.record()
     assert (record["decision"], record["reason"]) == ("break glass", "nobody answers")
     assert gate.decisions() == [("olga", "break glass")]
+    assert gate.comment() == "nobody answers", "the report shows why"
     assert [(message.event, "nobody answers" in message.text) for message in told] == [("break_glass", True)]
 
 

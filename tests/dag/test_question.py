@@ -11,6 +11,7 @@ import pytest
 from drs_provider.dag.custody import Answer
 from drs_provider.dag.question import escaped, question
 from drs_provider.dag.run import RecoveryRun
+from drs_provider.steps.preflight.event import PreflightEvent
 from tests.dag.plans import loaded_plan
 
 APPROVAL = {"message": "Is the site [lost](http://evil.example)?", "approvers": ["alice", "bob"], "count": 2}
@@ -67,7 +68,10 @@ def test_it_shows_what_the_decision_rests_on() -> None:
 def test_it_shows_what_preflight_found() -> None:
     finding = {"severity": "error", "code": "replication-lag", "message": "db-1 lags by 2h"}
     resolved = {"db": [{"hostname": "db-1", "id": "s-00000000000000001"}]}
-    preflight = {"findings": [finding], "overridden": ["replication-lag"], "ended": "2026-11-23T06:00:00+00:00"}
+    at = "2026-11-23T06:00:00+00:00"
+    preflight = PreflightEvent.model_validate(
+        {"findings": [finding], "overridden": ["replication-lag"], "started": at, "ended": at, "status": "success"}
+    )
     text = asked(0, resolved=resolved, preflight=preflight)
     assert "- db: db-1 (s-00000000000000001)" in text
     assert "- error replication-lag, overridden: db-1 lags by 2h" in text

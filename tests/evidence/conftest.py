@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 
 from drs_provider.evidence.collect import RunFacts, collect_record
-from drs_provider.evidence.events import (
-    EVIDENCE_KEY,
-    approval_event,
-    health_event,
-    launch_event,
-    preflight_event,
-    script_event,
-    settle_event,
-    terminate_event,
-    wait_event,
-)
+from drs_provider.evidence.events import EVIDENCE_KEY
+from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.health.event import HealthEvent
+from drs_provider.steps.launch.event import LaunchEvent
+from drs_provider.steps.preflight.event import PreflightEvent
+from drs_provider.steps.script.event import ScriptEvent
+from drs_provider.steps.settle.event import SettleEvent
+from drs_provider.steps.terminate.event import TerminateEvent
+from drs_provider.steps.wait_for_launch.event import WaitEvent
 
 START = datetime(2026, 11, 21, 11, 0, tzinfo=timezone.utc)
 RUN_ID = "scheduled__2026-11-21T11:00:00+00:00"
@@ -164,10 +162,10 @@ class Drill:
         self.xcoms: dict[str, dict[str, Any]] = {}
 
     def task(self, task_id: str, start: float, end: float, event: Any = None, state: str = "success") -> None:
-        """Add a task that ran so many seconds into the run."""
+        """Add a task that ran so many seconds into the run, with its event."""
         self.tasks[task_id] = {"state": state, "started": at(start), "ended": at(end)}
         if event is not None:
-            self.xcoms[task_id] = {EVIDENCE_KEY: event}
+            self.xcoms[task_id] = {EVIDENCE_KEY: event.written()}
 
     def fails(self, task_id: str, **more: Any) -> None:
         """Let a task and its event fail."""
@@ -216,7 +214,7 @@ class Drill:
             f"{wave}.launch",
             start,
             start + 2,
-            launch_event(**times, status="success", wave=wave, jobs=jobs, servers=asked),
+            LaunchEvent(**times, status="success", wave=wave, jobs=jobs, servers=asked),
         )
         self.xcoms[f"{wave}.launch"]["return_value"] = {"region": "us-west-2", "mode": "drill", "jobs": jobs}
         ended: Any = {
@@ -231,13 +229,13 @@ class Drill:
             }
             for server, (host, instance, _) in servers.items()
         }
-        event = wait_event(started=at(start + 2.5), ended=at(end), status="success", wave=wave, servers=ended)
+        event = WaitEvent(started=at(start + 2.5), ended=at(end), status="success", wave=wave, servers=ended)
         self.task(f"{wave}.wait_for_launch", start + 2.5, end, event)
 
 
 def _script(wave: str, section: str, name: str, start: float, end: float, **more: Any) -> Any:
     times = {"started": at(start), "ended": at(end)}
-    return script_event(**times, status="Success", wave=wave, section=section, name=name, **more)
+    return ScriptEvent(**times, status="Success", wave=wave, section=section, name=name, **more)
 
 
 @pytest.fixture
@@ -258,7 +256,7 @@ def drill(loaded: Any) -> Drill:
     """
     d = Drill(loaded)
     d.task("confirm", 0.5, 1)
-    d.task("preflight", 2, 14, preflight_event(started=at(2), ended=at(14), status="success", findings=[_FINDING]))
+    d.task("preflight", 2, 14, PreflightEvent(started=at(2), ended=at(14), status="success", findings=[_FINDING]))
     promote = _script(
         "database",
         "pre_launch",
@@ -268,7 +266,7 @@ def drill(loaded: Any) -> Drill:
         script_kind="automation",
         document="Shop-PromoteReplica",
         execution_id="0b5e7a1c-6c59-4f8e-9f0a-2d1f4a9f1d3e",
-        output_tail="replica shop-aurora-2 promoted",
+        outputs={"Promote.Replica": ["shop-aurora-2"]},
     )
     d.task("database.pre_launch.promote-replica", 16, 40, promote)
     d.launch(
@@ -282,15 +280,14 @@ def drill(loaded: Any) -> Drill:
             "s-1a2b3c4d5e6f70003": ("db-archive", None, 0.0),
         },
     )
-    d.task("database.settle", 404, 464, settle_event(started=at(404), ended=at(464), wave="database"))
-    instance_check = health_event(
+    d.task("database.settle", 404, 464, SettleEvent(started=at(404), ended=at(464), status="success", wave="database"))
+    instance_check = HealthEvent(
         started=at(465),
         ended=at(480),
         status="success",
         wave="database",
         name="instance_status",
-        check="both EC2 status checks",
-        instances={"i-0aa0000000000001a": {"status": "passed", "detail": "ok, ok"}},
+        check="instance status",
     )
     d.task("database.health.instance_status", 465, 480, instance_check)
     postgres = _script(
@@ -308,7 +305,7 @@ def drill(loaded: Any) -> Drill:
         },
     )
     d.task("database.post_launch.start-postgres", 482, 500, postgres)
-    tcp_check = health_event(
+    tcp_check = HealthEvent(
         started=at(502), ended=at(520), status="success", wave="database", name="tcp", check="tcp 5432"
     )
     d.task("database.health.tcp", 502, 520, tcp_check)
@@ -319,7 +316,7 @@ def drill(loaded: Any) -> Drill:
         "app.approve",
         524,
         604,
-        approval_event(started=at(524), ended=at(604), where="app", approver="alice", decision="approved"),
+        ApprovalEvent(started=at(524), ended=at(604), where="app", approver="alice", status="approved"),
     )
     d.launch(
         "app",
@@ -338,7 +335,7 @@ def drill(loaded: Any) -> Drill:
     d.task("web.post_launch.switch-dns", 1383, 1400, dns)
     instances = ["i-0aa0000000000001a", "i-0aa0000000000002a", "i-0bb0000000000001a"]
     instances += ["i-0cc0000000000001a", "i-0cc0000000000002a", "i-0dd0000000000001a"]
-    event = terminate_event(started=at(1402), ended=at(1480), status="success", terminated=instances)
+    event = TerminateEvent(started=at(1402), ended=at(1480), status="success", terminated=instances)
     d.task("terminate", 1402, 1480, event)
     _add_jobs(d.drs)
     return d

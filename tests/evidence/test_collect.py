@@ -272,14 +272,31 @@ class TestMissing:
                         "command_id": event["execution_id"],
                         "status": event["status"],
                         "instances": event["instances"],
+                        "outputs": event["outputs"],
                     }
+        drill.xcoms["database.health.instance_status"]["return_value"] = {"i-0aa0000000000001a": "ok"}
+        script = {"status": "Success", "exit_code": 0, "output_tail": "", "reason": "Success"}
+        answers = {
+            "command_id": "c-1",
+            "status": "Success",
+            "instances": {"i-0aa0000000000001a": script},
+            "outputs": {},
+        }
+        drill.xcoms["database.health.tcp"]["return_value"] = answers
         record = drill.record()
         assert record.rto.achieved_seconds == 1400
         assert {part.kind: part.seconds for part in record.time_spent}["scripts"] == 59
         assert record.rpo.achieved_seconds == 41
         script = next(s for s in wave(record, "database").scripts if s.name == "start-postgres")
         assert [each.exit_code for each in script.instances] == [0, 0]
-        assert [check.check for check in wave(record, "database").health_checks] == ["instance status", "tcp 5432"]
+        checks = wave(record, "database").health_checks
+        assert [check.check for check in checks] == ["instance status", "tcp 5432"]
+        assert [(one.status, one.detail) for check in checks for one in check.instances] == [
+            ("passed", "ok"),
+            ("passed", None),
+        ], "what each instance answered, where it was not a script that asked"
+        automation = next(s for s in wave(record, "database").scripts if s.name == "promote-replica")
+        assert automation.output_tail == "Promote.Replica: shop-aurora-2"
 
     def test_nothing_but_the_name_of_the_run(self, drill: Any) -> None:
         record = collect_record(drill.loaded, RunFacts("three-tier-web", "manual__1"), None)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from drs_provider.evidence.collect import RunFacts, collect_record
-from drs_provider.evidence.events import (
-    EVIDENCE_KEY,
-    approval_event,
-    confirm_event,
-    preflight_event,
-    rollback_event,
-    script_event,
-    terminate_event,
-)
+from drs_provider.evidence.events import EVIDENCE_KEY
 from drs_provider.evidence.verdict import verdict
+from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.confirm.event import ConfirmEvent
+from drs_provider.steps.preflight.event import PreflightEvent
+from drs_provider.steps.rollback.event import RollbackEvent
+from drs_provider.steps.script.event import ScriptEvent
+from drs_provider.steps.terminate.event import TerminateEvent
 from tests.evidence.reading import stamp, wave
 
 
@@ -44,7 +42,7 @@ class TestFailures:
 
     def test_rollback(self, drill: Any) -> None:
         self.fail(drill)
-        script = script_event(
+        script = ScriptEvent(
             started=stamp(440),
             ended=stamp(450),
             status="Success",
@@ -54,7 +52,7 @@ class TestFailures:
             script_kind="automation",
             document="Shop-FenceDatabase",
         )
-        event = rollback_event(
+        event = RollbackEvent(
             started=stamp(405),
             ended=stamp(450),
             status="success",
@@ -79,7 +77,7 @@ class TestFailures:
     def test_a_rollback_that_failed(self, drill: Any) -> None:
         self.fail(drill)
         left = [{"instance_id": "i-0aa0000000000001a", "reason": "UnauthorizedOperation"}]
-        event = rollback_event(started=stamp(405), ended=stamp(450), status="failed", wave="database", left=left)
+        event = RollbackEvent(started=stamp(405), ended=stamp(450), status="failed", wave="database", left=left)
         drill.task("database.rollback", 405, 450, event, state="failed")
         assert wave(drill.record(), "database").state == "rollback_failed"
 
@@ -144,7 +142,7 @@ class TestFailures:
         self.refuse(drill)
         drill.facts["parameters"]["override"] = {"findings": ["replication-lag"], "reason": "in a hurry"}
         why = "This run was refused, and nothing was started:\n- override is for real recoveries"
-        event = confirm_event(
+        event = ConfirmEvent(
             started=stamp(1), ended=stamp(1), status="failed", mode="drill", triggered_by="bob", reason=why
         )
         drill.task("confirm", 1, 1, event, state="failed")
@@ -157,7 +155,7 @@ class TestFailures:
         self.refuse(drill)
         lag = {"code": "replication-lag", "severity": "error", "message": "The lag is 12m.", "remedy": ""}
         gone = {"code": "server-not-found", "severity": "error", "message": "No such server.", "remedy": ""}
-        event = preflight_event(
+        event = PreflightEvent(
             started=stamp(2), ended=stamp(9), status="failed", findings=[lag, gone], overridden=["replication-lag"]
         )
         drill.task("preflight", 2, 9, event, state="failed")
@@ -165,7 +163,7 @@ class TestFailures:
 
     def test_a_run_whose_override_names_no_finding_says_so(self, drill: Any) -> None:
         self.refuse(drill)
-        event = preflight_event(
+        event = PreflightEvent(
             started=stamp(2), ended=stamp(2), status="failed", findings=[], reason="'lag' is not a finding code"
         )
         drill.task("confirm", 1, 1)
@@ -175,7 +173,7 @@ class TestFailures:
     def test_a_recovery_that_nobody_approved_says_so(self, drill: Any) -> None:
         self.refuse(drill)
         drill.facts["parameters"]["mode"] = "recovery"
-        event = approval_event(started=stamp(1), ended=stamp(9), where="recovery", approver=None, decision="timed out")
+        event = ApprovalEvent(started=stamp(1), ended=stamp(9), where="recovery", approver=None, status="timed out")
         drill.task("confirm", 1, 9, event, state="failed")
         assert verdict(drill.record()).detail == "The approval of the recovery: timed out."
 
@@ -220,11 +218,9 @@ class TestFailures:
         assert wave(drill.record(), "database").health_checks[1].state == "failed"
 
     def test_a_rejection_is_kept_when_its_task_is_cleared_and_asks_again(self, drill: Any) -> None:
-        rejected = approval_event(
-            started=stamp(500), ended=stamp(510), where="app", approver="bob", decision="rejected"
-        )
+        rejected = ApprovalEvent(started=stamp(500), ended=stamp(510), where="app", approver="bob", status="rejected")
         approved = drill.xcoms["app.approve"][EVIDENCE_KEY]
-        drill.xcoms["app.approve"][EVIDENCE_KEY] = rejected
+        drill.xcoms["app.approve"][EVIDENCE_KEY] = rejected.written()
         first = drill.record()
         drill.xcoms["app.approve"][EVIDENCE_KEY] = approved
         facts = RunFacts(**drill.facts, tasks=drill.tasks, xcoms=drill.xcoms)
@@ -238,7 +234,7 @@ class TestFailures:
         first = drill.record()
         drill.task("web.post_launch.switch-dns", 2000, 2010)
         terminated = drill.xcoms["terminate"][EVIDENCE_KEY]["terminated"]
-        event = terminate_event(started=stamp(2020), ended=stamp(2030), status="success", terminated=terminated)
+        event = TerminateEvent(started=stamp(2020), ended=stamp(2030), status="success", terminated=terminated)
         drill.task("terminate", 2020, 2030, event)
         facts = RunFacts(**drill.facts, tasks=drill.tasks, xcoms=drill.xcoms)
         record = collect_record(drill.loaded, facts, drill.drs, earlier=first)
@@ -258,7 +254,7 @@ class TestFailures:
         drill.facts["parameters"]["mode"] = "recovery"
         drill.facts["triggered_by"] = "bob"
         finding = {"code": "replication-lag", "severity": "error", "message": "The lag is 12m.", "remedy": ""}
-        drill.xcoms["preflight"][EVIDENCE_KEY] = preflight_event(
+        drill.xcoms["preflight"][EVIDENCE_KEY] = PreflightEvent(
             started=stamp(2),
             ended=stamp(14),
             status="success",
@@ -266,15 +262,15 @@ class TestFailures:
             overridden=["replication-lag"],
             override_reason="the source site is gone",
             override_by="bob",
-        )
+        ).written()
         drill.xcoms["confirm"] = {
             EVIDENCE_KEY: [
-                approval_event(
-                    started=stamp(0), ended=stamp(0), where="recovery", approver="bob", decision="ignored: why"
-                ),
-                approval_event(
-                    started=stamp(0), ended=stamp(1), where="recovery", approver="carol", decision="approved"
-                ),
+                ApprovalEvent(
+                    started=stamp(0), ended=stamp(0), where="recovery", approver="bob", status="ignored: why"
+                ).written(),
+                ApprovalEvent(
+                    started=stamp(0), ended=stamp(1), where="recovery", approver="carol", status="approved"
+                ).written(),
             ]
         }
         record = drill.record()

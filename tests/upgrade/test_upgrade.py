@@ -342,6 +342,9 @@ def test_the_evidence_of_a_run_that_goes_on_is_read(old: str) -> None:
     # A later version may add keys.
     assert {key: now["termination"][key] for key in then["termination"]} == then["termination"]
     for wave_now, wave_then in zip(now["waves"], then["waves"], strict=True):
+        for check in wave_now["health_checks"]:
+            # That version did not tell which instances had passed.
+            check["instances"] = []
         for part in ("name", "state", "scripts", "health_checks"):
             assert wave_now[part] == wave_then[part], (wave_then["name"], part)
         undone = wave_then["rollback"]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from drs_provider.dag.custody import Answer
     from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import Approval, LoadedPlan, RecoveryPlan, ServerSelector, Wave
+    from drs_provider.steps.preflight.event import PreflightEvent
 
 __all__ = ["escaped", "question"]
 
@@ -41,7 +42,7 @@ def question(
     needed: int = 1,
     given: Sequence[Answer] = (),
     resolved: Mapping[str, Any] | None = None,
-    preflight: Mapping[str, Any] | None = None,
+    preflight: PreflightEvent | None = None,
     glass: bool = False,
 ) -> str:
     """Return the question.
@@ -129,21 +130,17 @@ def _tags(tags: Mapping[str, str] | None) -> str:
     return "all with " + ", ".join(f"{key}={value}" for key, value in sorted((tags or {}).items()))
 
 
-def _findings(preflight: Mapping[str, Any]) -> Iterator[str]:
-    findings = [finding for finding in preflight.get("findings") or () if isinstance(finding, Mapping)]
-    overridden = set(preflight.get("overridden") or ())
-    when = escaped(preflight.get("ended") or "an unknown time")
+def _findings(preflight: PreflightEvent) -> Iterator[str]:
+    findings = preflight.findings
+    when = escaped(preflight.ended.isoformat())
     if not findings:
         yield f"Preflight at {when} found nothing."
         return
     yield f"Preflight at {when} found:"
     yield ""
     for finding in findings[:_MOST_FINDINGS]:
-        gone_on = ", overridden" if finding.get("code") in overridden else ""
-        yield (
-            f"- {escaped(finding.get('severity'))} {escaped(finding.get('code'))}{gone_on}: "
-            f"{escaped(finding.get('message'))}"
-        )
+        gone_on = ", overridden" if finding.code in preflight.overridden else ""
+        yield f"- {escaped(finding.severity)} {escaped(finding.code)}{gone_on}: {escaped(finding.message)}"
     if len(findings) > _MOST_FINDINGS:
         yield f"- and {len(findings) - _MOST_FINDINGS} more; the log of preflight lists them"
 

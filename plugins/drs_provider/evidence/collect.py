@@ -20,9 +20,9 @@ from drs_provider.evidence.aws_waits import collect_aws_waits
 from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.events import GONE_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
-from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading, read_jobs
+from drs_provider.evidence.jobs import AnnouncedJob, DrsReader, JobFacts, Reading, read_jobs
 from drs_provider.evidence.people import all_approvals, collect_approvals, collect_notifications, collect_overrides
-from drs_provider.evidence.reading import first, items, mapping, moment, number, text, texts
+from drs_provider.evidence.reading import first, mapping, moment, number, text
 from drs_provider.evidence.record import (
     Approval,
     Finding,
@@ -50,6 +50,11 @@ from drs_provider.evidence.timeline import (
 )
 from drs_provider.evidence.waves import collect_wave
 from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
+from drs_provider.steps.confirm.event import ConfirmEvent, ConfirmResult
+from drs_provider.steps.launch.event import LaunchedJob, LaunchEvent, LaunchResult
+from drs_provider.steps.preflight.event import PreflightEvent
+from drs_provider.steps.terminate.event import TerminateEvent
+from drs_provider.steps.wait_for_launch.event import WaitEvent, WaitResult
 
 if TYPE_CHECKING:
     from drs_provider.aws.faults import TransientError
@@ -103,7 +108,9 @@ def collect_record(
     ]
     _note_strays(reading, jobs, waves)
     _note_silence(reading, everything)
+    _note_left_out(reading, everything)
     mode = "recovery" if _mode(facts) == "recovery" else "drill"
+    began_with = facts.task("confirm").last(ConfirmEvent)
     ended_before = _ended_before(facts, earlier)
     waves = _still_there(waves, ended_before)
     until = _until(facts, mode, earlier)
@@ -136,9 +143,7 @@ def collect_record(
             refused=None if state == "missed" else _refused(facts),
             stopped=_stopped(facts),
             not_held=_not_held(facts) if state == "missed" else None,
-            missed=[found for each in items(facts.task("confirm").event.get("missed")) if (found := moment(each))]
-            if state == "missed"
-            else [],
+            missed=began_with.missed if began_with and state == "missed" else [],
             simulated_by=_simulated_by(facts.endpoint),
             parameters={key: _json(value) for key, value in mapping(facts.parameters).items()},
             started=clock,
@@ -209,6 +214,9 @@ def _gone(facts: RunFacts, jobs: Sequence[JobFacts], reading: Reading) -> dict[s
     }
 
 
+_MOST_LEFT_OUT = 10
+"""Of one task; a report is for people."""
+
 _AROUND = ("marked by hand", "not passed")
 
 
@@ -251,12 +259,15 @@ def _left_scripts_out(plan: RecoveryPlan, facts: RunFacts, mode: str, waves: Seq
 
 def _mode(facts: RunFacts) -> str | None:
     confirm = facts.task("confirm")
-    return text(first(mapping(facts.parameters).get("mode"), confirm.returned.get("mode"), confirm.event.get("mode")))
+    event = confirm.last(ConfirmEvent)
+    asked = text(mapping(facts.parameters).get("mode"))
+    return asked or confirm.result(ConfirmResult).mode or (event.mode if event else None)
 
 
 def _refused(facts: RunFacts) -> str | None:
-    """Return why the run's parameters could not be used; the events of approvals have no reason."""
-    return first(*(text(facts.task(task).event.get("reason")) for task in ("confirm", "preflight")))  # type: ignore[no-any-return]
+    """Return why the run's parameters could not be used."""
+    confirm, preflight = facts.task("confirm").last(ConfirmEvent), facts.task("preflight").last(PreflightEvent)
+    return (confirm.reason if confirm else None) or (preflight.reason if preflight else None)
 
 
 def _stopped(facts: RunFacts) -> str | None:
@@ -268,8 +279,8 @@ def _stopped(facts: RunFacts) -> str | None:
 
 def _not_held(facts: RunFacts) -> str | None:
     """Return why the run is a scheduled drill that was not held; None where it is none."""
-    event = facts.task("confirm").event
-    return (text(event.get("reason")) or "not held") if event.get("status") == "missed" else None
+    event = facts.task("confirm").last(ConfirmEvent)
+    return (event.reason or "not held") if event and event.status == "missed" else None
 
 
 def _simulated_by(endpoint: str | None) -> str | None:
@@ -282,7 +293,7 @@ def _simulated_by(endpoint: str | None) -> str | None:
 def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
     xcoms = mapping(mapping(facts.xcoms).get("confirm"))
     recorded = mapping(xcoms.get("plan"))
-    began_with = first(text(recorded.get("hash")), text(mapping(xcoms.get("return_value")).get("plan_hash")))
+    began_with = text(recorded.get("hash")) or facts.task("confirm").result(ConfirmResult).plan_hash
     same = began_with in (None, loaded.hash) or loaded.is_recorded(recorded)
     plan = loaded.plan
     return Plan(
@@ -296,20 +307,24 @@ def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
     )
 
 
-def _announced(waves: Sequence[Any], facts: RunFacts) -> dict[str, dict[str, Any]]:
+def _announced(waves: Sequence[Any], facts: RunFacts) -> dict[str, AnnouncedJob]:
     """Return the jobs that the tasks of the run told of, by job id."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, AnnouncedJob] = {}
     for wave in waves:
         launch, wait = facts.task(f"{wave.name}.{LAUNCH}"), facts.task(f"{wave.name}.{WAIT_FOR_LAUNCH}")
-        told = [launch.returned.get("jobs"), launch.event.get("jobs"), wait.event.get("jobs")]
-        for job in map(mapping, (job for jobs in told for job in items(jobs))):
-            if job_id := text(job.get("job_id")):
-                found[job_id] = {**job, "wave": wave.name}
-        for source in (wait.returned, wait.event):
-            for server_id, result in mapping(source.get("servers")).items():
-                if job_id := text(mapping(result).get("job_id")):
-                    job = found.setdefault(job_id, {"wave": wave.name})
-                    job["source_servers"] = [*dict.fromkeys([*texts(job.get("source_servers")), server_id])]
+        launched, waited = launch.last(LaunchEvent), wait.last(WaitEvent)
+        for told in (launch.result(LaunchResult), launched, waited):
+            found |= {job.job_id: AnnouncedJob(wave.name, job) for job in (told.jobs if told else ())}
+        for ended in (wait.result(WaitResult), waited):
+            for server_id, result in (ended.servers if ended else {}).items():
+                if result.job_id is None:
+                    continue
+                known = found.get(result.job_id)
+                job = known.job if known else LaunchedJob(job_id=result.job_id)
+                servers = [*dict.fromkeys([*job.source_servers, server_id])]
+                found[result.job_id] = AnnouncedJob(
+                    known.wave if known else wave.name, job.model_copy(update={"source_servers": servers})
+                )
     return found
 
 
@@ -334,21 +349,28 @@ def _note_silence(reading: Reading, tasks: Sequence[TaskFacts]) -> None:
         reading.note(f"why {', '.join(silent)} failed", "the task ended without saying what it did")
 
 
+def _note_left_out(reading: Reading, tasks: Sequence[TaskFacts]) -> None:
+    """Name what a task said and this version cannot read."""
+    for task in tasks:
+        if task.left_out:
+            reading.note(f"the evidence of {task.task_id}", "; ".join(task.left_out[:_MOST_LEFT_OUT]))
+
+
 def collect_preflight(task: TaskFacts) -> Preflight:
     """Put the readiness checks together."""
-    event = task.event
-    overridden = set(texts(event.get("overridden")))
+    event = task.last(PreflightEvent)
+    overridden = event.overridden if event else []
     findings = [
         Finding(
-            code=text(found.get("code")) or "unknown",
-            severity=text(found.get("severity")) or "error",
-            wave=text(found.get("wave")),
-            server=text(found.get("server")),
-            message=text(found.get("message")) or "",
-            remedy=text(found.get("remedy")) or "",
-            overridden=text(found.get("code")) in overridden,
+            code=found.code,
+            severity=found.severity,
+            wave=found.wave,
+            server=found.server,
+            message=found.message,
+            remedy=found.remedy,
+            overridden=found.code in overridden,
         )
-        for found in map(mapping, items(event.get("findings")))
+        for found in (event.findings if event else ())
     ]
     return Preflight(state=task.step, findings=findings, started=task.began, ended=task.finished)
 
@@ -401,20 +423,20 @@ def collect_termination(
         return Termination(
             state="not_applicable", reason="the instances of a recovery stay", ended_before=dict(ended_before or {})
         )
-    event = task.event
+    event = task.last(TerminateEvent)
     gone = [
-        *texts(event.get("terminated")),
+        *(event.terminated if event else ()),
         *(each for wave in waves if wave.rollback for each in wave.rollback.terminated),
     ]
-    left = left_instances(event.get("left"))
+    left = left_instances(event.left if event else ())
     stopped = [
-        *texts(event.get("stopped")),
+        *(event.stopped if event else ()),
         *(each for wave in waves if wave.rollback for each in wave.rollback.stopped),
     ]
     spoken_of = {*gone, *stopped, *(instance.instance_id for instance in left)}
     launched = [server.ec2_instance_id for wave in waves for server in wave.servers if server.ec2_instance_id]
     unproven = [instance for instance in dict.fromkeys(launched) if instance not in spoken_of]
-    kept = event.get("status") == "kept"
+    kept = event is not None and event.status == "kept"
     if event or task.step != "running":
         why = "kept" if kept else "no evidence that it was terminated"
         left += [LeftInstance(instance_id=instance, reason=why) for instance in unproven]
@@ -428,7 +450,7 @@ def collect_termination(
         stopped=list(dict.fromkeys(stopped)),
         left=left,
         ended_before=dict(ended_before or {}),
-        reason=text(event.get("reason")),
+        reason=event.reason if event else None,
         started=task.began,
         ended=task.finished,
     )

@@ -1,36 +1,28 @@
-"""What a task says of its own work: the dict that it pushes as XCom under the key ``evidence``.
+"""What a task says of its own work: its event, which it pushes as XCom under the key ``evidence``.
 
-One kind of event for each kind of task, and one builder for each, so that operators and the report agree on every key.
-All events share ``kind``, ``started``, ``ended`` and ``status``; times are ISO 8601 strings in UTC. Events are
-JSON-serialisable. A task that fails pushes its event before it raises, so that the report can say why.
+One model for each kind of event, in the folder of its kind of step; the task writes it and the report reads it by the
+same class. An event is JSON, its times ISO 8601 in UTC. A task that fails pushes its event before it raises, so that
+the report can say why. What another version wrote is read as far as it can be: a field that this version does not know
+is passed over, one whose value cannot be read is left out and named.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
-from typing import Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from drs_provider.evidence.event_shapes import (
-    ApprovalEvent,
-    ConfirmEvent,
-    Event,
-    HealthEvent,
-    InstanceLeft,
-    LaunchedJob,
-    LaunchEvent,
-    PreflightEvent,
-    ReplacedInstance,
-    RollbackEvent,
-    ScriptEvent,
-    ServerLeftOut,
-    ServerResult,
-    ServerToLaunch,
-    SettleEvent,
-    TerminateEvent,
-    Times,
-    WaitEvent,
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
 )
+
+from drs_provider.evidence.reading import moment
 
 __all__ = [
     "ENDED_KEY",
@@ -39,33 +31,16 @@ __all__ = [
     "NOTIFIED_KEY",
     "STARTED_KEY",
     "STOPPED_KEY",
-    "ApprovalEvent",
-    "ConfirmEvent",
+    "WAITING_KEY",
     "Event",
-    "HealthEvent",
+    "Fact",
     "InstanceLeft",
-    "LaunchEvent",
-    "LaunchedJob",
-    "PreflightEvent",
-    "ReplacedInstance",
-    "RollbackEvent",
-    "ScriptEvent",
-    "ServerLeftOut",
-    "ServerResult",
-    "ServerToLaunch",
-    "SettleEvent",
-    "TerminateEvent",
-    "WaitEvent",
-    "approval_event",
-    "confirm_event",
-    "health_event",
-    "launch_event",
-    "preflight_event",
-    "rollback_event",
-    "script_event",
-    "settle_event",
-    "terminate_event",
-    "wait_event",
+    "Moment",
+    "Read",
+    "Text",
+    "last_event",
+    "read_events",
+    "read_fact",
 ]
 
 EVIDENCE_KEY = "evidence"
@@ -90,277 +65,149 @@ WAITING_KEY = "waiting_for_aws"
 NOTIFIED_KEY = "notified"
 """With an underscore and the event's name the XCom key for what became of a notification: one delivery a channel."""
 
-Time = datetime | str
-Section = Literal["pre_launch", "post_launch", "rollback"]
-ScriptKind = Literal["automation", "run_command"]
+
+def _moment(value: Any) -> Any:
+    found = moment(value)
+    return value if found is None else found
 
 
-def _iso(time: Time) -> str:
-    if isinstance(time, datetime):
-        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).astimezone(timezone.utc).isoformat()
-    return time
+def _iso(value: datetime) -> str:
+    return value.isoformat()
 
 
-def _times(started: Time, ended: Time, status: str) -> Times:
-    return {"started": _iso(started), "ended": _iso(ended), "status": status}
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), PlainSerializer(_iso, when_used="json")]
+"""A moment: a datetime or ISO 8601 text, without a zone in UTC; written as ISO 8601."""
+
+Text = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A text that may be absent; an empty one is."""
 
 
-def confirm_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    mode: str,
-    triggered_by: str | None,
-    reason: str | None = None,
-    missed: Sequence[Time] = (),
-) -> ConfirmEvent:
-    """Build the event of the run's first task.
+class Fact(BaseModel):
+    """A part of what a task says."""
 
-    :param triggered_by: Airflow's user name; None for the schedule.
-    :param reason: why the run was refused, or not held.
-    :param missed: the moments of the schedule at which no drill was held.
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", coerce_numbers_to_str=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+    def written(self) -> dict[str, Any]:
+        """Return it as the JSON that is stored in XCom."""
+        return self.model_dump(mode="json")
+
+
+_BY_KIND: dict[str, type[Event]] = {}
+
+
+class Event(Fact):
+    """What all events share.
+
+    :param kind: which of them it is; each subclass has its own.
+    :param started: when the work began.
+    :param ended: when it ended, or is known to end.
+    :param status: what became of it, in the words of its kind.
     """
-    return {
-        "kind": "confirm",
-        **_times(started, ended, status),
-        "mode": mode,
-        "triggered_by": triggered_by,
-        "reason": reason,
-        "missed": [_iso(moment) for moment in missed],
-    }
+
+    kind: str = ""
+    started: Moment
+    ended: Moment
+    status: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Have events of this kind read by this class."""
+        _BY_KIND[cls.model_fields["kind"].default] = cls
 
 
-def approval_event(
-    *, started: Time, ended: Time, where: str, approver: str | None, decision: str, comment: str | None = None
-) -> ApprovalEvent:
-    """Build the event of a person's decision.
+class InstanceLeft(Fact):
+    """An instance that should have been terminated and was not, and why."""
 
-    :param started: when the question was asked.
-    :param ended: when it was answered, or given up.
-    :param where: the wave's name, or ``recovery`` for the approval of the whole run.
-    :param decision: ``approved``, ``rejected``, ``timed out``, or ``refused: why``.
+    instance_id: str
+    reason: Text = None
+
+
+AnyFact = TypeVar("AnyFact", bound=Fact)
+AnyEvent = TypeVar("AnyEvent", bound=Event)
+
+
+class Read(NamedTuple):
+    """What could be read of an ``evidence`` XCom.
+
+    :param events: each by the class of its kind; those of a kind that this version does not know as :class:`Event`.
+    :param left_out: what could not be read, and why.
     """
-    return {
-        "kind": "approval",
-        **_times(started, ended, decision),
-        "where": where,
-        "approver": approver,
-        "comment": comment,
-    }
+
+    events: tuple[Event, ...]
+    left_out: tuple[str, ...]
 
 
-def preflight_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    findings: Sequence[Mapping[str, Any]],
-    overridden: Sequence[str] = (),
-    override_reason: str | None = None,
-    override_by: str | None = None,
-    reason: str | None = None,
-) -> PreflightEvent:
-    """Build the event of the readiness checks.
+def read_events(value: Any) -> Read:
+    """Read an ``evidence`` XCom: an event, or a list of them.
 
-    :param findings: as ``readiness.Finding.as_dict`` gives them.
-    :param overridden: the codes that a person decided to go on with, with that person's reason and user name.
-    :param reason: why no check was made.
+    :param value: what the task pushed; None where it pushed nothing.
     """
-    return {
-        "kind": "preflight",
-        **_times(started, ended, status),
-        "findings": [dict(finding) for finding in findings],
-        "overridden": sorted(overridden),
-        "override_reason": override_reason,
-        "override_by": override_by,
-        "reason": reason,
-    }
+    found: list[Event] = []
+    left_out: list[str] = []
+    for raw in value if isinstance(value, (list, tuple)) else [] if value is None else [value]:
+        kind = raw.get("kind") if isinstance(raw, Mapping) else None
+        event = read_fact(_BY_KIND.get(kind, Event) if isinstance(kind, str) else Event, raw, left_out)
+        if event is not None:
+            found.append(event)
+    return Read(tuple(found), tuple(left_out))
 
 
-def launch_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    wave: str,
-    jobs: Sequence[LaunchedJob] = (),
-    servers: Mapping[str, ServerToLaunch] | None = None,
-    left_out: Sequence[ServerLeftOut] = (),
-    overridden: Sequence[str] = (),
-    replaced: Sequence[ReplacedInstance] = (),
-    reason: str | None = None,
-) -> LaunchEvent:
-    """Build the event of a wave's launch.
+def last_event(model: type[AnyEvent], events: Sequence[Event]) -> AnyEvent | None:
+    """Return the last event of a kind, None where there is none."""
+    return next((event for event in reversed(events) if isinstance(event, model)), None)
 
-    :param servers: what was asked of DRS for each source server id.
-    :param left_out: what the wave selects and does not launch.
-    :param overridden: the codes of what stood in the way at that moment, and that a person decided to go on with.
-    :param replaced: live instances that the launch was about to replace.
-    :param reason: why nothing was launched, such as a lag above the plan's limit.
+
+def read_fact(model: type[AnyFact], raw: Any, left_out: list[str] | None = None) -> AnyFact | None:
+    """Read what a task left behind, without the parts that cannot be read; None where nothing can.
+
+    A report is written when things went wrong: one odd value must not take all others with it.
+
+    :param left_out: gets what could not be read, and why.
     """
-    return {
-        "kind": "launch",
-        **_times(started, ended, status),
-        "wave": wave,
-        "jobs": list(jobs),
-        "servers": dict(servers or {}),
-        "left_out": list(left_out),
-        "overridden": sorted(overridden),
-        "replaced": list(replaced),
-        "reason": reason,
-    }
+    value = _writable(raw)
+    while True:
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            value = copy.deepcopy(value)
+            problems = error.errors(include_url=False, include_input=False)
+            if left_out is not None:
+                left_out += [f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in problems]
+            places = {place for each in problems if (place := _place(value, each["loc"]))}
+            if len(places) == 0 or any(not _place(value, each["loc"]) for each in problems):
+                return None
+            # Of a part that goes as a whole, no part is taken out; and in a list the last one goes first.
+            whole = [place for place in places if not any(place[:end] in places for end in range(1, len(place)))]
+            for place in sorted(whole, key=lambda each: [(str(type(key)), key) for key in each], reverse=True):
+                _part(value, place[:-1]).pop(place[-1])
 
 
-def wait_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    wave: str,
-    servers: Mapping[str, ServerResult] | None = None,
-    jobs: Sequence[LaunchedJob] = (),
-    reason: str | None = None,
-) -> WaitEvent:
-    """Build the event of the end of a wave's jobs.
-
-    :param jobs: jobs that the wait itself started, for servers that failed before.
-    """
-    return {
-        "kind": "wait",
-        **_times(started, ended, status),
-        "wave": wave,
-        "servers": dict(servers or {}),
-        "jobs": list(jobs),
-        "reason": reason,
-    }
+def _place(value: Any, loc: Sequence[int | str]) -> tuple[int | str, ...]:
+    """Return where in a value the part is that an error is about: of a key that is missing, what lacks it."""
+    place: list[int | str] = []
+    for key in loc:
+        here = (isinstance(value, dict) and key in value) or (
+            isinstance(value, list) and isinstance(key, int) and key < len(value)
+        )
+        if not here:
+            break
+        place.append(key)
+        value = value[key]
+    return tuple(place)
 
 
-def script_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    wave: str,
-    name: str,
-    section: Section | str,
-    script_kind: ScriptKind | str,
-    document: str,
-    execution_id: str | None = None,
-    instances: Mapping[str, Mapping[str, Any]] | None = None,
-    output_tail: str | None = None,
-    reason: str | None = None,
-) -> ScriptEvent:
-    """Build the event of one script.
-
-    :param status: SSM's own, or ``skipped``.
-    :param section: ``pre_launch``, ``post_launch`` or ``rollback``.
-    :param execution_id: the command's or automation execution's id.
-    :param instances: ``{"status", "exit_code", "output_tail"}`` for each EC2 instance id; empty for an automation.
-    :param output_tail: the end of an automation's output.
-    """
-    return {
-        "kind": "script",
-        **_times(started, ended, status),
-        "wave": wave,
-        "name": name,
-        "section": section,
-        "script_kind": script_kind,
-        "document": document,
-        "execution_id": execution_id,
-        "instances": {key: dict(value) for key, value in (instances or {}).items()},
-        "output_tail": output_tail,
-        "reason": reason,
-    }
+def _part(value: Any, place: Sequence[int | str]) -> Any:
+    for key in place:
+        value = value[key]
+    return value
 
 
-def health_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    wave: str,
-    name: str,
-    check: str,
-    instances: Mapping[str, Mapping[str, Any]] | None = None,
-    reason: str | None = None,
-) -> HealthEvent:
-    """Build the event of one health check.
-
-    :param name: the task's own name in the wave, such as ``tcp_2``.
-    :param check: what was asked, for people: ``tcp 5432``, ``http :8080/healthz → 200``.
-    :param instances: ``{"status", "detail"}`` for each EC2 instance id.
-    """
-    return {
-        "kind": "health",
-        **_times(started, ended, status),
-        "wave": wave,
-        "name": name,
-        "check": check,
-        "instances": {key: dict(value) for key, value in (instances or {}).items()},
-        "reason": reason,
-    }
-
-
-def settle_event(*, started: Time, ended: Time, wave: str, status: str = "success") -> SettleEvent:
-    """Build the event of the pause after a launch."""
-    return {"kind": "settle", **_times(started, ended, status), "wave": wave}
-
-
-def rollback_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    wave: str,
-    terminated: Sequence[str] = (),
-    stopped: Sequence[str] = (),
-    left: Sequence[InstanceLeft] = (),
-    scripts: Sequence[ScriptEvent] = (),
-    reason: str | None = None,
-) -> RollbackEvent:
-    """Build the event of the unwinding of one wave.
-
-    :param terminated: EC2 instance ids that are gone.
-    :param stopped: EC2 instance ids that existed before they were launched into, and are stopped.
-    :param left: instances that should have ended and did not.
-    """
-    return {
-        "kind": "rollback",
-        **_times(started, ended, status),
-        "wave": wave,
-        "terminated": list(terminated),
-        "stopped": list(stopped),
-        "left": list(left),
-        "scripts": list(scripts),
-        "reason": reason,
-    }
-
-
-def terminate_event(
-    *,
-    started: Time,
-    ended: Time,
-    status: str,
-    terminated: Sequence[str] = (),
-    stopped: Sequence[str] = (),
-    left: Sequence[InstanceLeft] = (),
-    jobs: Sequence[str] = (),
-    reason: str | None = None,
-) -> TerminateEvent:
-    """Build the event of the end of a drill's instances.
-
-    :param terminated: EC2 instance ids that are gone.
-    :param stopped: EC2 instance ids that existed before they were launched into, and are stopped.
-    :param left: instances that run on, with the reason.
-    :param jobs: ids of the TERMINATE jobs.
-    """
-    return {
-        "kind": "terminate",
-        **_times(started, ended, status),
-        "terminated": list(terminated),
-        "stopped": list(stopped),
-        "left": list(left),
-        "jobs": list(jobs),
-        "reason": reason,
-    }
+def _writable(value: Any) -> Any:
+    """Return a value whose texts can all be written as UTF-8, with texts as keys."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {str(key).encode("utf-8", "replace").decode(): _writable(item) for key, item in value.items()}
+    return [_writable(item) for item in value] if isinstance(value, (list, tuple)) else value

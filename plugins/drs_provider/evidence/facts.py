@@ -8,8 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from drs_provider.aws.drs.run_identity import Mode, RunIdentity
-from drs_provider.evidence.events import ENDED_KEY, EVIDENCE_KEY, STARTED_KEY
-from drs_provider.evidence.reading import events_of, mapping, moment, text
+from drs_provider.evidence.events import (
+    ENDED_KEY,
+    EVIDENCE_KEY,
+    STARTED_KEY,
+    AnyEvent,
+    AnyFact,
+    Event,
+    last_event,
+    read_events,
+    read_fact,
+)
+from drs_provider.evidence.reading import mapping, moment, text
 from drs_provider.evidence.record import StepState
 
 __all__ = ["RunFacts", "TaskFacts", "step_state"]
@@ -37,7 +47,8 @@ class TaskFacts:
     :param state: Airflow's state; None where the task has none yet or it is not known.
     :param started: by Airflow, or by the task's own XComs ``started`` and ``ended``.
     :param events: the events that it pushed.
-    :param returned: its return value.
+    :param left_out: what could not be read of them, and why.
+    :param returned: its return value, as it was stored.
     """
 
     task_id: str
@@ -45,19 +56,23 @@ class TaskFacts:
     state: str | None
     started: datetime | None
     ended: datetime | None
-    events: tuple[Mapping[str, Any], ...]
-    returned: Mapping[str, Any]
+    events: tuple[Event, ...]
+    left_out: tuple[str, ...]
+    returned: Any
 
-    @property
-    def event(self) -> Mapping[str, Any]:
-        """The last event; an empty mapping where there is none."""
-        return self.events[-1] if self.events else {}
+    def last(self, model: type[AnyEvent]) -> AnyEvent | None:
+        """Return the task's last event of a kind, None where it pushed none."""
+        return last_event(model, self.events)
+
+    def result(self, model: type[AnyFact]) -> AnyFact:
+        """Return the task's return value, as far as it can be read; every part of the model has a default."""
+        return read_fact(model, self.returned or {}) or model()
 
     @property
     def step(self) -> StepState:
         """What became of the task; its own event can only make it worse."""
         by_airflow: StepState = step_state(self.state or "none") if self.known else "unknown"
-        by_event = step_state(text(self.event.get("status")))
+        by_event = step_state(self.events[-1].status if self.events else None)
         if "failed" in (by_airflow, by_event):
             return "failed"
         if by_airflow == "unknown" or (by_event == "skipped" and by_airflow == "success"):
@@ -67,12 +82,12 @@ class TaskFacts:
     @property
     def began(self) -> datetime | None:
         """When it first did something that is known of."""
-        return min(filter(None, [self.started, *(moment(event.get("started")) for event in self.events)]), default=None)
+        return min(filter(None, [self.started, *(event.started for event in self.events)]), default=None)
 
     @property
     def finished(self) -> datetime | None:
         """When it last did something that is known of."""
-        return max(filter(None, [self.ended, *(moment(event.get("ended")) for event in self.events)]), default=None)
+        return max(filter(None, [self.ended, *(event.ended for event in self.events)]), default=None)
 
 
 @dataclass(frozen=True)
@@ -119,14 +134,16 @@ class RunFacts:
         fact = mapping(self.tasks).get(task_id)
         told = mapping(fact) if isinstance(fact, Mapping) else {"state": fact}
         xcoms = mapping(mapping(self.xcoms).get(task_id))
+        events, left_out = read_events(xcoms.get(EVIDENCE_KEY))
         return TaskFacts(
             task_id=task_id,
             known=task_id in mapping(self.tasks),
             state=text(told.get("state")),
             started=min(filter(None, map(moment, (told.get("started"), xcoms.get(STARTED_KEY)))), default=None),
             ended=max(filter(None, map(moment, (told.get("ended"), xcoms.get(ENDED_KEY)))), default=None),
-            events=tuple(events_of(xcoms.get(EVIDENCE_KEY))),
-            returned=mapping(xcoms.get("return_value")),
+            events=events,
+            left_out=left_out,
+            returned=xcoms.get("return_value"),
         )
 
     def tasks_of(self, wave: str) -> list[TaskFacts]:

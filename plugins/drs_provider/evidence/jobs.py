@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG, RUN_TAG, WAVE_TAG, RunIdentity
+from drs_provider.aws.drs.reads import instances_in_log
 from drs_provider.aws.faults import Fault, TransientError, classify, transient_cause
-from drs_provider.evidence.reading import events_of, first, integer, items, mapping, moment, text, texts
+from drs_provider.evidence.reading import first, items, mapping, moment, text
 from drs_provider.evidence.record import Phase, PhaseKind, Unread
+from drs_provider.steps.launch.event import LaunchedJob
 
-__all__ = ["DrsReader", "JobFacts", "Reading", "job_facts", "read_jobs"]
+__all__ = ["AnnouncedJob", "DrsReader", "JobFacts", "Reading", "job_facts", "read_jobs"]
 
 # A job log's clock is AWS's, a run's is Airflow's: look a little further back than the run's start.
 CLOCK_TOLERANCE = timedelta(minutes=10)
@@ -97,6 +99,18 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class AnnouncedJob:
+    """A job that a task of the run told of.
+
+    :param wave: the wave whose task it was.
+    :param job: the job, as far as the task told.
+    """
+
+    wave: str
+    job: LaunchedJob
+
+
+@dataclass(frozen=True)
 class JobFacts:
     """One DRS launch job, put together from DescribeJobs, its log, and what the launching task said of it.
 
@@ -130,7 +144,7 @@ def read_jobs(
     own: RunIdentity,
     *,
     since: datetime | None,
-    announced: Mapping[str, Mapping[str, Any]],
+    announced: Mapping[str, AnnouncedJob],
     others: list[Mapping[str, Any]] | None = None,
 ) -> list[JobFacts]:
     """Return the launch jobs of a run, oldest first. What a task reported and DRS says to be another's is left out.
@@ -138,7 +152,7 @@ def read_jobs(
     :param reading: asks AWS.
     :param own: the run.
     :param since: the start of the run.
-    :param announced: the jobs that the run's tasks reported, by job id, as ``events.LaunchedJob`` with ``wave``.
+    :param announced: the jobs that the run's tasks reported, by job id.
     :param others: gets the jobs of others, in the shape of DescribeJobs.
     """
     found: dict[str, Mapping[str, Any]] = {}
@@ -163,7 +177,7 @@ def read_jobs(
             reading.note(f"job {job_id} as this run's own", f"a task reported it, and it was started by {owner}")
             continue
         log = reading.ask(f"the log of job {job_id} (DescribeJobLogItems)", partial(_log, job_id))
-        jobs.append(job_facts(job_id, item, log, announced.get(job_id, {})))
+        jobs.append(job_facts(job_id, item, log, announced.get(job_id)))
     return sorted(jobs, key=lambda job: (job.started is None, job.started and job.started.timestamp(), job.job_id))
 
 
@@ -176,16 +190,17 @@ def _by_id(answer: Iterable[Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def job_facts(
-    job_id: str, item: Mapping[str, Any], log: Iterable[Mapping[str, Any]], announced: Mapping[str, Any]
+    job_id: str, item: Mapping[str, Any], log: Iterable[Any], announced: AnnouncedJob | None = None
 ) -> JobFacts:
     """Put one job together.
 
     :param item: the job in the shape of DescribeJobs; empty where it could not be read.
     :param log: its log in the shape of DescribeJobLogItems, in any order.
-    :param announced: what the launching task said of it.
+    :param announced: what the launching task said of it, if it did.
     """
+    told = announced.job if announced else LaunchedJob(job_id=job_id)
     lines = sorted(
-        ((at, line) for line in events_of(list(log)) if (at := moment(line.get("logDateTime")))),
+        ((at, line) for line in map(mapping, log) if (at := moment(line.get("logDateTime")))),
         key=lambda pair: pair[0],
     )
     when = {str(line.get("event")): at for at, line in reversed(lines)}
@@ -198,22 +213,22 @@ def job_facts(
         for server in map(mapping, items(item.get("participatingServers")))
         if (server_id := text(server.get("sourceServerID")))
     }
-    told = _Log(lines, ended)
+    said = _Log(lines, ended)
     return JobFacts(
         job_id=job_id,
-        wave=first(text(tags.get(WAVE_TAG)), text(announced.get("wave"))),
-        attempt=first(integer(announced.get("attempt")), int(attempt.group(1)) if attempt else None, 1),
-        adopted=announced.get("adopted") is True,
+        wave=first(text(tags.get(WAVE_TAG)), announced.wave if announced else None),
+        attempt=first(told.attempt, int(attempt.group(1)) if attempt else None, 1),
+        adopted=told.adopted,
         status=text(item.get("status")),
         started=started,
         ended=ended,
-        source_servers=tuple(dict.fromkeys([*participants, *texts(announced.get("source_servers"))])),
+        source_servers=tuple(dict.fromkeys([*participants, *told.source_servers])),
         participants=participants,
-        phases=told.phases,
-        instances=told.instances,
-        errors=told.errors,
-        data_times=told.data_times,
-        fell_back=frozenset(told.fell_back),
+        phases=said.phases,
+        instances={one.server: one.instance_id for one in instances_in_log(line for _, line in lines)},
+        errors=said.errors,
+        data_times=said.data_times,
+        fell_back=frozenset(said.fell_back),
     )
 
 
@@ -222,7 +237,6 @@ class _Log:
 
     def __init__(self, lines: Iterable[tuple[datetime, Mapping[str, Any]]], ended: datetime | None) -> None:
         self.phases: dict[str, list[Phase]] = {}
-        self.instances: dict[str, str] = {}
         self.errors: dict[str, str] = {}
         self.data_times: dict[str, datetime] = {}
         self.fell_back: set[str] = set()
@@ -245,8 +259,6 @@ class _Log:
         if event in ("USING_PREVIOUS_SNAPSHOT", "SNAPSHOT_FAIL"):
             # A server that is launched after its snapshot failed is launched from the one before.
             self.fell_back.add(server)
-        if instance := text(data.get("targetInstanceID")):
-            self.instances[server] = instance
         if error := text(data.get("rawError")):
             self.errors[server] = error
         if data_time := moment(mapping(data.get("conversionProperties")).get("dataTimestamp")):

@@ -8,9 +8,12 @@ from typing import Any
 
 from drs_provider.evidence.events import NOTIFIED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
-from drs_provider.evidence.reading import first, items, mapping, moment, text, texts
+from drs_provider.evidence.reading import first, items, mapping, moment, text
 from drs_provider.evidence.record import Approval, Notification, Override
 from drs_provider.plan.run_parameters import asked_overrides, run_parameter
+from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.launch.event import LaunchEvent
+from drs_provider.steps.preflight.event import PreflightEvent
 
 __all__ = ["all_approvals", "collect_approvals", "collect_notifications", "collect_overrides", "notifications_of"]
 
@@ -19,16 +22,16 @@ def collect_approvals(tasks: Sequence[TaskFacts]) -> list[Approval]:
     """Return every decision of a person, in the order of the decisions."""
     found = [
         Approval(
-            where=text(event.get("where")) or task.task_id,
-            approver=text(event.get("approver")),
-            decision=text(event.get("status")) or "unknown",
-            comment=text(event.get("comment")),
-            started=moment(event.get("started")),
-            ended=moment(event.get("ended")),
+            where=event.where,
+            approver=event.approver,
+            decision=event.status,
+            comment=event.comment,
+            started=event.started,
+            ended=event.ended,
         )
         for task in tasks
         for event in task.events
-        if event.get("kind") == "approval"
+        if isinstance(event, ApprovalEvent)
     ]
     return sorted(found, key=lambda approval: approval.ended.timestamp() if approval.ended else 0.0)
 
@@ -49,16 +52,17 @@ def collect_overrides(facts: RunFacts) -> list[Override]:
     A run that was refused, or that has not come to preflight, went on in spite of nothing.
     """
     preflight = facts.task("preflight")
-    event = preflight.event
+    event = preflight.last(PreflightEvent)
     asked, why = _asked(mapping(facts.parameters))
-    codes = (texts(event.get("overridden")) if event else asked) if preflight.step == "success" else []
-    reason = first(text(event.get("override_reason")), why) or "no reason was given"
-    by = first(text(event.get("override_by")), text(facts.triggered_by))
-    told: dict[str, datetime | None] = dict.fromkeys(codes, moment(event.get("ended")))
+    codes = (event.overridden if event else asked) if preflight.step == "success" else []
+    reason = first(event.override_reason if event else None, why) or "no reason was given"
+    by = first(event.override_by if event else None, text(facts.triggered_by))
+    told: dict[str, datetime | None] = dict.fromkeys(codes, event.ended if event else None)
     # What came up after preflight, such as a lag, is found by the launch.
-    for launch in (facts.task(task_id).event for task_id in mapping(facts.tasks) if task_id.endswith(".launch")):
-        for code in texts(launch.get("overridden")):
-            told.setdefault(code, moment(launch.get("ended")))
+    for task_id in mapping(facts.tasks):
+        if launch := facts.task(task_id).last(LaunchEvent):
+            for code in launch.overridden:
+                told.setdefault(code, launch.ended)
     return [Override(finding=code, reason=reason, by=by, at=at) for code, at in told.items()]
 
 

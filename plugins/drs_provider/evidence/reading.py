@@ -1,4 +1,4 @@
-"""Tolerant reading of values that came from outside: XComs, task facts and AWS answers.
+"""Tolerant reading of values that came from outside: what Airflow says of a run, and AWS answers.
 
 A report is written when things went wrong, so no value is trusted to have its shape: each function returns None or
 an empty container for what it cannot read, and none raises.
@@ -13,7 +13,7 @@ from typing import Any
 
 from drs_provider.aws.timestamps import parse_timestamp
 
-__all__ = ["events_of", "first", "integer", "items", "mapping", "moment", "number", "text", "texts"]
+__all__ = ["first", "integer", "items", "mapping", "moment", "number", "text", "texts"]
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -72,8 +72,3 @@ def moment(value: Any) -> datetime | None:
 def first(*values: Any) -> Any:
     """Return the first value that is not None."""
     return next((value for value in values if value is not None), None)
-
-
-def events_of(value: Any) -> list[Mapping[str, Any]]:
-    """Return the events in an ``evidence`` XCom: one, or a list of them."""
-    return [event for item in (value if isinstance(value, (list, tuple)) else [value]) if (event := mapping(item))]

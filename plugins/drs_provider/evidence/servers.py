@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from drs_provider.aws.drs.outcome import with_hint
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading
-from drs_provider.evidence.reading import first, mapping, moment, number, text
+from drs_provider.evidence.reading import first, moment, text
 from drs_provider.evidence.record import Server
 from drs_provider.evidence.timeline import clock_seconds
 from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
+from drs_provider.steps.launch.event import LaunchEvent, ServerToLaunch
+from drs_provider.steps.wait_for_launch.event import ServerResult, WaitEvent, WaitResult
 
 __all__ = ["RecoveryPoint", "collect_servers", "recovery_point"]
 
@@ -44,41 +46,42 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
     """
     launch = facts.task(f"{wave}.{LAUNCH}")
     wait = facts.task(f"{wave}.{WAIT_FOR_LAUNCH}")
-    asked = mapping(launch.event.get("servers"))
-    looked = moment(launch.event.get("ended"))
-    ended = {**mapping(wait.returned.get("servers")), **mapping(wait.event.get("servers"))}
+    launched_by, waited = launch.last(LaunchEvent), wait.last(WaitEvent)
+    asked = launched_by.servers if launched_by else {}
+    looked = launched_by.ended if launched_by else None
+    ended = {**wait.result(WaitResult).servers, **(waited.servers if waited else {})}
     ids = [*asked, *ended, *(server for job in jobs for server in job.source_servers)]
     servers = []
     for server_id in dict.fromkeys(ids):
-        request, result = mapping(asked.get(server_id)), mapping(ended.get(server_id))
-        tried = [job for job in jobs if server_id in job.source_servers or job.job_id == result.get("job_id")]
-        job = next((job for job in tried if job.job_id == result.get("job_id")), tried[-1] if tried else None)
+        request, result = asked.get(server_id) or ServerToLaunch(), ended.get(server_id) or ServerResult()
+        tried = [job for job in jobs if server_id in job.source_servers or job.job_id == result.job_id]
+        job = next((job for job in tried if job.job_id == result.job_id), tried[-1] if tried else None)
         by_aws = job.participants.get(server_id, {}) if job else {}
         late = _launched_late(result, tried)
         if late is not None:
             # The wave did not wait for it: what the wait said of it was not the end.
-            job, by_aws, result = late, late.participants.get(server_id, {}), {**result, **_LATE}
-        status = text(first(result.get("launch_status"), by_aws.get("launchStatus")))
-        instance = text(first(result.get("ec2_instance_id"), job.instances.get(server_id) if job else None))
+            job, by_aws, result = late, late.participants.get(server_id, {}), result.model_copy(update=_LATE)
+        status = text(first(result.launch_status, by_aws.get("launchStatus")))
+        instance = text(first(result.ec2_instance_id, job.instances.get(server_id) if job else None))
         launched = status in ("LAUNCHED", "TERMINATED") or instance is not None
-        read = first(moment(request.get("lag_read")), looked)
+        read = first(request.lag_read, looked)
         point = recovery_point(server_id, request, job, reading, read) if launched else RecoveryPoint()
-        critical = first(result.get("critical"), request.get("critical"))
-        reason = first(result.get("reason"), _error(job, server_id) if job and not launched else None)
+        critical = result.critical if result.critical is not None else request.critical
+        reason = first(result.reason, _error(job, server_id) if job and not launched else None)
         if late is not None:
             reason = "; ".join(filter(None, [_how_late(status), text(reason)]))
         servers.append(
             Server(
                 source_server_id=server_id,
-                hostname=text(first(result.get("hostname"), request.get("hostname"))),
-                critical=critical is not False,
+                hostname=result.hostname or request.hostname,
+                critical=critical,
                 launch_status=status,
-                recovery_instance_id=text(first(result.get("recovery_instance_id"), by_aws.get("recoveryInstanceID"))),
+                recovery_instance_id=text(first(result.recovery_instance_id, by_aws.get("recoveryInstanceID"))),
                 ec2_instance_id=instance,
                 reason=text(reason),
                 attempts=len(tried),
-                job_id=job.job_id if job else text(result.get("job_id")),
-                snapshot_id=point.snapshot_id or text(request.get("snapshot_id")),
+                job_id=job.job_id if job else result.job_id,
+                snapshot_id=point.snapshot_id or request.snapshot_id,
                 data_time=point.data_time,
                 rpo_seconds=point.rpo_seconds,
                 rpo_source=point.rpo_source,
@@ -96,13 +99,13 @@ _LATE: Mapping[str, Any] = {
 }
 
 
-def _launched_late(result: Mapping[str, Any], tried: Sequence[JobFacts]) -> JobFacts | None:
+def _launched_late(result: ServerResult, tried: Sequence[JobFacts]) -> JobFacts | None:
     """Return the job in which a server was on its way when its wave went on; None where the wave knew its end."""
-    if not tried or result.get("launch_status") in (None, "LAUNCHED", "TERMINATED"):
+    if not tried or result.launch_status in (None, "LAUNCHED", "TERMINATED"):
         return None
     newest = tried[-1]
-    went_on = result.get("launch_status") in ("PENDING", "IN_PROGRESS") and newest.attempt > 1
-    return newest if newest.job_id != result.get("job_id") or went_on else None
+    went_on = result.launch_status in ("PENDING", "IN_PROGRESS") and newest.attempt > 1
+    return newest if newest.job_id != result.job_id or went_on else None
 
 
 def _how_late(status: str | None) -> str:
@@ -119,22 +122,22 @@ def _error(job: JobFacts, server_id: str) -> str | None:
 
 
 def recovery_point(
-    server_id: str, request: Mapping[str, Any], job: JobFacts | None, reading: Reading, looked: datetime | None = None
+    server_id: str, request: ServerToLaunch, job: JobFacts | None, reading: Reading, looked: datetime | None = None
 ) -> RecoveryPoint:
     """Find out to which moment a launched server's data goes back, and how long before the job's start that was.
 
-    :param request: what the launch asked for, as ``events.ServerToLaunch``.
+    :param request: what the launch asked for.
     :param job: the job that launched it.
     :param looked: when the lag was read. Of a job that began long before (it was adopted when the launch was cleared)
         or long after (the server failed, and was launched again), the lag says nothing.
     """
     started = job.started if job else None
-    snapshot_id = text(request.get("snapshot_id"))
+    snapshot_id = request.snapshot_id
     fell_back = job is not None and server_id in job.fell_back
     logged = job.data_times.get(server_id) if job else None
     if snapshot_id or fell_back:
         # What was asked for may not be what was used: the log of the job says that another snapshot was taken.
-        asked = None if fell_back else moment(request.get("snapshot_time"))
+        asked = None if fell_back else request.snapshot_time
         taken, used = asked, None if fell_back else snapshot_id
         if taken is None or (logged is not None and abs(logged - taken) > SAME_SNAPSHOT):
             what = f"the snapshots of {server_id} (DescribeRecoverySnapshots)"
@@ -143,7 +146,7 @@ def recovery_point(
         return RecoveryPoint(used, taken, _age(taken, started), "snapshot" if taken and started else None)
     # The newest data: DRS takes a snapshot in the job, and what had not been replicated by then is lost.
     age = _age(logged, started)
-    lag = number(request.get("lag_seconds"))
+    lag = request.lag_seconds
     if started and looked and abs(started - looked) > LAG_TELLS:
         lag = None
     if lag is not None and lag >= 0 and (age is None or lag >= age):

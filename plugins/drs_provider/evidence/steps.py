@@ -2,75 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from drs_provider.evidence.events import InstanceLeft
 from drs_provider.evidence.facts import TaskFacts, step_state
-from drs_provider.evidence.reading import events_of, first, integer, items, mapping, moment, text, texts
 from drs_provider.evidence.record import HealthCheck, Instance, LeftInstance, Rollback, Script, ScriptInstance
+from drs_provider.steps.health.event import HealthEvent, HealthResult
+from drs_provider.steps.rollback.event import RollbackEvent
+from drs_provider.steps.script.event import InstanceOutput, ScriptEvent, ScriptResult
 
 __all__ = ["collect_check", "collect_rollback", "collect_script", "left_instances"]
 
 
 def collect_script(script: Any, section: Any, task: TaskFacts) -> Script:
-    """Put one script together, from the plan and from what its task said."""
-    event = task.event
-    status = first(text(event.get("status")), text(task.returned.get("status")))
+    """Put one script together, from the plan and from what its task said: its event, or else what it returned."""
+    said = task.last(ScriptEvent) or task.result(ScriptResult)
     state = task.step
-    if state == "success" and status is not None and step_state(status) == "failed":
+    if state == "success" and said.status is not None and step_state(said.status) == "failed":
         # The plan says to go on after this script; it failed all the same.
         state = "failed"
-    execution = first(event.get("execution_id"), *map(task.returned.get, ("command_id", "automation_execution_id")))
     return Script(
         name=script.name,
         section=section,
         kind="automation" if script.automation else "run_command",
         document=str(script.automation or script.run_command),
-        execution_id=text(execution),
+        execution_id=said.execution_id,
         state=state,
-        status=status,
-        instances=_script_instances(first(event.get("instances"), task.returned.get("instances"))),
-        output_tail=first(text(event.get("output_tail")), _outputs(task.returned.get("outputs"))),
-        reason=first(text(event.get("reason")), text(task.returned.get("reason"))),
+        status=said.status,
+        instances=_script_instances(said.instances),
+        output_tail=_outputs(said.outputs),
+        reason=said.reason,
         started=task.began,
         ended=task.finished,
     )
 
 
-def _outputs(value: Any) -> str | None:
+def _outputs(outputs: Mapping[str, Iterable[str]]) -> str | None:
     """Return an automation's outputs as lines, the first 20."""
-    lines = [f"{key}: {', '.join(texts(found)) or text(found) or ''}" for key, found in mapping(value).items()]
-    return "\n".join(lines[:20]) or None
+    return "\n".join([f"{name}: {', '.join(found)}" for name, found in outputs.items()][:20]) or None
 
 
-def _script_instances(value: Any) -> list[ScriptInstance]:
+def _script_instances(results: Mapping[str, InstanceOutput]) -> list[ScriptInstance]:
     return [
         ScriptInstance(
             instance_id=instance_id,
-            status=text(result.get("status")),
-            exit_code=integer(result.get("exit_code")),
-            output_tail=text(result.get("output_tail")),
+            status=result.status,
+            exit_code=result.exit_code,
+            output_tail=result.output_tail,
         )
-        for instance_id, result in ((str(key), mapping(item)) for key, item in mapping(value).items())
+        for instance_id, result in results.items()
     ]
 
 
 def collect_check(name: str, check: Any, task: TaskFacts) -> HealthCheck:
-    """Put one health check together.
+    """Put one health check together: of one that has passed, what each instance answered.
 
     :param name: its name in the wave: ``tcp``, ``tcp_2``.
     :param check: as the plan has it.
     """
-    event = task.event
-    instances = {key: mapping(item) for key, item in mapping(event.get("instances")).items()}
+    event = task.last(HealthEvent)
+    passed = task.result(HealthResult).instances if task.step == "success" else {}
     return HealthCheck(
         name=name,
-        check=text(event.get("check")) or _asked(check),
+        check=event.check if event else _asked(check),
         state=task.step,
-        instances=[
-            Instance(instance_id=key, status=text(item.get("status")), detail=text(item.get("detail")))
-            for key, item in instances.items()
-        ],
-        reason=text(event.get("reason")),
+        instances=[Instance(instance_id=each, status="passed", detail=detail) for each, detail in passed.items()],
+        reason=event.reason if event else None,
         started=task.began,
         ended=task.finished,
     )
@@ -89,45 +87,39 @@ def collect_rollback(task: TaskFacts) -> Rollback | None:
     state = task.step
     if state in ("skipped", "not_started") or (not task.known and not task.events):
         return None
-    event = task.event
-    if state == "success" and not event:
+    if state == "success" and not task.events:
         # The task also ends well when its wave needed no rollback.
         return None
+    event = task.last(RollbackEvent)
     return Rollback(
         state=state,
-        terminated=texts(event.get("terminated")),
-        stopped=texts(event.get("stopped")),
-        left=left_instances(event.get("left")),
-        scripts=[_rollback_script(script) for script in events_of(items(event.get("scripts")))],
-        reason=text(event.get("reason")),
+        terminated=event.terminated if event else [],
+        stopped=event.stopped if event else [],
+        left=left_instances(event.left if event else ()),
+        scripts=[_rollback_script(script) for script in (event.scripts if event else ())],
+        reason=event.reason if event else None,
         started=task.began,
         ended=task.finished,
     )
 
 
-def _rollback_script(event: Any) -> Script:
+def _rollback_script(event: ScriptEvent) -> Script:
     return Script(
-        name=text(event.get("name")) or "unnamed",
+        name=event.name,
         section="rollback",
-        kind="automation" if event.get("script_kind") == "automation" else "run_command",
-        document=text(event.get("document")) or "",
-        execution_id=text(event.get("execution_id")),
-        state=step_state(text(event.get("status"))),
-        status=text(event.get("status")),
-        instances=_script_instances(event.get("instances")),
-        output_tail=text(event.get("output_tail")),
-        reason=text(event.get("reason")),
-        started=moment(event.get("started")),
-        ended=moment(event.get("ended")),
+        kind=event.script_kind,
+        document=event.document,
+        execution_id=event.execution_id,
+        state=step_state(event.status),
+        status=event.status,
+        instances=_script_instances(event.instances),
+        output_tail=_outputs(event.outputs),
+        reason=event.reason,
+        started=event.started,
+        ended=event.ended,
     )
 
 
-def left_instances(value: Any) -> list[LeftInstance]:
+def left_instances(left: Iterable[InstanceLeft]) -> list[LeftInstance]:
     """Return the instances that run on, from an event's ``left``."""
-    return [
-        LeftInstance(
-            instance_id=text(mapping(item).get("instance_id")) or text(item) or "unknown",
-            reason=text(mapping(item).get("reason")) or "no reason was given",
-        )
-        for item in items(value)
-    ]
+    return [LeftInstance(instance_id=each.instance_id, reason=each.reason or "no reason was given") for each in left]

@@ -9,7 +9,7 @@ from typing import Any
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG
 from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.jobs import JobFacts, Reading
-from drs_provider.evidence.reading import events_of, items, mapping, moment, text
+from drs_provider.evidence.reading import items, mapping, moment, text
 from drs_provider.evidence.record import Wave
 
 __all__ = ["LISTED_BY_THEN", "is_gone", "without_taken"]
@@ -129,7 +129,7 @@ def _named(job: Item, created: datetime) -> str:
 
 def _deleted(server_id: str, log: Sequence[Item]) -> bool:
     """Return whether a launch deleted the server's previous instance; so it did where its log cannot tell."""
-    events = [str(line.get("event")) for line in events_of(list(log)) if _server_of(line) == server_id]
+    events = [str(line.get("event")) for line in map(mapping, log) if _server_of(line) == server_id]
     return "CLEANUP_START" in events or "CLEANUP_END" in events or "SNAPSHOT_START" not in events
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.jobs import JobFacts, Reading
-from drs_provider.evidence.reading import items, mapping, text, texts
+from drs_provider.evidence.reading import mapping, texts
 from drs_provider.evidence.record import (
     HealthCheck,
     Job,
@@ -26,6 +26,9 @@ from drs_provider.evidence.servers import collect_servers
 from drs_provider.evidence.steps import collect_check, collect_rollback, collect_script
 from drs_provider.evidence.timeline import clock_seconds, merge_phases
 from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH, StepKind, kind_of, steps_of, work_of
+from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.launch.event import LaunchEvent
+from drs_provider.steps.wait_for_launch.event import WaitEvent
 
 if TYPE_CHECKING:
     from drs_provider.plan import Wave as PlanWave
@@ -50,13 +53,10 @@ def collect_wave(
     checked = {step.title: task for step, task in steps if step.kind == "health"}
     checks = [collect_check(name, check, checked[name]) for name, check in wave.checks_by_name().items()]
     servers = collect_servers(facts, wave.name, jobs, reading)
+    launched = facts.task(f"{wave.name}.{LAUNCH}").last(LaunchEvent)
     left_out = [
-        LeftOut(
-            server=text(each.get("server")) or "unknown",
-            critical=each.get("critical") is True,
-            reason=text(each.get("reason")) or "no reason was given",
-        )
-        for each in map(mapping, items(facts.task(f"{wave.name}.{LAUNCH}").event.get("left_out")))
+        LeftOut(server=each.server, critical=each.critical, reason=each.reason)
+        for each in (launched.left_out if launched else ())
     ]
     work = wave_state(wave.name, facts, tasks)
     wrong = _not_done(wave, facts, servers, left_out) if work == "success" else None
@@ -103,12 +103,8 @@ def collect_wave(
         ],
         servers=servers,
         replaced=[
-            ReplacedInstance(
-                server=text(one.get("server")) or "unknown",
-                instance_id=text(one.get("instance_id")) or "unknown",
-                what=text(one.get("what")) or "",
-            )
-            for one in map(mapping, items(facts.task(f"{wave.name}.{LAUNCH}").event.get("replaced")))
+            ReplacedInstance(server=one.server, instance_id=one.instance_id, what=one.what)
+            for one in (launched.replaced if launched else ())
         ],
         left_out=left_out,
         scripts=scripts,
@@ -185,11 +181,11 @@ def _reason(
     reasons = [wrong] if wrong else []
     failed = [task for task in tasks if task.step == "failed"]
     for task in failed:
-        kind = task.event.get("kind")
-        if kind == "approval":
-            reasons.append(f"approval {text(task.event.get('status'))}")
-        elif kind in ("launch", "wait") and (reason := text(task.event.get("reason"))):
-            reasons.append(reason)
+        event = task.events[-1] if task.events else None
+        if isinstance(event, ApprovalEvent):
+            reasons.append(f"approval {event.status}")
+        elif isinstance(event, (LaunchEvent, WaitEvent)) and event.reason:
+            reasons.append(event.reason)
     reasons += [
         f"{server.hostname or server.source_server_id}: {server.reason}"
         for server in servers

@@ -11,21 +11,12 @@ from typing import Any
 
 from drs_provider.aws.calls import run_blocking
 from drs_provider.aws.drs.questions import DrsQuestions
-from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.drs.reads import instances_in_log, is_complete
 from drs_provider.aws.ec2.instance_end import instance_states
 
-__all__ = ["ended_servers", "instances_in_log"]
+__all__ = ["ended_servers"]
 
 _ENDED = frozenset({"shutting-down", "terminated"})
-
-
-def instances_in_log(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the EC2 instance ids by source server id that a job's log names (LAUNCH_END)."""
-    return {
-        str(data["sourceServerID"]): str(data["targetInstanceID"])
-        for item in items
-        if item.get("event") == "LAUNCH_END" and (data := item.get("eventData") or {}).get("targetInstanceID")
-    }
 
 
 def ended_servers(drs: DrsQuestions, jobs: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
@@ -44,9 +35,9 @@ def ended_servers(drs: DrsQuestions, jobs: Iterable[Mapping[str, Any]]) -> dict[
         }
         if launched and is_complete(job):
             job_id = str(job["jobID"])
-            for server, instance in instances_in_log(drs.job_log(job_id)).items():
-                if server in launched:
-                    named[job_id, server] = instance
+            for one in instances_in_log(drs.job_log(job_id)):
+                if one.server in launched:
+                    named[job_id, one.server] = one.instance_id
     states = run_blocking(instance_states(drs.calls("ec2"), sorted(set(named.values())))) if named else {}
     found: dict[str, frozenset[str]] = {}
     for (job_id, server), instance in named.items():

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drs_provider.aws.drs.reads import DrsReads, hostname_of, is_complete
+from drs_provider.aws.drs.reads import DrsReads, hostname_of, instances_in_log, is_complete
 from drs_provider.aws.ec2.launch_errors import hint_for
 from drs_provider.aws.faults import error_text
 
@@ -146,6 +146,7 @@ async def collect_outcomes(
     )
     unclear = {str(by_server[server][0]["jobID"]) for server in ids if server not in instances}
     logs = {job_id: await log_or_nothing(reads, job_id) for job_id in sorted(unclear)}
+    logged = {(job_id, one.server): one.instance_id for job_id in logs for one in instances_in_log(logs[job_id])}
     may_fail = set(optional or ())
     must = set(required) if required is not None else set(ids) - may_fail
     outcomes = {}
@@ -155,7 +156,7 @@ async def collect_outcomes(
         status = str(participant.get("launchStatus", "PENDING"))
         instance = instances.get(server, {})
         recovery_instance = participant.get("recoveryInstanceID") or instance.get("recoveryInstanceID")
-        in_log = _launched_instance(server, logs.get(job_id, ()))
+        in_log = logged.get((job_id, server))
         outcomes[server] = {
             "job_id": job_id,
             "launch_status": status,
@@ -190,15 +191,6 @@ def _reason(server: str, status: str, job: Item, log_items: Sequence[Item]) -> s
         ]
         return f"still {status} in a job that is {job.get('status')}; last seen: {last[-1] if last else 'nothing'}"
     return reason_of(server, log_items)
-
-
-def _launched_instance(server: str, log_items: Sequence[Item]) -> str | None:
-    """The live LAUNCH_END event, which the service model does not know, carries the instance's id."""
-    for item in reversed(log_items):
-        data = item.get("eventData") or {}
-        if item.get("event") == "LAUNCH_END" and data.get("sourceServerID") == server and data.get("targetInstanceID"):
-            return str(data["targetInstanceID"])
-    return None
 
 
 async def _instances(reads: DrsReads, jobs: Mapping[str, str]) -> dict[str, Item]:

@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from drs_provider.aws.calls import Calls, chunks
 from drs_provider.aws.timestamps import api_timestamp
 
-__all__ = ["DrsReads", "hostname_of", "is_complete", "matches_hostname", "matches_name", "matches_tags"]
+__all__ = [
+    "DrsReads",
+    "LaunchedInstance",
+    "hostname_of",
+    "instances_in_log",
+    "is_complete",
+    "matches_hostname",
+    "matches_name",
+    "matches_tags",
+]
 
 Item = dict[str, Any]
 
@@ -128,3 +137,27 @@ def matches_hostname(server: Mapping[str, Any], hostname: str) -> bool:
     """Return whether a source server's hostname or fully qualified name is ``hostname``, in any case of letters."""
     hints = server.get("sourceProperties", {}).get("identificationHints", {})
     return hostname.casefold() in {str(hints.get(key) or "").casefold() for key in ("hostname", "fqdn")}
+
+
+class LaunchedInstance(NamedTuple):
+    """An instance that a job launched.
+
+    :param server: its source server's id; empty where the log does not tell.
+    :param instance_id: its EC2 id.
+    """
+
+    server: str
+    instance_id: str
+
+
+def instances_in_log(items: Iterable[Mapping[str, Any]]) -> list[LaunchedInstance]:
+    """Return what a job launched, as its log tells: the live LAUNCH_END, which the service model does not know.
+
+    :param items: the log in the shape of DescribeJobLogItems.
+    """
+    found = []
+    for item in items:
+        data = item.get("eventData")
+        if item.get("event") == "LAUNCH_END" and isinstance(data, Mapping) and data.get("targetInstanceID"):
+            found.append(LaunchedInstance(str(data.get("sourceServerID") or ""), str(data["targetInstanceID"])))
+    return found

@@ -28,8 +28,10 @@ from drs_provider.dag.notifications import notify
 from drs_provider.dag.question import question
 from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
 from drs_provider.dag.work.gates import break_glass_users, clears_of, is_cleared, leave, run_type_of, starter_of
-from drs_provider.evidence.events import EVIDENCE_KEY, ApprovalEvent, approval_event
+from drs_provider.evidence.events import EVIDENCE_KEY, last_event, read_events
 from drs_provider.plan.durations import format_duration
+from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.preflight.event import PreflightEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -98,7 +100,7 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
             needed=needed,
             given=given,
             resolved=(pulled(context, "preflight") or {}).get("waves"),
-            preflight=pulled(context, "preflight", EVIDENCE_KEY),
+            preflight=last_event(PreflightEvent, read_events(pulled(context, "preflight", EVIDENCE_KEY)).events),
             glass=bool(glass),
         )
         self._offer(glass)
@@ -332,8 +334,15 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
         self.leave_evidence(context, events[0] if len(events) == 1 else events)
 
     def _event(self, asked: Any, ended: Any, who: str | None, decision: str, comment: str | None) -> ApprovalEvent:
-        return approval_event(
-            started=asked or utc_now(), ended=ended, where=self.where, approver=who, decision=decision, comment=comment
+        return ApprovalEvent.model_validate(
+            {
+                "started": asked or ended,
+                "ended": ended,
+                "status": decision,
+                "where": self.where,
+                "approver": who,
+                "comment": comment,
+            }
         )
 
     @property

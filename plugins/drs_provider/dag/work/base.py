@@ -127,10 +127,10 @@ class RunClosedError(RefusedError):
 
 
 class StartAndEnd(TypedDict):
-    """The times of an event, ISO 8601 in UTC."""
+    """The times of an event."""
 
-    started: str
-    ended: str
+    started: datetime
+    ended: datetime
 
 
 class RecoveryWork:
@@ -318,12 +318,14 @@ class RecoveryWork:
     def times(self, context: Mapping[str, Any]) -> StartAndEnd:
         """Return when the work began, as it was noted, and as its end the present, for the task's event."""
         ti = context["ti"]
-        now = utc_now()
-        return {"started": ti.xcom_pull(task_ids=ti.task_id, key=STARTED_KEY) or now, "ended": now}
+        now = datetime.now(timezone.utc)
+        noted = ti.xcom_pull(task_ids=ti.task_id, key=STARTED_KEY)
+        return {"started": datetime.fromisoformat(noted) if noted else now, "ended": now}
 
     def leave_evidence(self, context: Mapping[str, Any], event: Event | Sequence[Event]) -> None:
         """Leave the task's event, or several, where the report finds them."""
-        context["ti"].xcom_push(key=EVIDENCE_KEY, value=event)
+        written = event.written() if isinstance(event, Event) else [each.written() for each in event]
+        context["ti"].xcom_push(key=EVIDENCE_KEY, value=written)
 
     def wait_for_slot(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, DownstreamTasksSkipped
@@ -15,7 +16,7 @@ from drs_provider.dag.work.approval import ApprovalWork, approval_arguments
 from drs_provider.dag.work.base import utc_now
 from drs_provider.dag.work.gates import PLAN_KEY, break_glass_users, is_cleared, read_gate, starter_of
 from drs_provider.dag.work.identity import record_identity
-from drs_provider.evidence.events import confirm_event
+from drs_provider.steps.confirm.event import ConfirmEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ class ConfirmWork(ApprovalWork):
 
         :raises AirflowFailException: when the run was started with parameters that do not fit.
         """
-        dag_run, begun = context["dag_run"], utc_now()
+        dag_run, begun = context["dag_run"], datetime.now(timezone.utc)
         self._hold_only_in_time(context, begun)
         try:
             run = RecoveryRun.from_context(context)
@@ -70,9 +71,9 @@ class ConfirmWork(ApprovalWork):
             )
             record_identity(context, run)
         except RunParameterError as error:
-            event = confirm_event(
+            event = ConfirmEvent(
                 started=begun,
-                ended=utc_now(),
+                ended=datetime.now(timezone.utc),
                 status="failed",
                 mode=str(context["params"].get("mode") or "drill"),
                 triggered_by=dag_run.triggering_user_name,
@@ -114,7 +115,7 @@ class ConfirmWork(ApprovalWork):
     def _counts_clears(self) -> bool:
         return True
 
-    def _hold_only_in_time(self, context: Context, begun: str) -> None:
+    def _hold_only_in_time(self, context: Context, begun: datetime) -> None:
         """Let a scheduled drill go that comes too late, or on a day on which the plan wants none.
 
         :raises DownstreamTasksSkipped: with every task but the report, which records that no drill was held.
@@ -124,14 +125,14 @@ class ConfirmWork(ApprovalWork):
         if missed is None:
             return
         self.log.warning("No drill is held: %s", missed.reason)
-        event = confirm_event(
+        event = ConfirmEvent(
             started=begun,
-            ended=utc_now(),
+            ended=datetime.now(timezone.utc),
             status="missed",
             mode="drill",
             triggered_by=None,
             reason=missed.reason,
-            missed=missed.moments,
+            missed=list(missed.moments),
         )
         self.leave_evidence(context, event)
         run = RecoveryRun(dag_run.dag_id, dag_run.run_id)

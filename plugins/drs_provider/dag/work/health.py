@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from drs_provider.dag.work.base import RecoveryWork, is_final, nothing_launched, pulled, reason_of
-from drs_provider.evidence.events import health_event
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.plan.steps import WAIT_FOR_LAUNCH
 from drs_provider.sensors.health import (
@@ -16,6 +15,7 @@ from drs_provider.sensors.health import (
     SsmAgentOnlineSensor,
     TcpPortSensor,
 )
+from drs_provider.steps.health.event import HealthEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ class _HealthWork(RecoveryWork):
             ti = context["ti"]
             self.leave_evidence(
                 context,
-                health_event(
+                HealthEvent(
                     **self.times(context),
                     status="failed",
                     wave=self.wave.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -27,18 +27,18 @@ from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients
 from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.once_up import can_roll_back, note_up
 from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import launch_event
+from drs_provider.evidence.events import read_fact
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsJobLink
 from drs_provider.plan import dependents
 from drs_provider.plan.steps import LAUNCH
 from drs_provider.readiness import recheck_wave
+from drs_provider.steps.launch import event as events
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.dag.run import RecoveryRun
-    from drs_provider.evidence.events import ServerLeftOut
     from drs_provider.plan import LoadedPlan, Wave
     from drs_provider.readiness import PreflightResult, ResolvedServer
 
@@ -101,7 +101,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         hook = DrsHook(**self.aws)
         jobs: list[LaunchedJob] = []
         servers: list[ResolvedServer] = []
-        left_out: list[ServerLeftOut] = []
+        left_out: list[events.ServerLeftOut] = []
         overridden: set[str] = set()
         lags: dict[str, Any] = {}
         replaced: dict[str, PreviousInstance] = {}
@@ -109,26 +109,30 @@ class LaunchWork(RecoveryWork, BaseOperator):
         def record(status: str, reason: str | None = None) -> None:
             self.leave_evidence(
                 context,
-                launch_event(
-                    started=started,
-                    ended=utc_now(),
+                events.LaunchEvent(
+                    started=datetime.fromisoformat(started),
+                    ended=datetime.now(timezone.utc),
                     status=status,
                     wave=self.wave.name,
-                    jobs=[job.as_dict() for job in jobs],  # type: ignore[misc]
+                    jobs=[events.LaunchedJob(**job.as_dict()) for job in jobs],
                     servers={
-                        server.id: {
-                            "hostname": server.hostname,
-                            "critical": server.critical,
-                            "snapshot_id": server.snapshot,
-                            "snapshot_time": server.snapshot_time,
-                            "lag_seconds": lags[server.id][0],
-                            "lag_read": lags[server.id][1],
-                        }
+                        server.id: read_fact(
+                            events.ServerToLaunch,
+                            {
+                                "hostname": server.hostname,
+                                "critical": server.critical,
+                                "snapshot_id": server.snapshot,
+                                "snapshot_time": server.snapshot_time,
+                                "lag_seconds": lags[server.id][0],
+                                "lag_read": lags[server.id][1],
+                            },
+                        )
+                        or events.ServerToLaunch()
                         for server in servers
                     },
                     left_out=left_out,
                     overridden=sorted(overridden),
-                    replaced=[one.as_event() for one in replaced.values()],  # type: ignore[misc]
+                    replaced=[events.ReplacedInstance(**one.as_event()) for one in replaced.values()],
                     reason=reason,
                 ),
             )
@@ -163,10 +167,11 @@ class LaunchWork(RecoveryWork, BaseOperator):
             ready = self._look_again(run, hook, key.identity, jobs_since(context), alive, more=more)
             servers = ready.resolved[self.wave.name]
             left_out += [
-                {"server": one.server, "critical": one.critical, "reason": one.reason} for one in ready.left_out
+                events.ServerLeftOut(server=one.server, critical=one.critical, reason=one.reason)
+                for one in ready.left_out
             ]
             for one in left_out:
-                self.log.warning("Not launched: %s. %s", one["server"], one["reason"])
+                self.log.warning("Not launched: %s. %s", one.server, one.reason)
             read = utc_now()
             lags.update({server.id: (server.lag_seconds, read) for server in servers})
             lags.update({server: lag for server, lag in self._lags.items() if server in lags})

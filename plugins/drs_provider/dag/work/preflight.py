@@ -12,11 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from drs_provider.dag.work.advice import what_to_do
 from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
 from drs_provider.dag.work.script_secrets import secret_value
-from drs_provider.evidence.events import preflight_event
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.readiness import run_preflight
 from drs_provider.readiness.connection import missing_connection, refused_connection
+from drs_provider.steps.preflight.event import FoundFinding, PreflightEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -58,7 +58,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
         try:
             run = self.begin(context)
         except AirflowFailException as error:
-            event = preflight_event(started=started, ended=utc_now(), status="failed", findings=(), reason=str(error))
+            event = PreflightEvent(started=started, ended=utc_now(), status="failed", findings=(), reason=str(error))
             self.leave_evidence(context, event)
             raise
         connection, ti = self.loaded.plan.target.aws_conn_id, context["ti"]
@@ -70,7 +70,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
                 # Not even a question is asked through it.
                 self.leave_evidence(
                     context,
-                    preflight_event(started=started, ended=utc_now(), status="failed", findings=[finding.as_dict()]),
+                    PreflightEvent(started=started, ended=utc_now(), status="failed", findings=[finding.as_dict()]),
                 )
                 raise AirflowFailException(f"{finding.message} {finding.remedy}")
             known.append(finding)
@@ -96,11 +96,11 @@ class PreflightWork(RecoveryWork, BaseOperator):
         overridden = findings.overridden(run.overridden)
         self.leave_evidence(
             context,
-            preflight_event(
+            PreflightEvent(
                 started=started,
                 ended=utc_now(),
                 status="failed" if blocking else "success",
-                findings=[finding.as_dict() for finding in findings],
+                findings=[FoundFinding(**finding.as_dict()) for finding in findings],
                 overridden=sorted({finding.code for finding in overridden}),
                 override_reason=run.override.reason if run.override else None,
                 override_by=context["dag_run"].triggering_user_name if run.override else None,

@@ -28,14 +28,17 @@ from drs_provider.evidence.events import (
     STARTED_KEY,
     STOPPED_KEY,
     WAITING_KEY,
+    last_event,
+    read_events,
 )
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.people import notifications_of
-from drs_provider.evidence.reading import mapping
 from drs_provider.evidence.storage import existing_report_folder, read_report, reports_folder, write_report
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
 from drs_provider.plan.steps import work_of
+from drs_provider.steps.confirm.event import ConfirmEvent
+from drs_provider.steps.preflight.event import PreflightEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +81,8 @@ class ReportWork(RecoveryWork, BaseOperator):
         """
         states = task_states(context)
         keep_intents(context, (wave.name for wave in self.loaded.plan.waves))
-        missed = mapping(pulled(context, "confirm", EVIDENCE_KEY)).get("status") == "missed"
+        began_with = last_event(ConfirmEvent, read_events(pulled(context, "confirm", EVIDENCE_KEY)).events)
+        missed = began_with is not None and began_with.status == "missed"
         gates = [] if missed else self._gates(context, states)
         failure = self.failure(context, states, missed=missed)
         if around := gone_around(gates):
@@ -117,8 +121,8 @@ class ReportWork(RecoveryWork, BaseOperator):
         waves = [wave for wave in self.loaded.plan.waves if run.selects(wave.name)]
         gates = ("confirm", *(f"{wave.name}.approve" for wave in waves if wave.approval))
         chain = read_chain(context, self.loaded, run, gates=gates, closings_of=(), wave=None)
-        event = pulled(context, "preflight", EVIDENCE_KEY)
-        checked = isinstance(event, Mapping) and event.get("kind") == "preflight" and event.get("status") == "success"
+        event = last_event(PreflightEvent, read_events(pulled(context, "preflight", EVIDENCE_KEY)).events)
+        checked = event is not None and event.status == "success"
         return gates_of_run(replace(chain, states=states), waves, checked=checked)
 
     def _close(self, context: Context, state: Literal["success", "failed"]) -> None:

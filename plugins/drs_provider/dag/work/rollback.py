@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -30,16 +30,18 @@ from drs_provider.dag.work.base import (
     pulled,
     reason_of,
     task_states,
-    utc_now,
 )
 from drs_provider.dag.work.intents import next_look, read_intents
 from drs_provider.dag.work.once_up import waves_once_up
 from drs_provider.dag.work.scripts import script_work
 from drs_provider.dag.work.unwinding import UnwindingApproval
 from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import EVIDENCE_KEY, ScriptEvent, rollback_event, script_event
+from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, read_events, read_fact
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.plan import dependents
+from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.rollback.event import RollbackEvent
+from drs_provider.steps.script.event import ScriptEvent, ScriptResult
 from drs_provider.triggers.drs import DrsJobTrigger
 
 if TYPE_CHECKING:
@@ -211,7 +213,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
             self._record(context, "failed", [], left, [], str(error))
             raise
         scripts = self._run_scripts(context)
-        failed = [script["name"] for script in scripts if script["status"] != "Success"]
+        failed = [script.name for script in scripts if script.status != "Success"]
         if failed:
             self._record(context, "failed", ended, [], scripts, f"scripts failed: {', '.join(failed)}", stopped=before)
             raise AirflowFailException(f"Instances were ended ({len(ended)}), but scripts failed: {', '.join(failed)}")
@@ -225,7 +227,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
             self._record(context, "failed", ended, [], scripts, reason, stopped=before)
             raise AirflowException(f"Instances were ended ({len(ended)}), but {reason}")
         self._record(context, "success", ended, [], scripts, stopped=before)
-        return {"terminated": ended, "scripts": [script["name"] for script in scripts]}
+        return {"terminated": ended, "scripts": [script.name for script in scripts]}
 
     def _run_scripts(self, context: Context) -> list[ScriptEvent]:
         """Run the rollback scripts in order, in this worker; after a failed one the next still runs."""
@@ -235,7 +237,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         return [self._run_script(script, context) for script in self.wave.rollback if run.mode in script.modes]
 
     def _run_script(self, script: Script, context: Context) -> ScriptEvent:
-        started = utc_now()
+        started = datetime.now(timezone.utc)
         work = script_work(
             script,
             task_id=f"{self.task_id}.{script.name}",
@@ -256,17 +258,19 @@ class RollbackWork(RecoveryWork, BaseOperator):
                 raise
             reason = reason_of(error)
             self.log.error("The rollback script %s failed: %s", script.name, reason)
-        return script_event(
+        told = read_fact(ScriptResult, result) or ScriptResult()
+        return ScriptEvent(
             started=started,
-            ended=utc_now(),
+            ended=datetime.now(timezone.utc),
             status="Failed" if reason else "Success",
             wave=self.wave.name,
             name=script.name,
             section="rollback",
             script_kind="automation" if script.automation else "run_command",
             document=script.automation or script.run_command or "",
-            execution_id=result.get("automation_execution_id") or result.get("command_id"),
-            instances=result.get("instances"),
+            execution_id=told.execution_id,
+            instances=told.instances,
+            outputs=told.outputs,
             reason=reason,
         )
 
@@ -287,18 +291,16 @@ class RollbackWork(RecoveryWork, BaseOperator):
         reason: str | None = None,
         stopped: Sequence[str] = (),
     ) -> None:
-        earlier = pulled(context, self.task_id, EVIDENCE_KEY) or []
-        answers = [
-            each for each in (earlier if isinstance(earlier, list) else [earlier]) if each.get("kind") == "approval"
-        ]
-        event = rollback_event(
+        earlier = read_events(pulled(context, self.task_id, EVIDENCE_KEY)).events
+        answers = [each for each in earlier if isinstance(each, ApprovalEvent)]
+        event = RollbackEvent(
             **self.times(context),
             status=status,
             wave=self.wave.name,
-            terminated=terminated,
-            stopped=stopped,
-            left=[{"instance_id": one, "reason": reason or ""} for one in left],
-            scripts=scripts,
+            terminated=list(terminated),
+            stopped=list(stopped),
+            left=[InstanceLeft(instance_id=one, reason=reason) for one in left],
+            scripts=list(scripts),
             reason=reason,
         )
         self.leave_evidence(context, [*answers, event] if answers else event)

@@ -18,11 +18,11 @@ from drs_provider.dag.work.base import (
     task_states,
 )
 from drs_provider.dag.work.script_secrets import with_secrets
-from drs_provider.evidence.events import script_event
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
 from drs_provider.plan import Targets
 from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
+from drs_provider.steps.script.event import ScriptEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +108,7 @@ class _ScriptWork(RecoveryWork):
         """Leave the event of a script that failed, or was not run."""
         self.leave_evidence(
             context,
-            script_event(
+            ScriptEvent(
                 **self.times(context),
                 status="Failed",
                 wave=self.wave.name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from drs_provider.dag.work.base import RecoveryWork
-from drs_provider.evidence.events import settle_event
+from drs_provider.steps.settle.event import SettleEvent
 from drs_provider.triggers.pause import PauseTrigger
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class SettleWork(RecoveryWork, BaseOperator):
         self.log.info("Settling for %s", self.wave.settle)
         now = datetime.now(timezone.utc)
         # The trigger ends the task and can tell nothing; the end of a pause is known before.
-        event = settle_event(started=now, ended=now + pause, wave=self.wave.name)
+        event = SettleEvent(started=now, ended=now + pause, status="success", wave=self.wave.name)
         self.leave_evidence(context, event)
         self.defer(trigger=PauseTrigger(deadline=(now + pause).timestamp()), method_name="execute_complete")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 
 from drs_provider.aws.drs.launched_into import launched_into, release, stop_instances
-from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.drs.reads import instances_in_log, is_complete
 from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.aws.drs.termination import Termination, instances_to_end
 from drs_provider.aws.faults import ActionFailed
@@ -31,9 +31,10 @@ from drs_provider.dag.work.base import (
 from drs_provider.dag.work.gates import leave
 from drs_provider.dag.work.intents import Intent, Resolved, next_look, read_intents, resolve
 from drs_provider.evidence.duration import duration_text
-from drs_provider.evidence.events import GONE_KEY, InstanceLeft, terminate_event
+from drs_provider.evidence.events import GONE_KEY, InstanceLeft
 from drs_provider.evidence.taken import is_gone
 from drs_provider.hooks.drs import DrsHook
+from drs_provider.steps.terminate.event import TerminateEvent
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
 from drs_provider.triggers.pause import PauseTrigger
 
@@ -285,10 +286,10 @@ class TerminateWork(RecoveryWork, BaseOperator):
         reason: str | None = None,
         stopped: Iterable[str] = (),
     ) -> None:
-        remaining: list[InstanceLeft] = [{"instance_id": one, "reason": why} for one, why in left.items()]
+        remaining = [InstanceLeft(instance_id=one, reason=why) for one, why in left.items()]
         self.leave_evidence(
             context,
-            terminate_event(
+            TerminateEvent(
                 **self.times(context),
                 status=status,
                 terminated=list(terminated),
@@ -321,13 +322,12 @@ class TerminateWork(RecoveryWork, BaseOperator):
         """Return what jobs launched, as their logs tell (LAUNCH_END): instance, source server and job."""
         return [
             {
-                "ec2InstanceID": str(item["eventData"]["targetInstanceID"]),
-                "sourceServerID": str(item["eventData"].get("sourceServerID") or ""),
+                "ec2InstanceID": one.instance_id,
+                "sourceServerID": one.server,
                 "jobID": str(job["jobID"]),
             }
             for job in jobs
-            for item in hook.job_log(str(job["jobID"]))
-            if item.get("event") == "LAUNCH_END" and (item.get("eventData") or {}).get("targetInstanceID")
+            for one in instances_in_log(hook.job_log(str(job["jobID"])))
         ]
 
     def _jobs(self, hook: DrsHook, context: Context) -> list[dict[str, Any]]:

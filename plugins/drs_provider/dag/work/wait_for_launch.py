@@ -23,9 +23,11 @@ from drs_provider.aws.ec2.launch_errors import capacity_pause, lacks_capacity
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
 from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.wave_jobs import Down, WaveJobs
-from drs_provider.evidence.events import wait_event
+from drs_provider.evidence.events import read_fact
 from drs_provider.plan.steps import LAUNCH
 from drs_provider.sensors.drs import DrsJobSensor
+from drs_provider.steps.launch import event as launch_events
+from drs_provider.steps.wait_for_launch.event import ServerResult, WaitEvent
 from drs_provider.triggers.pause import PauseTrigger
 from drs_provider.triggers.waiting import deferral_timeout
 
@@ -252,12 +254,15 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     def _give_up(self, context: Context, failure: LaunchFailed, jobs: WaveJobs) -> None:
         self.leave_evidence(
             context,
-            wait_event(
+            WaitEvent(
                 **self.times(context),
                 status="failed",
                 wave=jobs.key.wave,
-                servers=failure.servers,
-                jobs=jobs.entries(),  # type: ignore[arg-type]
+                servers={
+                    server: read_fact(ServerResult, result) or ServerResult()
+                    for server, result in failure.servers.items()
+                },
+                jobs=[launch_events.LaunchedJob(**job) for job in jobs.entries()],
                 reason=str(failure),
             ),
         )

@@ -1,0 +1,1 @@
+"""Asks people before a wave."""

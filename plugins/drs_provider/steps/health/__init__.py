@@ -1,0 +1,1 @@
+"""Waits until the instances of a wave are healthy."""

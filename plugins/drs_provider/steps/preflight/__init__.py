@@ -1,0 +1,1 @@
+"""Checks everything before anything is launched."""

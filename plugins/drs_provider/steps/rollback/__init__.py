@@ -1,0 +1,1 @@
+"""Undoes a wave that failed."""

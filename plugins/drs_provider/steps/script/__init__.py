@@ -1,0 +1,1 @@
+"""Runs an SSM command or an automation before or after a launch."""

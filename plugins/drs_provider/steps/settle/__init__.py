@@ -1,0 +1,1 @@
+"""Waits between a launch and what comes after it."""

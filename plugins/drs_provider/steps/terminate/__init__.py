@@ -1,0 +1,1 @@
+"""Terminates what a drill launched."""

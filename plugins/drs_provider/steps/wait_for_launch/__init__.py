@@ -1,0 +1,1 @@
+"""Waits until the jobs of a wave have ended, and launches failed servers again."""
