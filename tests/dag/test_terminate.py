@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from drs_provider.aws.drs.launch_key import RUN_TAG, run_tag_value
 from drs_provider.dag.work import terminate
 from drs_provider.dag.work.terminate import TerminateWork
+from drs_provider.hooks.drs import DrsHook
 from drs_provider.requests.model import RunRequest
 from drs_provider.simulator.simulation import Simulation
 from tests.dag.plans import loaded_plan
@@ -30,13 +31,13 @@ def test_a_job_that_ends_while_the_end_is_judged_is_not_overlooked(
     boto3.client("drs", "us-west-2").start_recovery(
         sourceServers=[{"sourceServerID": SERVER}], isDrill=True, tags={RUN_TAG: run_tag_value("shop", "manual__1")}
     )
-    original = terminate.instance_states
+    original = DrsHook.instance_states
 
     def while_the_job_ends(*args: Any) -> Any:
         drs_simulator.advance(3600)
         return original(*args)
 
-    monkeypatch.setattr(terminate, "instance_states", while_the_job_ends)
+    monkeypatch.setattr(DrsHook, "instance_states", while_the_job_ends)
     told: dict[str, Any] = {}
     ti = SimpleNamespace(
         dag_id="shop",
