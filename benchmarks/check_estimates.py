@@ -136,7 +136,9 @@ class Campaign:
         self.scenario.write_text(yaml.safe_dump(scenario))
         self.simulator = SimulatorProcess(folder / "simulator", self.scenario, speed=speed)
         credentials = simulator_credentials(self.simulator.endpoint_url, REGION)
-        self.airflow = PrivateAirflow(folder / "airflow", folder / "plans", credentials)
+        # As drs-plan rehearse sets it: the plans' pauses are as fast as AWS.
+        settings = {**credentials, "AIRFLOW__DRS_PROVIDER__REHEARSAL_SPEED": f"{speed:g}"}
+        self.airflow = PrivateAirflow(folder / "airflow", folder / "plans", settings)
 
     def plan(self, name: str) -> RecoveryPlan:
         """The plan of that name."""

@@ -81,6 +81,24 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "8h",
                         "default": "24h",
                     },
+                    "rehearsal_speed": {
+                        "description": "Set by `drs-plan rehearse` for the Airflow that it starts: how many times "
+                        "faster than real time AWS is simulated. Reports of such an Airflow are marked as simulated, "
+                        "pauses and deadlines are as much shorter, and no task acts on AWS itself. Default: none of "
+                        "that.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "60",
+                        "default": "",
+                    },
+                    "rehearsal_pauses": {
+                        "description": "`real` keeps a plan's pauses and deadlines in a rehearsal as long as the plan "
+                        "says. Default: `scaled`, by `rehearsal_speed`.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "real",
+                        "default": "scaled",
+                    },
                     "reports_folder": {
                         "description": "Where the reports of recovery runs are written: a folder or an object storage "
                         "URL such as `s3://aws_default@bucket/reports`. Default: `reports` under AIRFLOW_HOME.",

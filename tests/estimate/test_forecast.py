@@ -99,12 +99,12 @@ def test_status_checks_and_agents_count_from_the_launch(predict) -> None:
     assert commanded == pytest.approx(launched + 200 + 5)
 
 
-def test_a_rehearsal_takes_airflows_time_and_pauses_whole(predict) -> None:
+def test_a_rehearsal_takes_airflows_time_whole_and_shortens_pauses(predict) -> None:
     plan = plan_of(wave("db", settle="40s"), wave("web", "db"))
     scenario = {"servers": [server(1, "db"), server(2, "web")]}
     slow = predict(plan, scenario).rto.typical
     fast = predict(plan, scenario, speed=10).rto.typical
-    assert fast == pytest.approx((slow - 40) / 10 + 40)
+    assert fast == pytest.approx(slow / 10)
     with_airflow = predict(plan, scenario, speed=10, overhead=USUAL).rto.typical
     assert with_airflow - fast == pytest.approx(
         USUAL.begin.typical + 3 * USUAL.task.typical + 2 * (USUAL.launch.typical + USUAL.look.typical)
@@ -251,6 +251,23 @@ def test_scripts_checks_and_answers_of_earlier_drills(predict) -> None:
 def test_an_approval_that_was_not_given_teaches_nothing() -> None:
     history = History.of([report({}, approvals=[3600], decision="timed out"), report({}, approvals=[90])], {})
     assert history.approval("shop", "db") == Likely.exactly(90)
+
+
+def test_rehearsals_and_refused_runs_teach_nothing_unless_asked_for() -> None:
+    real = report({"conversion": (0, 7)}, scripts={"go": 70})
+    run = real.run.model_copy(update={"simulated_by": "http://127.0.0.1:4566", "simulated_speed": 60.0})
+    rehearsed = real.model_copy(update={"run": run})
+    refused = real.model_copy(
+        update={
+            "run": real.run.model_copy(update={"refused": "the name is wrong"}),
+            "waves": [wave.model_copy(update={"jobs": []}) for wave in real.waves],
+        }
+    )
+    without = History.of([rehearsed, refused], {})
+    assert (without.runs, without.rehearsals) == (0, 1)
+    asked = History.of([rehearsed], {}, simulated=True)
+    assert asked.phase("s-00000000000000001", "linux", "conversion") == Likely.exactly(420), "of simulated time"
+    assert asked.script("shop", "db", "go", "Own-Go") is None, "Airflow's own time"
 
 
 def test_a_server_that_failed_at_first_teaches_nothing() -> None:

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drs_provider.evidence.collect import RunFacts, collect_record
 from drs_provider.evidence.duration import clock_text, duration_text, moment_text
 from drs_provider.evidence.events import EVIDENCE_KEY
 from drs_provider.evidence.gantt import gantt
 from drs_provider.evidence.html import render_html
 from drs_provider.evidence.markdown import render_markdown
-from drs_provider.evidence.record import schema_text
+from drs_provider.evidence.record import RunRecord, schema_text
 from drs_provider.evidence.verdict import cards, verdict
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "col"}
@@ -183,6 +184,34 @@ class TestMarkdown:
         assert record.run.simulated_by == (endpoint if simulated else None)
         for page in (render_markdown(record), render_html(record)):
             assert ("AWS was simulated" in page) is simulated
+
+    def test_a_simulated_run_is_never_judged_wherever_its_record_goes(self, drill: Any) -> None:
+        drill.facts.update(endpoint="http://drs-sim.example.net:80", simulated_speed=60.0)
+        record = drill.record()
+        assert verdict(record).badge == "Not judged (simulated, 60×)"
+        assert record.rto.achieved_seconds == 1400
+        for page in (render_markdown(record), render_html(record)):
+            assert "RTO met" not in page
+            assert "met with" not in page
+            assert "simulated, 60×" in page
+        assert 'class="watermark"' in render_html(record)
+        # As a version without the rule wrote it, or somebody's hand.
+        told = json.loads(record.to_json())
+        told["rto"].update(met=True, remark=None)
+        told["rpo"].update(met=True, remark=None)
+        again = RunRecord.model_validate(told)
+        assert (again.rto.met, again.rpo.met) == (None, None)
+        assert again.rto.remark == "not judged (simulated, 60×)"
+        del told["run"]["simulated_speed"]
+        assert verdict(RunRecord.model_validate(told)).badge == "Not judged (simulated)"
+
+    def test_a_report_made_again_elsewhere_stays_one_of_a_simulation(self, drill: Any) -> None:
+        drill.facts.update(endpoint="http://127.0.0.1:4566", simulated_speed=60.0)
+        first = drill.record()
+        drill.facts.update(endpoint="https://drs.us-west-2.amazonaws.com", simulated_speed=None)
+        facts = RunFacts(**drill.facts, tasks=drill.tasks, xcoms=drill.xcoms)
+        again = collect_record(drill.loaded, facts, drill.drs, earlier=first)
+        assert again.run.simulation == "simulated, 60×"
 
     def test_hostile_texts_break_no_table_and_bring_no_markup(self, drill: Any) -> None:
         text = render_markdown(hostile(drill))

@@ -213,6 +213,44 @@ class TestHistoryCommand:
         (problem,) = json.loads(result.stdout)["unreadable"]
         assert "cut/report.json is not a report" in problem
 
+    def test_rehearsals_and_refused_runs_are_no_drills(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        def held(run_id: str, minute: int, **facts: Any) -> Any:
+            drill.facts.update(run_id=run_id, started=f"2026-11-21T10:{minute}:00+00:00", **facts)
+            return drill.record()
+
+        arguments = ("history", "three-tier-web", "--reports-folder", tmp_path)
+        rehearsal = held("rehearsal", 50, endpoint="http://127.0.0.1:4566", simulated_speed=60.0)
+        write_report(rehearsal, str(tmp_path))
+        only = run(*arguments)
+        assert only.exit_code == 2
+        assert "not counted: 1 rehearsal (--simulated shows them)" in only.output
+        write_report(held("drill", 52, endpoint=None, simulated_speed=None), str(tmp_path))
+        refusal = held("refused", 55)
+        refused = refusal.model_copy(
+            update={
+                "run": refusal.run.model_copy(update={"state": "failed", "refused": "waves names no wave"}),
+                "waves": [wave.model_copy(update={"jobs": []}) for wave in refusal.waves],
+            }
+        )
+        write_report(refused, str(tmp_path))
+
+        result = run(*arguments)
+        assert result.exit_code == 0, "the last drill met its objectives"
+        assert "Runs that were refused, and launched nothing: 1 (2026-11-21 10:55:00 UTC)" in result.output
+        assert "Not shown: 1 rehearsal (--simulated shows them)" in result.output
+        found = json.loads(run(*arguments, "--format", "json").output)
+        assert [(row["run_id"], row["simulated"]) for row in found["runs"]] == [("drill", False)]
+        assert [row["reason"] for row in found["refused"]] == ["waves names no wave"]
+        assert found["simulated_left_out"] == 1
+
+        everything = run(*arguments, "--simulated")
+        assert "not judged (simulated, 60×)" in everything.output
+        rows = json.loads(run(*arguments, "--simulated", "--format", "json").output)["runs"]
+        assert [(row["run_id"], row["simulated_speed"], row["rto"]["met"]) for row in rows] == [
+            ("rehearsal", 60.0, None),
+            ("drill", None, True),
+        ]
+
     def test_recoveries_are_apart(self, drill: Any, tmp_path: Path, run: Any) -> None:
         write_report(drill.record(), str(tmp_path))
         result = run("history", "three-tier-web", "--reports-folder", tmp_path, "--mode", "recovery")

@@ -28,6 +28,9 @@ def estimate(
     history: Annotated[
         str | None, typer.Option(help="A folder of reports: times are taken from these runs where they tell.")
     ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Learn from the reports of rehearsals too (--history).")
+    ] = False,
     mode: Annotated[str, typer.Option(help="drill or recovery.")] = "drill",
     approval: Annotated[str, typer.Option(help="How long a person takes to approve, such as 10m.")] = "0s",
     speed: Annotated[
@@ -64,7 +67,7 @@ def estimate(
         site = _site(loaded, scenario, profile, loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id)
         systems = {server: facts.system for server, facts in site.facts.items()}
         with airflow_apart():
-            known = _history(history, loaded.name, systems) if history else None
+            known = _history(history, loaded.name, systems, simulated=simulated) if history else None
         durations = Durations(site, known, Likely.exactly(answer))
         found = forecast(loaded, durations, mode=mode, speed=speed)
     except (PlanError, NothingToLaunch, OSError) as error:
@@ -80,11 +83,11 @@ def estimate(
     raise typer.Exit(1 if missed or any(one.fails for one in found.timeouts) else 0)
 
 
-def _history(folder: str, plan: str, systems: dict[str, str]) -> History:
+def _history(folder: str, plan: str, systems: dict[str, str], *, simulated: bool) -> History:
     from drs_provider.estimate.history import read_history
 
     try:
-        return read_history(folder, plan, systems)
+        return read_history(folder, plan, systems, simulated=simulated)
     except OSError:
         raise
     except Exception as error:

@@ -24,9 +24,13 @@ def history(
     ] = None,
     mode: Annotated[str, typer.Option(help="drill, recovery or all.")] = "drill",
     last: Annotated[int, typer.Option(help="Show so many runs, the newest.", min=1)] = 20,
+    simulated: Annotated[bool, typer.Option("--simulated", help="Show rehearsals too.")] = False,
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Show the trend of RTO and RPO over the runs of a plan, oldest first.
+
+    Rehearsals are not shown unless --simulated is given. Runs that were refused before they launched anything, and
+    scheduled drills that were not held, are counted below the trend.
 
     Exit status: 0 the last run recovered and met the plan's objectives as far as they can be judged, 1 it did not, 2
     there is no report.
@@ -57,19 +61,35 @@ def history(
         say(problem, err=True)
     records = [record for record in records if mode in ("all", record.run.mode)]
     missed = sorted({moment for record in records for moment in record.run.missed})
-    records = [record for record in records if record.run.state != "missed"][-last:]
+    rehearsals = 0 if simulated else sum(record.run.simulation is not None for record in records)
+    records = [record for record in records if simulated or record.run.simulation is None]
+    refused = [record for record in records if record.refused]
+    records = [record for record in records if record.run.state != "missed" and not record.refused][-last:]
+    left_out = [f"{rehearsals} rehearsal{'s' * (rehearsals != 1)} (--simulated shows them)"] if rehearsals else []
     if not records:
-        say(f"no report of a {'run' if mode == 'all' else mode} of {plan} in {folder}", err=True)
+        left_out += [f"{len(refused)} refused run{'s' * (len(refused) != 1)}"] if refused else []
+        more = f"; not counted: {', '.join(left_out)}" if left_out else ""
+        say(f"no report of a {'run' if mode == 'all' else mode} of {plan} in {folder}{more}", err=True)
         raise typer.Exit(2)
     if output == "json":
-        found = {"plan": plan, "runs": [_row(record) for record in records], "unreadable": problems}
+        found: dict[str, Any] = {"plan": plan, "runs": [_row(record) for record in records], "unreadable": problems}
         found["missed"] = [moment.isoformat() for moment in missed]
+        found["refused"] = [
+            {"run_id": record.run.run_id, "started": _moment(record), "reason": record.run.refused}
+            for record in refused
+        ]
+        found["simulated_left_out"] = rehearsals
         typer.echo(json.dumps(found, indent=2))
     else:
         _print(plan, records)
         if missed:
             moments = ", ".join(moment_text(moment) for moment in missed[-last:])
             typer.echo(f"Scheduled drills that were not held: {len(missed)} ({moments})")
+        if refused:
+            moments = ", ".join(moment_text(record.run.started) for record in refused[-last:])
+            typer.echo(f"Runs that were refused, and launched nothing: {len(refused)} ({moments})")
+        if left_out:
+            typer.echo(f"Not shown: {', '.join(left_out)}")
     newest = records[-1]
     good = newest.run.state == "success" and newest.rto.met is not False and newest.rpo.met is not False
     raise typer.Exit(0 if good else 1)
@@ -96,11 +116,17 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "run_id": record.run.run_id,
         "mode": record.run.mode,
         "state": record.run.state,
-        "started": record.run.started.isoformat() if record.run.started else None,
+        "started": _moment(record),
+        "simulated": record.run.simulation is not None,
+        "simulated_speed": record.run.simulated_speed,
         "plan_hash": record.plan.hash,
         "rto": record.rto.model_dump(exclude={"server"}),
         "rpo": record.rpo.model_dump(),
     }
+
+
+def _moment(record: RunRecord) -> str | None:
+    return record.run.started.isoformat() if record.run.started else None
 
 
 def _print(plan: str, records: Sequence[RunRecord]) -> None:
@@ -123,6 +149,8 @@ def _print(plan: str, records: Sequence[RunRecord]) -> None:
         achieved = record.rto.achieved_seconds
         change = None if achieved is None or before is None else achieved - before
         met = {True: ("met", "green"), False: ("missed", "red"), None: ("not judged", "dim")}[record.rto.met]
+        if record.run.simulation:
+            met = (f"not judged ({record.run.simulation})", "yellow")
         table.add_row(
             moment_text(record.run.started),
             record.run.mode,

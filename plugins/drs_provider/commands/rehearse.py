@@ -36,7 +36,13 @@ def rehearse(
         Path | None,
         typer.Option(help="The AIRFLOW_HOME, new or of a rehearsal; it is kept. Absent: a temporary one."),
     ] = None,
-    reports: Annotated[Path, typer.Option(help="The folder that takes the report.")] = Path("reports"),
+    reports: Annotated[Path, typer.Option(help="The folder that takes the report, apart from those of drills.")] = Path(
+        "rehearsals"
+    ),
+    real_pauses: Annotated[
+        bool,
+        typer.Option("--real-pauses", help="Keep the plan's pauses and deadlines as long as it says. They are scaled."),
+    ] = False,
     approve: Annotated[bool, typer.Option(help="Answer the plan's approvals with yes, in an approver's name.")] = True,
     keep: Annotated[bool, typer.Option(help="Leave Airflow's UI open afterwards, until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option(help="The port of Airflow's UI; 0 takes a free one.")] = 0,
@@ -76,6 +82,7 @@ def rehearse(
                 speed=speed,
                 log_path=log.resolve() if log else None,
                 settings={"AIRFLOW__DRS_PROVIDER__REPORTS_FOLDER": str(reports.resolve())},
+                real_pauses=real_pauses,
                 port=port,
                 airflow_home=folder,
             )

@@ -235,7 +235,7 @@ def ended(record: RunRecord, *, state: str, report: str) -> Message:
 
     run = record.run
     found = verdict(record)
-    outcome = "succeeded" if state == "success" else "FAILED"
+    outcome = ("succeeded" if state == "success" else "FAILED") + (f" ({run.simulation})" if run.simulation else "")
     lines = [
         f"{_what(run.mode)} of {run.dag_id} has ended: it {outcome}. {found.title}. {found.detail}",
         *(f"{card.label}: {card.value}, {card.note}" for card in cards(record)),

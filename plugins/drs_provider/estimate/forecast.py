@@ -194,6 +194,8 @@ def _basis(durations: Durations) -> list[str]:
 
 def _remarks(plan: RecoveryPlan, durations: Durations, mode: str) -> list[str]:
     found = list(durations.history.problems) if durations.history else []
+    if durations.history and (rehearsals := durations.history.rehearsals):
+        found.append(f"{rehearsals} report{'s' * (rehearsals != 1)} of rehearsals not counted: see --simulated")
     asked = [wave.name for wave in plan.waves if wave.approval]
     asked += ["the recovery"] if mode == "recovery" and plan.recovery.approval else []
     known = durations.history is not None and all(

@@ -25,10 +25,12 @@ class History:
     """What the reports say, in seconds.
 
     :param runs: how many there are.
+    :param rehearsals: how many reports of rehearsals were left out.
     :param problems: reports that could not be read.
     """
 
     runs: int = 0
+    rehearsals: int = 0
     problems: list[str] = field(default_factory=list)
     _phases: Times = field(default_factory=lambda: defaultdict(list))
     _scripts: Times = field(default_factory=lambda: defaultdict(list))
@@ -37,15 +39,19 @@ class History:
     _begin: list[float] = field(default_factory=list)
 
     @classmethod
-    def of(cls, records: Iterable[RunRecord], systems: Mapping[str, str]) -> History:
-        """Learn from reports.
+    def of(cls, records: Iterable[RunRecord], systems: Mapping[str, str], *, simulated: bool = False) -> History:
+        """Learn from reports of runs that began; of rehearsals only where they are asked for.
 
         :param records: reports, the newest count.
+        :param simulated: learn from rehearsals too: the phases of their servers' launches, in simulated time.
         :param systems: the operating systems of source servers, by id: those that no drill has launched yet are
             expected to take what others of their system took.
         """
         history = cls()
-        held = (record for record in records if record.run.state != "missed")
+        everything = list(records)
+        real = [record for record in everything if simulated or record.run.simulation is None]
+        history.rehearsals = len(everything) - len(real)
+        held = (record for record in real if record.run.state != "missed" and not record.refused)
         newest = sorted(held, key=lambda record: record.run.started or record.generated)[-MOST_RUNS:]
         for record in newest:
             history.runs += 1
@@ -79,6 +85,10 @@ class History:
 
     def _learn(self, record: RunRecord, systems: Mapping[str, str]) -> None:
         plan = record.plan.name
+        if record.run.simulation:
+            # What is left of its times is Airflow's own, on the machine of the rehearsal.
+            self._learn_servers(record, systems, record.run.simulated_speed or 1.0)
+            return
         if record.preflight.ended and record.clock_started and record.preflight.state == "success":
             self._begin.append((record.preflight.ended - record.clock_started).total_seconds())
         for approval in record.approvals:
@@ -86,11 +96,14 @@ class History:
                 self._approvals[plan, approval.where].append(approval.seconds)
         for wave in record.waves:
             self._learn_steps(plan, wave)
-            for server in wave.servers:
-                for phase, seconds in _phases_of(server):
-                    self._phases[server.source_server_id, phase].append(seconds)
-                    if server.source_server_id in systems:
-                        self._phases[f"<{systems[server.source_server_id]}>", phase].append(seconds)
+        self._learn_servers(record, systems, 1.0)
+
+    def _learn_servers(self, record: RunRecord, systems: Mapping[str, str], speed: float) -> None:
+        for server in (server for wave in record.waves for server in wave.servers):
+            for phase, seconds in _phases_of(server):
+                self._phases[server.source_server_id, phase].append(seconds * speed)
+                if server.source_server_id in systems:
+                    self._phases[f"<{systems[server.source_server_id]}>", phase].append(seconds * speed)
 
     def _learn_steps(self, plan: str, wave: Wave) -> None:
         for script in wave.scripts:
@@ -116,13 +129,14 @@ def _phases_of(server: Server) -> Iterable[tuple[str, float]]:
         yield "preparation", (after.started - before.ended).total_seconds()
 
 
-def read_history(folder: str, plan: str, systems: Mapping[str, str]) -> History:
+def read_history(folder: str, plan: str, systems: Mapping[str, str], *, simulated: bool = False) -> History:
     """Read the reports below a folder, of whichever plan: the same servers take the same time.
 
     :param folder: a folder; or a URL that Airflow's object storage reaches, of which only the reports of this plan are
         read.
     :param plan: the plan's name.
     :param systems: see :meth:`History.of`.
+    :param simulated: see :meth:`History.of`.
     :raises FileNotFoundError: there is no report.
     """
     records: list[RunRecord] = []
@@ -140,6 +154,13 @@ def read_history(folder: str, plan: str, systems: Mapping[str, str]) -> History:
     if not records:
         more = f" that could be read: {problems[0]}" if problems else ""
         raise FileNotFoundError(f"no report.json below {folder}{more}")
-    history = History.of(records, systems)
+    history = History.of(records, systems, simulated=simulated)
+    if not history.runs:
+        why = (
+            f"{history.rehearsals} of rehearsals, --simulated counts them"
+            if history.rehearsals
+            else "refused or missed"
+        )
+        raise FileNotFoundError(f"no report of a run that began below {folder} ({why})")
     history.problems = problems
     return history

@@ -204,7 +204,7 @@ class Workload:
             if step.kind == "approve":
                 yield self._approval(wave, case)
             elif step.kind == "settle":
-                seconds = max(wave.settle.total_seconds(), SHORTEST_WAIT)
+                seconds = max(wave.settle.total_seconds() / max(self.speed, 1.0), SHORTEST_WAIT)
                 yield TimedStep("settle", "settle", self.overhead.task.of(case), seconds)
             elif step.script is not None:
                 yield self._script(wave, step, step.script, case)

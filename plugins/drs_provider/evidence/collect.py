@@ -124,6 +124,8 @@ def collect_record(
     state = "failed" if around else run_state(facts, waves, preflight, termination)
     recovered = None if around else recovered_at(waves)
     path = critical_path(waves, clock)
+    # A report that is made again, of a run that is cleared against another endpoint, stays one of a simulation.
+    simulated_by = _simulated_by(facts) or (earlier.run.simulated_by if earlier else None)
     if unanswered is not None and reading.unanswered is not None:
         unanswered.append(reading.unanswered)
     return RunRecord(
@@ -144,7 +146,8 @@ def collect_record(
             stopped=_stopped(facts),
             not_held=_not_held(facts) if state == "missed" else None,
             missed=began_with.missed if began_with and state == "missed" else [],
-            simulated_by=_simulated_by(facts.endpoint),
+            simulated_by=simulated_by,
+            simulated_speed=first(facts.simulated_speed, earlier.run.simulated_speed if earlier else None),
             parameters={key: _json(value) for key, value in mapping(facts.parameters).items()},
             started=clock,
             ended=first(moment(facts.ended), max(filter(None, (task.finished for task in everything)), default=None))
@@ -283,8 +286,15 @@ def _not_held(facts: RunFacts) -> str | None:
     return (event.reason or "not held") if event and event.status == "missed" else None
 
 
-def _simulated_by(endpoint: str | None) -> str | None:
-    """Return the address of DRS where it is on this machine or beside it: what it says happened to no real server."""
+def _simulated_by(facts: RunFacts) -> str | None:
+    """Return the address of a simulator: what it says happened to no real server.
+
+    DRS on this machine or beside it is one, whatever it says; elsewhere it is one where it said so itself, or where the
+    Airflow of the run is a rehearsal's.
+    """
+    endpoint = facts.endpoint
+    if facts.simulated_speed is not None:
+        return endpoint or "an unknown address"
     host = urlsplit(endpoint or "").hostname or ""
     loopback = host == "::1" or host.startswith("127.")
     return endpoint if loopback or (host and "." not in host) or host.endswith((".local", ".localhost")) else None

@@ -103,6 +103,7 @@ class RunFacts:
     :param xcoms: by task id and key.
     :param versions: of what ran it, by name.
     :param endpoint: the address of DRS that the run used.
+    :param simulated_speed: how many times faster than real time the simulator was; None where none is known of.
     :param gates: the run's gates, in the shape of the record's ``Gate``.
     """
 
@@ -119,6 +120,7 @@ class RunFacts:
     xcoms: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     endpoint: str | None = None
+    simulated_speed: float | None = None
     gates: Sequence[Mapping[str, Any]] = ()
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
 from drs_provider.evidence.gantt import KINDS
 from drs_provider.evidence.record import Gate, Run, RunRecord, Script
-from drs_provider.evidence.verdict import cards, verdict
+from drs_provider.evidence.verdict import cards, simulated_text, verdict
 from drs_provider.markdown import code, escape
 
 __all__ = ["render_markdown"]
@@ -23,11 +23,7 @@ def render_markdown(record: RunRecord) -> str:
     parts = [
         f"# {escape(record.plan.name)}: {found.title.lower()}",
         f"**{found.badge}.** {escape(found.detail)}",
-        *(
-            [f"**AWS was simulated** by {escape(run.simulated_by)}: no real server was launched."]
-            if run.simulated_by
-            else []
-        ),
+        *([f"**AWS was simulated** {escape(simulated_text(run))}"] if run.simulated_by else []),
         *(
             f"**BREAK GLASS** by {escape(_names(gate))} at {escape(gate.gate)}, {moment_text(gate.at)}, "
             f"without the plan's approvals: {escape(gate.reason)}"

@@ -18,9 +18,10 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 __all__ = [
+    "NOT_JUDGED",
     "SCHEMA_VERSION",
     "Approval",
     "CriticalStep",
@@ -55,6 +56,9 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+
+NOT_JUDGED = "not judged"
+"""How the remark of an objective begins that is not judged, because the run was simulated."""
 
 Seconds = Annotated[float, Field(description="seconds")]
 RunState = Literal["success", "failed", "running", "missed"]
@@ -119,7 +123,15 @@ class Run(_Timed):
         default_factory=list, description="the moments of the schedule at which no drill was held, this run's last"
     )
     simulated_by: str | None = Field(None, description="the address of the simulator that answered for DRS")
+    simulated_speed: float | None = Field(None, description="how many times faster than real time that simulator was")
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def simulation(self) -> str | None:
+        """What a simulated run is called, such as ``simulated, 60×``; None where AWS itself answered."""
+        if self.simulated_by is None:
+            return None
+        return f"simulated, {self.simulated_speed:g}×" if self.simulated_speed else "simulated"
 
 
 class Measured(_Fact):
@@ -402,6 +414,23 @@ class RunRecord(_Fact):
     aws_waits: list[AwsWait] = Field(default_factory=list, description="in the order in which they began")
     unread: list[Unread] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _judge_no_simulation(self) -> RunRecord:
+        """Judge no objective of a simulated run, whoever made or copied its record: its times are not AWS's."""
+        if (simulation := self.run.simulation) is not None:
+            for name in ("rto", "rpo"):
+                measured: Measured = getattr(self, name)
+                if measured.met is not None:
+                    remark = f"{NOT_JUDGED} ({simulation})" + (f"; {measured.remark}" if measured.remark else "")
+                    # The model is frozen for everybody else.
+                    self.__dict__[name] = measured.model_copy(update={"met": None, "remark": remark})
+        return self
+
+    @property
+    def refused(self) -> bool:
+        """Whether the run was refused before it launched anything: it is no drill and no recovery."""
+        return self.run.refused is not None and not any(wave.jobs for wave in self.waves)
 
     @property
     def gone_around(self) -> list[Gate]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drs_provider.evidence.duration import duration_text, moment_text
-from drs_provider.evidence.record import Measured, RunRecord
+from drs_provider.evidence.record import NOT_JUDGED, Measured, Run, RunRecord
 
-__all__ = ["Card", "Tone", "Verdict", "cards", "compared", "verdict"]
+__all__ = ["Card", "Tone", "Verdict", "cards", "compared", "simulated_text", "verdict"]
 
 Tone = Literal["good", "bad", "open"]
 
@@ -39,11 +39,19 @@ class Card:
     tone: Tone
 
 
+def simulated_text(run: Run) -> str:
+    """Say by what AWS was simulated, how fast, and what that means; it goes on from ``AWS was simulated``."""
+    speed = f", {run.simulated_speed:g} times as fast as AWS" if run.simulated_speed else ""
+    return f"by {run.simulated_by}{speed}: no real server was launched. This is no drill, and no objective is judged."
+
+
 def compared(measured: Measured) -> str:
     """Say how what was achieved compares with the objective: ``met, with 33 m 28 s to spare``."""
     if measured.objective_seconds is None:
         return "the plan sets no objective"
     objective = duration_text(measured.objective_seconds)
+    if _is_simulated(measured):
+        return f"objective {objective}, {measured.remark}"
     if measured.achieved_seconds is None:
         return f"objective {objective}, {'missed' if measured.met is False else 'cannot be judged'}"
     spare = measured.objective_seconds - measured.achieved_seconds
@@ -82,10 +90,11 @@ def verdict(record: RunRecord) -> Verdict:
             why = f"a recovery of the plan waited, and had this drill stop: {record.run.stopped}"
             return Verdict("Stopped for a recovery", f"{_sentence(why)}.", "Stopped", "open")
         problems = problems or [rto.remark or "the run failed"]
-        return Verdict("Not recovered", "\n".join(f"{_sentence(why)}." for why in problems), "Failed", "bad")
+        detail = "\n".join(f"{_sentence(why)}." for why in problems)
+        return Verdict("Not recovered", detail, _marked("Failed", record), "bad")
     title = f"Recovered in {duration_text(rto.achieved_seconds)}"
     details = [_sentence(compared(rto)) + "."]
-    if rto.remark:
+    if rto.remark and not _is_simulated(rto):
         details.append(_sentence(rto.remark) + ".")
     if record.run.state == "failed":
         left = len(record.termination.left)
@@ -94,7 +103,9 @@ def verdict(record: RunRecord) -> Verdict:
             if left
             else "a task failed after the last wave"
         )
-        return Verdict(title, " ".join([*details, f"But {fault}."]), "Recovered, run failed", "bad")
+        return Verdict(title, " ".join([*details, f"But {fault}."]), _marked("Recovered, run failed", record), "bad")
+    if record.run.simulation:
+        return Verdict(title, " ".join(details), f"Not judged ({record.run.simulation})", "open")
     if rto.met is None:
         badge = "Recovered" if rto.objective_seconds is None else "Recovered, not judged"
         return Verdict(title, " ".join(details), badge, "good" if rto.objective_seconds is None else "open")
@@ -139,6 +150,10 @@ def cards(record: RunRecord) -> list[Card]:
     return found
 
 
+def _marked(badge: str, record: RunRecord) -> str:
+    return f"{badge} ({record.run.simulation})" if record.run.simulation else badge
+
+
 def _missed(record: RunRecord) -> str:
     others = [moment_text(moment) for moment in record.run.missed[:-1]]
     more = f" Missed before it: {', '.join(others)}." if others else ""
@@ -147,8 +162,12 @@ def _missed(record: RunRecord) -> str:
 
 def _with_remark(measured: Measured) -> str:
     # The verdict above says why the RTO cannot be judged; of the RPO nothing else does.
-    unclear = measured.met is None and measured.objective_seconds is not None and measured.remark
-    return f"{compared(measured)}: {measured.remark}" if unclear else compared(measured)
+    unclear = measured.met is None and measured.objective_seconds is not None and not _is_simulated(measured)
+    return f"{compared(measured)}: {measured.remark}" if unclear and measured.remark else compared(measured)
+
+
+def _is_simulated(measured: Measured) -> bool:
+    return measured.met is None and (measured.remark or "").startswith(NOT_JUDGED)
 
 
 def _tone(measured: Measured) -> Tone:

@@ -72,6 +72,7 @@ class Rehearsal:
     :param settings: further environment variables for Airflow.
     :param port: the port of Airflow's UI; 0 takes a free one.
     :param airflow_home: the AIRFLOW_HOME; absent: in the folder.
+    :param real_pauses: keep the plan's pauses and deadlines as long as it says, instead of as fast as AWS.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Rehearsal:
         settings: Mapping[str, str] | None = None,
         port: int = 0,
         airflow_home: Path | None = None,
+        real_pauses: bool = False,
     ) -> None:
         self.loaded = loaded
+        self.speed = speed
         self.folder = folder
         plans = folder / "plans"
         plans.mkdir(parents=True, exist_ok=True)
@@ -107,6 +110,8 @@ class Rehearsal:
                 **simulator_credentials(self.simulator.endpoint_url, loaded.plan.target.region),
                 f"AIRFLOW_CONN_{loaded.plan.target.aws_conn_id.upper()}": "aws://",
                 **_stand_ins(loaded.plan),
+                "AIRFLOW__DRS_PROVIDER__REHEARSAL_SPEED": f"{speed:g}",
+                "AIRFLOW__DRS_PROVIDER__REHEARSAL_PAUSES": "real" if real_pauses else "scaled",
                 **self._users(),
                 **(settings or {}),
             },

@@ -14,6 +14,7 @@ from drs_provider.aws.drs.launch_key import generation_of
 from drs_provider.aws.faults import ActionFailed, Fault, classify, error_code, error_text, transient_cause
 from drs_provider.aws.quotas import Quotas
 from drs_provider.dag.custody import CONTINUED_KEY, Standing, judge, wave_approval
+from drs_provider.dag.rehearsing import is_aws_itself, rehearsal_speed
 from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.stopping import fail_when_stopped
 from drs_provider.dag.work.gates import PLAN_KEY, continue_for, leave, read_chain
@@ -235,6 +236,7 @@ class RecoveryWork:
         """
         if not self.ends_the_run:
             fail_when_stopped(context)
+        self.refuse_real_aws()
         standing = self.standing(context)
         if standing.state == "wait":
             self._wait_for_gates(standing.reason)
@@ -251,6 +253,22 @@ class RecoveryWork:
             self.note_continuing(context, standing)
         if standing.state == "closed":
             raise RunClosedError(f"Nothing was done: {standing.reason}")
+
+    def refuse_real_aws(self) -> None:
+        """Act on a simulated AWS only, where this Airflow is that of a rehearsal.
+
+        :raises RefusedError: where the connection leads to AWS itself.
+        """
+        if rehearsal_speed() is None:
+            return
+        from drs_provider.hooks.drs import DrsHook
+
+        client: Any = DrsHook(**self.aws).conn
+        if is_aws_itself(client.meta.endpoint_url):
+            raise RefusedError(
+                f"Nothing was done: [drs_provider] rehearsal_speed says that this Airflow rehearses with a simulated "
+                f"AWS, and DRS is {client.meta.endpoint_url}. Take the setting out to act on AWS."
+            )
 
     def standing(self, context: Mapping[str, Any]) -> Standing:
         """Judge the gates of the run: whether this task may act on AWS now."""

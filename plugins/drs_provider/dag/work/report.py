@@ -13,6 +13,7 @@ from drs_provider.dag.custody import CLOSING_KEY, closing_of
 from drs_provider.dag.gate_report import gates_of_run, gone_around
 from drs_provider.dag.messages import ended
 from drs_provider.dag.notifications import notify
+from drs_provider.dag.rehearsing import rehearsal_speed, simulator_speed
 from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.work.base import RecoveryWork, pulled, task_states
 from drs_provider.dag.work.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued
@@ -200,6 +201,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         gates: Sequence[Mapping[str, Any]] = (),
     ) -> RunFacts:
         dag_run, ti = context["dag_run"], context["ti"]
+        endpoint = self._endpoint()
         xcoms: dict[str, dict[str, Any]] = {}
         for task_id, state in states.items():
             if state not in _NOTHING_TO_READ or task_id == "terminate":
@@ -228,7 +230,8 @@ class ReportWork(RecoveryWork, BaseOperator):
             parameters=dict(context["params"]),
             tasks={task_id: {"state": state} for task_id, state in states.items()},
             xcoms=xcoms,
-            endpoint=self._endpoint(),
+            endpoint=endpoint,
+            simulated_speed=rehearsal_speed() or simulator_speed(endpoint),
             gates=gates,
         )
 
