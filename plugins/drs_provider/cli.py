@@ -16,6 +16,7 @@ import typer
 from drs_provider.commands.check import check
 from drs_provider.commands.doctor import doctor
 from drs_provider.commands.estimate import estimate
+from drs_provider.commands.explain import explain
 from drs_provider.commands.export import export
 from drs_provider.commands.graph import graph
 from drs_provider.commands.history import history
@@ -45,6 +46,7 @@ app.command("validate")(validate)
 app.command("graph")(graph)
 app.command("schema")(schema)
 app.command("check")(check)
+app.command("explain")(explain)
 app.command("run")(run)
 app.command("orphans")(orphans)
 app.command("report")(report)

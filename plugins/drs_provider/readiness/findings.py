@@ -137,10 +137,10 @@ CODES: dict[str, Code] = {
     "secret-not-checked": Code(
         "warning", True, "A script takes a value from an Airflow connection, which only Airflow can look up."
     ),
-    # Rights
+    # Permissions
     "permission-denied": Code("error", True, "IAM denies the caller an action that this plan needs."),
     "permissions-not-checked": Code(
-        "warning", True, "The caller's rights could not be simulated, so they are unknown."
+        "warning", True, "The caller's IAM permissions could not be simulated, so they are unknown."
     ),
     # Notifications
     "notifier-unusable": Code(
@@ -274,6 +274,8 @@ class FindingsReport:
             lines.append(
                 f"A person may go on in spite of: {', '.join(codes)} (override_findings, with override_reason)."
             )
+        first = next(iter(blocking or self.findings)).code
+        lines.append(f"What each finding means and how to fix it: drs-plan explain CODE, such as {first}.")
         return "\n".join(lines)
 
     def table(self, width: int = 160) -> str:
