@@ -213,7 +213,10 @@ def _denied(simulator: Simulation, calls: list[tuple[str, str, dict[str, Any]]])
 # How a launch template or a launch configuration makes DRS take a statement that other launches do not.
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "DrsCreatesFleets": ({"InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096}}}, {}),
-    "DrsLaunchesIntoInstances": ({}, {"launchIntoInstanceProperties": {"launchIntoEC2InstanceID": INSTANCE}}),
+    "DrsLaunchesIntoInstances": (
+        {},
+        {"launchIntoInstanceProperties": {"launchIntoEC2InstanceID": INSTANCE}, "copyTags": False},
+    ),
     "DrsPassesInstanceProfiles": ({"IamInstanceProfile": {"Name": "drs-plan/web"}}, {}),
 }
 

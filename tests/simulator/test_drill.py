@@ -11,7 +11,7 @@ import aiobotocore.session
 import boto3
 import pytest
 
-from drs_provider.simulator.drs import launching
+from drs_provider.simulator.drs import server_launch
 
 SERVERS = ["s-1a2b3c4d5e6f70001", "s-1a2b3c4d5e6f70002"]
 SCENARIO = {
@@ -122,7 +122,7 @@ async def test_aiobotocore_over_http(drs_simulator_server):
 
 def test_the_phases_count_from_the_creation_of_the_job(drs_simulator, monkeypatch):
     """However long the call takes, as on a busy machine."""
-    monkeypatch.setattr(launching, "lacking", lambda data: time.sleep(0.05))
+    monkeypatch.setattr(server_launch, "lacking", lambda data: time.sleep(0.05))
     drs_simulator.load(SCENARIO, speed=SPEED)
     drs = boto3.client("drs", "us-west-2")
     job = drs.start_recovery(isDrill=True, sourceServers=[{"sourceServerID": server} for server in SERVERS])["job"]

@@ -151,6 +151,7 @@ def test_limits_hold_at_the_start_and_not_for_stopped_instances(drs_simulator, d
     [
         ({}, "no tag AWSDRS"),
         ({"tags": CONSENT, "os": "windows"}, "another operating system"),
+        ({"tags": CONSENT}, "copyTags have to be off"),
     ],
 )
 def test_drs_launches_only_into_an_instance_that_suits(drs_simulator, drs, ec2, instance, why):
@@ -167,7 +168,7 @@ def test_a_target_that_is_started_during_the_job_fails_the_launch(drs_simulator,
     drs_simulator.load({"servers": [server(ONE)], "instances": [{"id": STANDBY, "tags": CONSENT}]})
     ec2.stop_instances(InstanceIds=[STANDBY])
     drs_simulator.advance(31)
-    drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=INTO)
+    drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=INTO, copyTags=False)
     job = start(drs, ONE)
     drs_simulator.advance(60)
     ec2.start_instances(InstanceIds=[STANDBY])
@@ -181,7 +182,7 @@ def test_whether_the_next_launch_deletes_what_was_launched_into_is_the_scenario_
     rules = {"deletes_launched_into": deletes}
     scenario = {"servers": [server(ONE)], "instances": [{"id": STANDBY, "tags": CONSENT}], "launching": rules}
     drs_simulator.load(scenario)
-    drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=INTO)
+    drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=INTO, copyTags=False)
     found = []
     for _ in range(2):
         ec2.stop_instances(InstanceIds=[STANDBY])

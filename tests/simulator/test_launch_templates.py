@@ -16,6 +16,7 @@ from tests.simulator.launches import (
     events,
     launched_instance,
     raw_errors,
+    refusal,
     server,
     start,
     template_data,
@@ -161,12 +162,28 @@ def test_an_instance_is_what_the_template_says(drs_simulator, drs, ec2):
     ("read", "launched"), [("job_start", "c5.large"), ("launch_start", "m5.large")], ids=["at its start", "later"]
 )
 def test_when_a_job_reads_the_template(drs_simulator, drs, read, launched):
+    """The launch configuration is read at the same moment."""
     drs_simulator.load({"servers": [server(ONE, right_sizing="NONE")], "launching": {"template_read": read}})
     start(drs, ONE)
     drs_simulator.advance(60)
+    drs.update_launch_configuration(sourceServerID=ONE, launchDisposition="STOPPED")
     change_template(drs, ONE, InstanceType="m5.large")
     drs_simulator.advance(700)
-    assert launched_instance(drs, ONE)["InstanceType"] == launched
+    instance = launched_instance(drs, ONE)
+    assert instance["InstanceType"] == launched
+    assert instance["State"]["Name"] == ("running" if read == "job_start" else "stopped")
+
+
+def test_a_version_has_of_its_source_what_it_does_not_name(drs_simulator, drs, ec2):
+    drs_simulator.load({"servers": [server(ONE)]})
+    template, before = template_data(drs, ONE)
+    wanted = {"LaunchTemplateId": template, "LaunchTemplateData": {"InstanceType": "m5.large"}}
+    for source, lost in ((None, True), ("$Default", False), ("1", False), ("$Latest", False)):
+        more = {"SourceVersion": source} if source else {}
+        data = ec2.create_launch_template_version(**wanted, **more)["LaunchTemplateVersion"]["LaunchTemplateData"]
+        assert data == ({} if lost else before) | {"InstanceType": "m5.large"}
+    assert template_data(drs, ONE, "$Latest")[1] == before | {"InstanceType": "m5.large"}
+    assert refusal(ec2.create_launch_template_version, **wanted, SourceVersion="77")[1] == 400
 
 
 @pytest.mark.parametrize(("base", "launched"), [("default", "c5.large"), ("latest", "m5.large")])

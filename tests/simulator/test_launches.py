@@ -148,7 +148,7 @@ def test_launching_into_an_instance_needs_it_stopped(drs_simulator, drs):
     instances = [{"id": "i-0123456789abcdef0", "name": "own", "tags": tags}]
     drs_simulator.load({"servers": [server(ONE)], "instances": instances})
     into = {"launchIntoEC2InstanceID": "i-0123456789abcdef0"}
-    drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=into)
+    drs.update_launch_configuration(sourceServerID=ONE, launchIntoInstanceProperties=into, copyTags=False)
     assert refusal(drs.start_recovery, sourceServers=[{"sourceServerID": ONE}]) == ("ConflictException", 409)
     boto3.client("ec2", "us-west-2").stop_instances(InstanceIds=["i-0123456789abcdef0"])
     assert refusal(drs.start_recovery, sourceServers=[{"sourceServerID": ONE}]) == ("ConflictException", 409)

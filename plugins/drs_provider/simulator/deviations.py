@@ -51,11 +51,17 @@ FROM_LIVE: Final[dict[str, str]] = {
     "ssm.DescribeInstanceInformation": "a terminated instance is listed for as long as EC2 shows it",
     "ssm.StartAutomationExecution": "no loops, child runbooks and variables; selectors have no more than "
     "members, indices, slices, wildcards, descent and one comparison; aws:runCommand and scripts are not carried out; "
-    "steps that wait look every five seconds",
+    "steps that wait look every five seconds; "
+    "a runbook without content goes on as the scenario says, also on an instance that is away when it begins",
+    "drs.ConflictException": "the texts are the simulator's own; as live, those of StartRecovery name no server and "
+    "no job",
+    "drs.LaunchConfiguration": "a job reads it with the launch template; when live DRS does is not established",
+    "drs.lists": "the fault `stale` lags by the same seconds for every list of an account; how long live lists lag, "
+    "and whether each by itself, is not established",
     "drs.StartRecovery": "the spread between servers is even and the same in each job; what DRS writes into its own "
     "version of a launch template, from which version and when, is assumed (knobs); it deletes none of its old ones; "
-    "a launch whose previous instance EC2 does not terminate fails; profile and copyTags of a launch into an existing "
-    "instance are not looked at",
+    "a launch whose previous instance EC2 does not terminate fails; profile, root device and boot mode of an existing "
+    "instance that a server is launched into are not looked at",
     "drs.DescribeJobLogItems": "no attemptCount and conversionProperties; SERVER_SKIPPED by the scenario only, "
     "JOB_CANCEL and NETWORK_RECOVERY_FAIL never",
     "drs.UpdateLaunchConfiguration": "right-sizing and copyPrivateIp are written at fixed intervals",
@@ -76,6 +82,7 @@ FROM_LIVE: Final[dict[str, str]] = {
     "iam.other_services": "calls of services other than DRS, EC2, SSM, IAM, S3, SNS and STS are authorised by their "
     "action alone, and EC2 calls that name no resource are",
     "iam.root": "credentials that IAM does not know may do everything, and assume every role that trusts their account",
+    "aws.request_rates": "no call is throttled unless a fault says so; live APIs, StartInstances among them, are",
     "drs.missing_permissions": "every permission that a launch lacks shows as LAUNCH_FAILED after the conversion, also "
     "one that live DRS may need before it, and what a terminate lacks as CLEANUP_FAIL",
     "sts.identity_providers": "AssumeRoleWithWebIdentity and AssumeRoleWithSAML ask only whether the role exists",

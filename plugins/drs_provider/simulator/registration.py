@@ -22,7 +22,15 @@ from moto.core.model_instances import reset_model_data
 from moto.core.responses import BaseResponse
 from moto.ec2.models.subnets import Subnet
 
-from drs_provider.simulator import entry, hot_paths, images, instance_states, instance_times, policy_simulation
+from drs_provider.simulator import (
+    entry,
+    hot_paths,
+    images,
+    instance_states,
+    instance_times,
+    launch_template_versions,
+    policy_simulation,
+)
 
 if TYPE_CHECKING:
     from drs_provider.simulator.scenario import AccountSpec
@@ -91,6 +99,7 @@ def install() -> None:
         policy_simulation.install()
         base_response.get_current_account = entry.account_of_response(BaseResponse.get_current_account)
         images.install()
+        launch_template_versions.install()
         hot_paths.install()
         instance_times.install()
         instance_states.install()

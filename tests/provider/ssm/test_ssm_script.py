@@ -14,7 +14,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
+from drs_provider.aws.calls import BlockingCalls
 from drs_provider.aws.ssm import commands as ssm_commands
+from drs_provider.aws.ssm import reads as ssm_reads
 from drs_provider.operators.ssm import SsmScriptOperator
 
 BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
@@ -175,6 +177,23 @@ def test_a_command_whose_answer_was_lost_is_adopted(region, run_task, task_conte
     outcome = run_task(*_with_context(task_context, script(instances=ids)))
     started = region.events("COMMAND_START")
     assert [event["command"] for event in started] == [outcome.value["command_id"]]
+
+
+def test_a_command_whose_answer_was_lost_is_adopted_when_the_list_shows_it_late(
+    region, run_task, task_context, monkeypatch
+):
+    """It is looked for until it must be there; the clock of AWS is moved on in the place of the pauses."""
+    assert sum(ssm_commands._LOOKS) >= ssm_reads.APPEARS_WITHIN
+    ids = region.load(1, documents={"Shop-Promote": {"duration": 2}}, speed=1)
+    region.add_fault("SendCommand", when="after", times=1, error="InternalServerError", status=500)
+    region.add_fault("ListCommands", stale=150)
+
+    async def sleep(self: Any, seconds: float) -> None:
+        region.simulator.advance(seconds)
+
+    monkeypatch.setattr(BlockingCalls, "sleep", sleep)
+    outcome = run_task(*_with_context(task_context, script(instances=ids)))
+    assert [event["command"] for event in region.events("COMMAND_START")] == [outcome.value["command_id"]]
 
 
 def test_a_command_that_was_refused_with_500_is_sent_again(region, run_task, task_context, monkeypatch):

@@ -18,15 +18,16 @@ from botocore.exceptions import ClientError, ParamValidationError
 from drs_provider.aws.calls import Calls, patience_of
 from drs_provider.aws.faults import Fault, classify, error_code
 from drs_provider.aws.freshness import Look
-from drs_provider.aws.ssm.reads import PAGE
+from drs_provider.aws.ssm.reads import APPEARS_WITHIN, PAGE
 from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, tail
 
 __all__ = ["find_commands", "read_commands", "read_results", "redact", "send_once", "without_values"]
 
 #: The `Comment` of a command begins with this: the key of the task and the number of the attempt.
 _COMMENT = re.compile(r"^drs-provider (?P<key>[0-9a-f]{32})/(?P<attempt>\d+)\b")
-#: Seconds between the looks for a command whose answer was lost, and how many times it is sent if it is never found.
-_LOOKS = (0.5, 1.0, 2.0, 4.0)
+#: Seconds between the looks for a command whose answer was lost: a list may lag, so that they go on until it must be
+#: there (`APPEARS_WITHIN`). And how many times it is sent if it is never found.
+_LOOKS = (0.5, 1.0, 2.0, 4.0, 7.5, *[15.0] * int(APPEARS_WITHIN / 15.0 - 1))
 _SENDS = 3
 #: ListCommandInvocations shows the first 2,500 characters of an output: beyond that, its end has to be fetched apiece.
 _LISTED_OUTPUT = 2500

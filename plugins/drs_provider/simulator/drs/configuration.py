@@ -13,7 +13,7 @@ from drs_provider.simulator.drs.configuration_templates import (
     ConfigurationTemplates,
 )
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound
-from drs_provider.simulator.drs.source_servers import SourceServer
+from drs_provider.simulator.drs.source_servers import LaunchSettings, SourceServer
 from drs_provider.simulator.drs.state import Request
 from drs_provider.simulator.drs.templates import add_version, template_data
 
@@ -23,7 +23,7 @@ __all__ = ["Configuration"]
 _CONSENT = ("AWSDRS", "AllowLaunchingIntoThisInstance")
 
 
-def _launch_into_refused(instance: Any, server: SourceServer) -> str | None:
+def _launch_into_refused(instance: Any, server: SourceServer, settings: LaunchSettings) -> str | None:
     """Why DRS does not launch a server into an EC2 instance; None where it does."""
     if instance is None:
         return "it does not exist"
@@ -36,8 +36,8 @@ def _launch_into_refused(instance: Any, server: SourceServer) -> str | None:
         return "it has another operating system"
     if instance.architecture != "x86_64" or instance.virtualization_type != "hvm":
         return f"it is {instance.architecture} and {instance.virtualization_type}, and has to be x86_64 and hvm"
-    if server.launch_configuration.get("copyPrivateIp"):
-        return "copyPrivateIp has to be off"
+    if settings.copy_private_ip or settings.copy_tags:
+        return "copyPrivateIp and copyTags have to be off"
     return None
 
 
@@ -82,16 +82,16 @@ class Configuration(ConfigurationTemplates):
                     return instance
         return None
 
-    def launch_target(self, server: SourceServer) -> Any:
+    def launch_target(self, server: SourceServer, settings: LaunchSettings) -> Any:
         """The EC2 instance that a server is to be launched into, or None for a new one.
 
         :raises Conflict: DRS does not launch into it.
         """
-        wanted = server.launches_into
+        wanted = settings.launches_into
         if wanted is None:
             return None
         instance = self.ec2_instance(wanted)
-        refused = _launch_into_refused(instance, server)
+        refused = _launch_into_refused(instance, server, settings)
         if refused:
             raise Conflict(f"Cannot launch into instance {wanted}: {refused}", resourceId=wanted)
         return instance

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drs_provider.simulator.drs.job_work import JobWork
 from drs_provider.simulator.drs.jobs import Job
-from drs_provider.simulator.drs.launching import Work
 from drs_provider.simulator.drs.recovery_instances import FailbackClient, RecoveryInstance
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ __all__ = ["FailbackLaunching"]
 _RAW_ERROR = "The failback client did not finish the conversion"
 
 
-class FailbackLaunching(Work):
+class FailbackLaunching(JobWork):
     """A LAUNCH job with initiatedBy FAILBACK."""
 
     def __init__(self, backend: DrsBackend, job: Job, instances: list[RecoveryInstance]) -> None:

@@ -125,7 +125,7 @@ class LaunchPermissions:
         needed = [*_TO_LAUNCH]
         if launched_as_fleet(server):
             needed += _AS_FLEET
-        if server.launches_into:
+        if server.settings.launches_into:
             needed += _INTO
         role = role_of_profile(server)
         if role is not None:

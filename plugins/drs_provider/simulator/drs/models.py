@@ -17,13 +17,14 @@ from drs_provider.simulator.drs.failback import Failback
 from drs_provider.simulator.drs.instances import begin_instance, complete_instance
 from drs_provider.simulator.drs.jobs import Job, Participant
 from drs_provider.simulator.drs.launch_actions import LaunchActions
-from drs_provider.simulator.drs.launching import instance_tags, note_an_earlier_launch
+from drs_provider.simulator.drs.launching import note_an_earlier_launch
 from drs_provider.simulator.drs.listings import Listings
 from drs_provider.simulator.drs.native_executions import Execution, NativeExecutions
 from drs_provider.simulator.drs.native_plans import RecoveryPlan
 from drs_provider.simulator.drs.on_premises import OnPremises
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.replication import Replication
+from drs_provider.simulator.drs.server_launch import instance_tags
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
 from drs_provider.simulator.drs.source_networks import SourceNetwork, SourceNetworks
 from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer

@@ -10,9 +10,10 @@ from drs_provider.simulator.drs.configuration import Configuration
 from drs_provider.simulator.drs.exceptions import Conflict, InJob, NotFound, QuotaExceeded, Validation
 from drs_provider.simulator.drs.jobs import Job, Participant
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
-from drs_provider.simulator.drs.launching import Launching, Terminating
+from drs_provider.simulator.drs.launching import Launching
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.state import Request
+from drs_provider.simulator.drs.terminating import Terminating
 from drs_provider.simulator.servicequotas.quotas import quota_code
 
 if TYPE_CHECKING:
@@ -70,16 +71,13 @@ class Recoveries(Configuration):
         if server_id in self.busy:
             raise InJob
         if server.extension_failed:
-            raise Conflict(f"Source server {server_id} cannot be launched: it could not be extended")
+            raise Conflict("A source server cannot be launched: it could not be extended")
         now = self.clock.now()
         state = server.replication.state(now)
         if state in _NOT_LAUNCHABLE or not server.has_recovery_point(now):
-            raise Conflict(
-                f"Source server {server_id} cannot be launched while its data replication state is {state}",
-                resourceId=server_id,
-                resourceType="SourceServer",
-            )
-        self.launch_target(server)
+            # Conflicts of live DRS name no server.
+            raise Conflict(f"A source server cannot be launched while its data replication state is {state}")
+        self.launch_target(server, server.settings)
 
     def delete_job(self, request: Request) -> dict[str, Any]:
         """DeleteJob of a completed one."""

@@ -16,7 +16,7 @@ from drs_provider.simulator.scenario import Durations, ServerSpec
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 
-__all__ = ["LastLaunch", "SourceServer"]
+__all__ = ["LastLaunch", "LaunchSettings", "SourceServer"]
 
 #: What the phases take, in seconds, where neither scenario nor server says otherwise.
 _TYPICAL = {
@@ -35,7 +35,6 @@ _TYPICAL["linux"]["snapshot_timeout"] = _TYPICAL["windows"]["snapshot_timeout"] 
 #: Phases that take one server longer than another.
 _SPREAD = {"snapshot", "preparation", "conversion", "launch", "cleanup", "terminate", "boot"}
 _OS = {"linux": "Linux version 5.10.0 (Red Hat Enterprise Linux 8.9)", "windows": "Microsoft Windows Server 2022"}
-
 
 #: How often DRS hears of an agent, in seconds.
 _HEARTBEAT = 20.0
@@ -58,6 +57,20 @@ class LastLaunch:
     def result(self) -> str:
         """lastLaunchResult of the server."""
         return {"LAUNCHED": "SUCCEEDED", "FAILED": "FAILED", "TERMINATED": "SUCCEEDED"}.get(self.status, "PENDING")
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """What a launch takes from the launch configuration.
+
+    :param launches_into: the EC2 instance that the server is launched into; None: a new one.
+    """
+
+    stopped: bool
+    copy_tags: bool
+    copy_private_ip: bool
+    post_launch: bool
+    launches_into: str | None
 
 
 @dataclass
@@ -200,10 +213,16 @@ class SourceServer:
         return str(self.launch_configuration["targetInstanceTypeRightSizingMethod"])
 
     @property
-    def launches_into(self) -> str | None:
-        """The EC2 instance that it is launched into, where its launch configuration names one."""
+    def settings(self) -> LaunchSettings:
+        """What its launch configuration says at this moment."""
         into = self.launch_configuration.get("launchIntoInstanceProperties") or {}
-        return into.get("launchIntoEC2InstanceID") or None
+        return LaunchSettings(
+            stopped=self.launch_configuration.get("launchDisposition") == "STOPPED",
+            copy_tags=bool(self.launch_configuration.get("copyTags", True)),
+            copy_private_ip=bool(self.launch_configuration.get("copyPrivateIp")),
+            post_launch=bool(self.launch_configuration.get("postLaunchEnabled")),
+            launches_into=into.get("launchIntoEC2InstanceID") or None,
+        )
 
     @property
     def private_ip(self) -> str:
