@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from drs_provider.dag.rehearsing import (
-    deadline_in,
-    is_aws_itself,
-    paced,
-    paced_text,
-    rehearsal_speed,
-    simulator_speed,
-)
+from drs_provider.dag.rehearsing import is_aws_itself, pace, rehearsal_speed, simulator_speed
 from drs_provider.dag.work.base import RecoveryWork, RefusedError
 
 MINUTE = timedelta(minutes=1)
@@ -28,18 +21,18 @@ def rehearsing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pauses_and_deadlines_are_the_plans_own_on_every_other_airflow() -> None:
     assert rehearsal_speed() is None
-    assert (paced(10 * MINUTE), deadline_in(10 * MINUTE)) == (10 * MINUTE, 10 * MINUTE)
-    assert paced_text(2 * MINUTE) == "2m"
+    assert (pace().pause(10 * MINUTE), pace().deadline(10 * MINUTE)) == (10 * MINUTE, 10 * MINUTE)
+    assert pace().text(2 * MINUTE) == "2m"
 
 
 @pytest.mark.usefixtures("rehearsing")
 def test_pauses_are_as_fast_as_the_simulated_aws_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert paced(2 * MINUTE) == timedelta(seconds=2)
-    assert paced_text(2 * MINUTE) == "2s (2m in the plan, rehearsed 60 times as fast)"
-    assert deadline_in(60 * MINUTE) == 2 * MINUTE, "a minute is Airflow's"
-    assert deadline_in(MINUTE) == MINUTE, "never longer than the plan says"
+    assert pace().pause(2 * MINUTE) == timedelta(seconds=2)
+    assert pace().text(2 * MINUTE) == "2s (2m in the plan, rehearsed 60 times as fast)"
+    assert pace().deadline(60 * MINUTE) == 2 * MINUTE, "a minute is Airflow's"
+    assert pace().deadline(MINUTE) == MINUTE, "never longer than the plan says"
     monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REHEARSAL_PAUSES", "real")
-    assert (paced(2 * MINUTE), deadline_in(60 * MINUTE), rehearsal_speed()) == (2 * MINUTE, 60 * MINUTE, 60)
+    assert (pace().pause(2 * MINUTE), pace().deadline(60 * MINUTE), rehearsal_speed()) == (2 * MINUTE, 60 * MINUTE, 60)
 
 
 @pytest.mark.parametrize(("written", "speed"), [("0.5", 0.5), ("fast", 1.0), ("-3", 1.0), ("inf", 1.0)])
@@ -48,7 +41,7 @@ def test_a_setting_that_cannot_be_read_still_marks_the_runs(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__REHEARSAL_SPEED", written)
     assert rehearsal_speed() == speed
-    assert paced(MINUTE) == MINUTE, "slower than real time, the plan's pauses stay"
+    assert pace().pause(MINUTE) == MINUTE, "slower than real time, the plan's pauses stay"
 
 
 class TestEndpoint:

@@ -90,8 +90,13 @@ def test_a_run_that_fails_exits_1_and_says_where_after_a_visit_to_the_ui(tmp_pat
     for line in ("web: done, 1/1 servers launched", "mail: skipped", "app: not reached"):
         assert line in shown.splitlines()
     assert "\ndatabase: failed" in shown
-    assert "database.wait_for_launch failed. The end of its log:" in shown
-    assert "clear the task database.launch with its downstream tasks" in " ".join(shown.split())
+    end = shown[shown.index("rehearsed: not recovered. Failed (simulated, 60×).") :]
+    assert "\ndatabase.wait_for_launch failed:\n  " in end
+    (cause,) = [line for line in end.splitlines() if "bad01 (s-" in line]
+    assert end.count(cause) == 1
+    assert "rehearse again" in end
+    assert "::group::" not in shown
+    assert "report failed" not in end
     assert "The run failed." in shown
     assert (next((tmp_path / "evidence" / "rehearsed").iterdir()) / "report.html").is_file()
     calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]

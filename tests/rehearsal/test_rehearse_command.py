@@ -41,13 +41,24 @@ def rehearse(*arguments: str | Path) -> Result:
         (["--conf", "[]"], "--conf must be a JSON object"),
         (["--mode", "test"], "drill or recovery"),
         (["--speed", "0"], "--speed"),
-        (["--scenario", "nowhere.yaml"], "nowhere.yaml"),
+        (["--scenario", "nowhere.yaml"], "--scenario nowhere.yaml: no such file"),
     ],
 )
 def test_options_that_cannot_be_used_exit_2_at_once(plan_file: Path, options: list[str], message: str) -> None:
     result = rehearse(plan_file, *options)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("text", ["servers: [{id: 7}]", "servers: ["])
+def test_a_scenario_that_is_not_valid_is_found_before_airflow_starts(
+    plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.delattr(Rehearsal, "running")
+    (tmp_path / "scenario.yaml").write_text(text)
+    result = rehearse(plan_file, "--scenario", tmp_path / "scenario.yaml")
+    assert result.exit_code == 2
+    assert "scenario.yaml:1" in result.stderr
 
 
 def test_a_plan_that_is_not_valid_exits_2_with_its_problems(plan_file: Path) -> None:
@@ -131,7 +142,7 @@ class Airflow:
 
     def task_instances(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         return {
-            task: {"task_id": task, "state": state, "try_number": 1, "start_date": str(number)}
+            task: {"task_id": task, "state": state, "try_number": 1, "start_date": f"2026-11-28T07:00:0{number}Z"}
             for number, (task, state) in enumerate(STATES[self.look][1].items())
         }
 
@@ -160,8 +171,8 @@ def test_a_failed_run_names_its_failed_tasks_with_the_end_of_their_logs(rehearsa
     assert seen == [["web: waiting"], ["web: launching"], ["web: failed", "writing the report"]]
     assert not result.succeeded
     assert result.report == Path("/reports/shop/run")
-    assert [task.task_id for task in result.failed] == ["web.launch", "report"]
-    assert result.failed[0].log == tuple(f"web.launch line {number}" for number in range(15, 30))
+    assert [task.task_id for task in result.failed] == ["web.launch"], "the report fails with its run"
+    assert result.failed[0].log == tuple(f"web.launch line {number}" for number in range(24, 30))
 
 
 def test_where_there_is_no_terminal_each_change_is_a_line_of_its_own(rehearsal: Rehearsal) -> None:
@@ -179,13 +190,13 @@ def test_the_end_shows_the_timeline_the_report_the_failures_and_the_verdict(tmp_
         RehearsalResult(
             "run", "failed", (FailedTask("web.launch", ("[ERROR] full",)),), tmp_path, ("DescribeJobs (reset)",)
         ),
-        60,
     )
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "shop: recovered in 2 m" in shown
-    assert "AWS was simulated, 60 times as fast: whether the objectives are met," in " ".join(shown.split())
+    assert "Whether the objectives are met, only a drill on AWS tells." in " ".join(shown.split())
     assert f"Report: {tmp_path / 'report.html'}" in shown.replace("\n", "")
-    assert "web.launch failed. The end of its log:\n  [ERROR] full\n" in shown
+    assert "web.launch failed:\n  [ERROR] full\n" in shown
+    assert "rehearse again" in shown
     assert "The fault DescribeJobs (reset) never struck" in shown
     assert shown.endswith("The run failed.\n")
 

@@ -17,6 +17,8 @@ from drs_provider.commands.terminal import printable, say
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from drs_provider.evidence.record import RunRecord
+    from drs_provider.pace import Pace
     from drs_provider.rehearsal.progress import RunProgress
     from drs_provider.rehearsal.rehearsal import Rehearsal, RehearsalResult
 
@@ -61,6 +63,8 @@ def rehearse(
         say(str(error), err=True)
         raise typer.Exit(2) from None
     parameters = _parameters(conf, mode, loaded.plan.name)
+    if scenario:
+        _require_scenario(scenario)
     from drs_provider.rehearsal.rehearsal import Rehearsal
     from drs_provider.rehearsal.scenario import SimulatorMissing
 
@@ -87,11 +91,12 @@ def rehearse(
                 airflow_home=folder,
             )
             console.print(f"Starting Airflow and a simulated AWS for [bold]{loaded.plan.name}[/] …")
+            console.print(_pace_text(speed, rehearsal.pace), soft_wrap=True)
             with rehearsal.running():
                 console.print(f"Airflow: {rehearsal.airflow.url} ({rehearsal.login})")
                 run_id = rehearsal.start_run(parameters)
                 result = _watch(console, rehearsal, run_id, approve=approve)
-                _print_result(console, result, speed)
+                _print_result(console, result)
                 if keep:
                     _wait_for_ctrl_c(console, rehearsal)
         except KeyboardInterrupt:
@@ -113,6 +118,31 @@ def _interrupt(*_: object) -> None:
     for number in _INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _require_scenario(scenario: Path) -> None:
+    """Refuse a scenario that the simulator could not load, before anything is started for it.
+
+    :raises typer.Exit: with 2; the message names the file and each line that is wrong.
+    """
+    if not scenario.is_file():
+        say(f"--scenario {scenario}: {'a folder' if scenario.is_dir() else 'no such file'}", err=True)
+        raise typer.Exit(2)
+    try:
+        from drs_provider.simulator.scenario_file import ScenarioError, load_scenario
+    except ImportError:
+        # The simulator is not installed; its process says so, and what to install.
+        return
+    try:
+        load_scenario(scenario)
+    except (ScenarioError, OSError) as error:
+        say(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _pace_text(speed: float, pace: Pace) -> str:
+    pauses = "are shortened likewise; --real-pauses keeps them" if pace.speed > 1 else "are as long as the plan says"
+    return f"The simulated AWS is {speed:g} times as fast as AWS. The plan's pauses and deadlines {pauses}."
 
 
 def _own_folder(folder: Path) -> Path:
@@ -146,7 +176,7 @@ def _watch(console: Console, rehearsal: Rehearsal, run_id: str, *, approve: bool
     shown: dict[str, str] = {}
 
     def print_changes(progress: RunProgress) -> None:
-        for wave, line in zip((*progress.waves, ""), progress.lines(), strict=False):
+        for wave, line in progress.named_lines():
             if shown.get(wave) != line:
                 shown[wave] = line
                 console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
@@ -154,28 +184,58 @@ def _watch(console: Console, rehearsal: Rehearsal, run_id: str, *, approve: bool
     return rehearsal.watch(run_id, print_changes, approve=approve)
 
 
-def _print_result(console: Console, result: RehearsalResult, speed: float = 1) -> None:
+def _print_result(console: Console, result: RehearsalResult) -> None:
     console.print()
-    if result.report and (summary := result.report / "summary.md").exists():
+    record = _record_of(result)
+    if record and result.failed:
+        # The summary lists the same causes; here each stands once.
+        from drs_provider.evidence.verdict import verdict
+
+        found = verdict(record)
+        console.print(f"{record.plan.name}: {found.title.lower()}. {found.badge}.", markup=False, soft_wrap=True)
+    elif result.report and (summary := result.report / "summary.md").exists():
         from rich.markdown import Markdown
 
         console.print(Markdown(summary.read_text(encoding="utf-8")))
-        # The report measures against the plan's objectives, as every report does.
-        told = f"AWS was simulated, {speed:g} times as fast: whether the objectives are met, only a drill tells."
-        console.print(told, soft_wrap=True)
+        console.print("Whether the objectives are met, only a drill on AWS tells.", soft_wrap=True)
+    if result.report:
         console.print(f"Report: {result.report / 'report.html'}", soft_wrap=True, markup=False, emoji=False)
-    for task in result.failed:
-        console.print(f"\n[bold red]{task.task_id} failed[/]. The end of its log:")
-        for line in task.log:
-            console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
+    _print_failures(console, result, record)
     for fault in result.unstruck:
         console.print(
             f"\nThe fault {fault} never struck: the run does not show how the plan copes with it.",
             markup=False,
             soft_wrap=True,
         )
-    verdict = "[bold green]The run succeeded.[/]" if result.succeeded else "[bold red]The run failed.[/]"
-    console.print(f"\n{verdict}")
+    outcome = "[bold green]The run succeeded.[/]" if result.succeeded else "[bold red]The run failed.[/]"
+    console.print(f"\n{outcome}")
+
+
+def _print_failures(console: Console, result: RehearsalResult, record: RunRecord | None) -> None:
+    """Print each cause once, the first failure first, and what to do next."""
+    from drs_provider.rehearsal.ending import causes_of
+
+    for number, (task_id, lines) in enumerate(causes_of(record, result.failed)):
+        console.print(
+            f"\n[bold red]{task_id} failed[/]{'' if number else ', first of all' * (len(result.failed) > 1)}:"
+        )
+        for line in lines:
+            console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
+    if result.failed:
+        console.print(
+            "\nNext: change the plan, or the scenario where the simulated fault was not meant, and rehearse again. "
+            "--airflow-home DIR keeps every log; --keep leaves Airflow open.",
+            soft_wrap=True,
+        )
+
+
+def _record_of(result: RehearsalResult) -> RunRecord | None:
+    from drs_provider.evidence.record import RunRecord
+
+    try:
+        return RunRecord.model_validate_json((result.report / "report.json").read_bytes()) if result.report else None
+    except (OSError, ValueError):
+        return None
 
 
 def _wait_for_ctrl_c(console: Console, rehearsal: Rehearsal) -> None:

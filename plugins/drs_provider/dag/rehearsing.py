@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import timedelta
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from airflow.providers.common.compat.sdk import conf
 
-from drs_provider.plan.durations import format_duration
+from drs_provider.pace import Pace
 
-__all__ = ["deadline_in", "is_aws_itself", "paced", "paced_text", "rehearsal_speed", "simulator_speed"]
+__all__ = ["is_aws_itself", "pace", "rehearsal_speed", "simulator_speed"]
 
 _AWS_SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 _CLOCK_PAGE = "/moto-api/drs/clock"
 _ASK_SECONDS = 3.0
-
-_AIRFLOWS_OWN = timedelta(minutes=1)
-"""What Airflow needs beside AWS, at whatever speed AWS is simulated: a deadline is never shortened below that."""
 
 
 def rehearsal_speed() -> float | None:
@@ -39,25 +35,10 @@ def rehearsal_speed() -> float | None:
     return speed if math.isfinite(speed) and speed > 0 else 1.0
 
 
-def paced(pause: timedelta) -> timedelta:
-    """Return how long a pause of a plan lasts here: shorter in a rehearsal that is faster than real time."""
-    return pause / _pace()
-
-
-def deadline_in(limit: timedelta) -> timedelta:
-    """Return how long a wait for AWS lasts here at the longest.
-
-    In a rehearsal, AWS is fast and Airflow is not: a minute is left for Airflow.
-    """
-    return min(limit, limit / _pace() + _AIRFLOWS_OWN)
-
-
-def paced_text(pause: timedelta) -> str:
-    """Return a pause in words: ``2m``, or in a rehearsal ``2s (2m in the plan, rehearsed 60 times as fast)``."""
-    here = paced(pause)
-    if here == pause:
-        return format_duration(pause)
-    return f"{here.total_seconds():.3g}s ({format_duration(pause)} in the plan, rehearsed {_pace():g} times as fast)"
+def pace() -> Pace:
+    """Return what becomes of a plan's pauses and deadlines on this Airflow: nothing, but in a rehearsal."""
+    real = (conf.get("drs_provider", "rehearsal_pauses", fallback="") or "").strip() == "real"
+    return Pace.of_rehearsal(rehearsal_speed() or 1.0, real_pauses=real)
 
 
 def is_aws_itself(endpoint: str | None) -> bool:
@@ -82,10 +63,3 @@ def simulator_speed(endpoint: str | None) -> float | None:
     except (URLError, OSError, ValueError, KeyError, TypeError):
         return None
     return float(speed) if isinstance(speed, (int, float)) and not isinstance(speed, bool) else None
-
-
-def _pace() -> float:
-    if (conf.get("drs_provider", "rehearsal_pauses", fallback="") or "").strip() == "real":
-        return 1.0
-    # A rehearsal that is slower than real time keeps the plan's pauses.
-    return max(rehearsal_speed() or 1.0, 1.0)

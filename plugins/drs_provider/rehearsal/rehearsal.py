@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drs_provider.aws.timestamps import parse_timestamp
+from drs_provider.pace import Pace
 from drs_provider.plan import Approval, LoadedPlan, RecoveryPlan
 from drs_provider.plan.references import references_in
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
+from drs_provider.rehearsal.ending import FailedTask, failed_tasks, lines_for_people
 from drs_provider.rehearsal.environment import simulator_credentials
 from drs_provider.rehearsal.private_airflow import PrivateAirflow
 from drs_provider.rehearsal.processes import stop_all
@@ -26,15 +29,7 @@ from drs_provider.rehearsal.simulator_process import SimulatorProcess
 __all__ = ["FailedTask", "Rehearsal", "RehearsalResult"]
 
 _POLL_SECONDS = 0.5
-_LOG_LINES = 15
-
-
-@dataclass(frozen=True)
-class FailedTask:
-    """A task that failed, with the end of its log."""
-
-    task_id: str
-    log: tuple[str, ...]
+_LOG_LINES = 6
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class RehearsalResult:
 
     :param run_id: Airflow's run id.
     :param state: ``success`` or ``failed``.
-    :param failed: the tasks that failed.
+    :param failed: the tasks that failed, the first failure first.
     :param report: the folder of the report, None when none was written.
     :param unstruck: the scenario's faults that hit no call, in words: what they were to show was not shown.
     """
@@ -89,7 +84,7 @@ class Rehearsal:
         real_pauses: bool = False,
     ) -> None:
         self.loaded = loaded
-        self.speed = speed
+        self.pace = Pace.of_rehearsal(speed, real_pauses=real_pauses)
         self.folder = folder
         plans = folder / "plans"
         plans.mkdir(parents=True, exist_ok=True)
@@ -101,6 +96,7 @@ class Rehearsal:
         if scenario is None:
             scenario = self._scenario_to_write = folder / "simulator" / "scenario.yaml"
         self.simulator = SimulatorProcess(folder / "simulator", scenario, speed=speed, log_path=log_path)
+        self._parameters: dict[str, Mapping[str, Any]] = {}
         self._answered: Counter[str] = Counter()
         self._passwords = {name: secrets.token_urlsafe(12) for name in _approvers(loaded.plan)}
         self.airflow = PrivateAirflow(
@@ -160,7 +156,9 @@ class Rehearsal:
 
     def start_run(self, conf: Mapping[str, Any]) -> str:
         """Start a run with these run parameters and return its run id."""
-        return self.airflow.api.trigger(self.loaded.plan.name, dict(conf))
+        run_id = self.airflow.api.trigger(self.loaded.plan.name, dict(conf))
+        self._parameters[run_id] = conf
+        return run_id
 
     def watch(
         self,
@@ -180,12 +178,21 @@ class Rehearsal:
         :raises ProcessDied: when a component of Airflow ends meanwhile.
         """
         api, dag_id = self.airflow.api, self.loaded.plan.name
-        progress = RunProgress(self.loaded.plan)
+        progress = RunProgress(
+            self.loaded.plan,
+            self._parameters.get(run_id, {}),
+            self.pace,
+            {} if approve else self._how_to_approve(),
+        )
         deadline = time.monotonic() + timeout
         while True:
             run = api.run(dag_id, run_id)
             tasks = api.task_instances(dag_id, run_id)
-            progress.update({task: instance["state"] for task, instance in tasks.items()}, self.simulator.log.read())
+            progress.update(
+                {task: instance["state"] for task, instance in tasks.items()},
+                self.simulator.log.read(),
+                {task: parse_timestamp(began) for task, one in tasks.items() if (began := one.get("start_date"))},
+            )
             show(progress)
             if run["state"] in FINISHED_STATES:
                 break
@@ -197,9 +204,8 @@ class Rehearsal:
                 raise TimeoutError(f"the run {run_id} did not end within {timeout:g} s")
             time.sleep(_POLL_SECONDS)
         failed = tuple(
-            FailedTask(task, tuple(self._last_lines(run_id, instance)))
-            for task, instance in sorted(tasks.items(), key=lambda item: item[1]["start_date"] or "")
-            if instance["state"] == "failed"
+            FailedTask(instance["task_id"], self._last_lines(run_id, instance))
+            for instance in failed_tasks(tasks.values())
         )
         # The report task fails when the run did, and a failed task has no return value: it has a key of its own.
         written = api.xcom(dag_id, run_id, "report", "report_folder")
@@ -207,9 +213,20 @@ class Rehearsal:
         unstruck = tuple(self.simulator.unstruck_faults())
         return RehearsalResult(run_id, run["state"], failed, report, unstruck)
 
-    def _last_lines(self, run_id: str, instance: Mapping[str, Any]) -> list[str]:
+    def _last_lines(self, run_id: str, instance: Mapping[str, Any]) -> tuple[str, ...]:
         log = self.airflow.api.task_log(self.loaded.plan.name, run_id, instance["task_id"], instance["try_number"])
-        return [line for line in log if line.strip()][-_LOG_LINES:]
+        return lines_for_people(log, _LOG_LINES)
+
+    def _how_to_approve(self) -> dict[str, str]:
+        """Return what a person has to do for each approval of the plan, by the task that asks."""
+        asking = {"confirm": self.loaded.plan.recovery.approval}
+        asking |= {f"{wave.name}.approve": wave.approval for wave in self.loaded.plan.waves}
+        return {task: self._answer_as(_people_of(approval)) for task, approval in asking.items() if approval}
+
+    def _answer_as(self, people: tuple[str, ...]) -> str:
+        users = people or tuple(list(self._passwords)[:1])
+        logins = " or ".join(f"user {user}, password {self._passwords[user]}" for user in users)
+        return f"answer it in Airflow at {self.airflow.url} ({logins or 'no login needed'})"
 
     def _approve_pending(self, run_id: str) -> None:
         dag_id = self.loaded.plan.name

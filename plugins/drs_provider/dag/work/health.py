@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.rehearsing import deadline_in
+from drs_provider.dag.rehearsing import pace
 from drs_provider.dag.work.base import RecoveryWork, is_final, nothing_launched, pulled, reason_of
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.plan.steps import WAIT_FOR_LAUNCH
@@ -39,7 +39,7 @@ def health_work(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwargs:
     """
     common: dict[str, Any] = {
         "instances": [],
-        "timeout": deadline_in(check.timeout).total_seconds(),
+        "timeout": pace().deadline(check.timeout).total_seconds(),
         "poke_interval": _POLL_SECONDS,
         "deferrable": True,
         "aws_conn_id": loaded.plan.target.aws_conn_id,

@@ -22,7 +22,7 @@ from drs_provider.aws.drs.termination import Termination, instances_to_end, wait
 from drs_provider.aws.faults import ActionFailed
 from drs_provider.dag.custody import ENDED_STATES
 from drs_provider.dag.delegation import in_place_of_the_task
-from drs_provider.dag.rehearsing import deadline_in
+from drs_provider.dag.rehearsing import pace
 from drs_provider.dag.work.base import (
     RecoveryWork,
     RunClosedError,
@@ -116,7 +116,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
             self.defer(trigger=DateTimeTrigger(next_look(jobs.open)), method_name="after_answers")
         if jobs.all_complete:
             return self.unwind(context)
-        longest = deadline_in(self.wave.launch_timeout)
+        longest = pace().deadline(self.wave.launch_timeout)
         self.defer(
             trigger=DrsJobTrigger(
                 job_ids=[str(job["jobID"]) for job in jobs.jobs],

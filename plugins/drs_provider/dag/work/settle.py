@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from drs_provider.dag.rehearsing import paced, paced_text
+from drs_provider.dag.rehearsing import pace
 from drs_provider.dag.work.base import RecoveryWork
 from drs_provider.evidence.duration import moment_text
 from drs_provider.steps.settle.event import SettleEvent
@@ -41,9 +41,9 @@ class SettleWork(RecoveryWork, BaseOperator):
     def execute(self, context: Context) -> None:
         """Defer until the pause is over."""
         self.begin(context, acts=False)
-        pause = max(paced(self.wave.settle), _SHORTEST_DEFERRAL)
+        pause = max(pace().pause(self.wave.settle), _SHORTEST_DEFERRAL)
         now = datetime.now(timezone.utc)
-        self.log.info("Settling for %s, until %s", paced_text(self.wave.settle), moment_text(now + pause))
+        self.log.info("Settling for %s, until %s", pace().text(self.wave.settle), moment_text(now + pause))
         # The trigger ends the task and can tell nothing; the end of a pause is known before.
         event = SettleEvent(started=now, ended=now + pause, status="success", wave=self.wave.name)
         self.leave_evidence(context, event)

@@ -17,7 +17,7 @@ from drs_provider.aws.faults import ActionFailed
 from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.dag.messages import drill_stopping
 from drs_provider.dag.notifications import notify
-from drs_provider.dag.rehearsing import deadline_in, paced, paced_text
+from drs_provider.dag.rehearsing import pace
 from drs_provider.dag.stopping import stop_request
 from drs_provider.dag.work.base import (
     PLAN_KEY,
@@ -93,10 +93,10 @@ class TerminateWork(RecoveryWork, BaseOperator):
         if not jobs and not unanswered:
             self.log.info("This drill launched nothing")
             return self._finished(context, [], [])
-        wait = _last_end(jobs) + paced(drill.keep_for) - datetime.now(timezone.utc) if jobs else timedelta(0)
+        wait = _last_end(jobs) + pace().pause(drill.keep_for) - datetime.now(timezone.utc) if jobs else timedelta(0)
         if drill.keep_for and wait > timedelta(0) and stop_request(context) is None:
             until = moment_text(datetime.now(timezone.utc) + wait)
-            self.log.info("Keeping the drill's instances until %s: keep_for is %s", until, paced_text(drill.keep_for))
+            self.log.info("Keeping the drill's instances until %s: keep_for is %s", until, pace().text(drill.keep_for))
             # A recovery that waits for this drill ends the pause, and nothing else of what follows.
             trigger = PauseTrigger(
                 deadline=time.time() + wait.total_seconds(), end_task=False, stop_requests_of=context["ti"].dag_id
@@ -142,7 +142,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         if not running:
             return self.end_instances(context)
         self.log.info("Waiting for the jobs that still run: %s", ", ".join(running))
-        longest = deadline_in(max(wave.launch_timeout for wave in self.loaded.plan.waves))
+        longest = pace().deadline(max(wave.launch_timeout for wave in self.loaded.plan.waves))
         self.defer(
             trigger=DrsJobTrigger(
                 job_ids=running, timeout=longest.total_seconds(), required=[], end_task=False, **self.aws

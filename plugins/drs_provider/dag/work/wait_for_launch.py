@@ -20,7 +20,7 @@ from drs_provider.aws.drs.launch import (
 )
 from drs_provider.aws.drs.launch_key import LaunchKey, attempt_in, generation_of
 from drs_provider.aws.ec2.launch_errors import capacity_pause, lacks_capacity
-from drs_provider.dag.rehearsing import deadline_in
+from drs_provider.dag.rehearsing import pace
 from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
 from drs_provider.dag.work.intents import IntentJournal, read_intents
 from drs_provider.dag.work.wave_jobs import Down, WaveJobs
@@ -56,7 +56,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
         super().__init__(
             job_ids=(),
-            timeout=deadline_in(wave.launch_timeout),
+            timeout=pace().deadline(wave.launch_timeout),
             deferrable=True,
             aws_conn_id=loaded.plan.target.aws_conn_id,
             region_name=loaded.plan.target.region,
