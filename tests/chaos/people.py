@@ -7,6 +7,8 @@ something happens: at each call of AWS that acts, and at each report (:mod:`test
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import random
 import sys
 import time
@@ -16,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+import drs_provider
 from drs_provider.dag.factory import build_dag
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
@@ -32,7 +36,7 @@ from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.chaos.people_judge import CONTINUE_FOR, GLASS, GRACE, Custody, Judge
 from tests.chaos.people_plan import APPROVERS, draw_plans
 
-__all__ = ["Deleted", "Run", "Story", "Teller", "tell"]
+__all__ = ["Deleted", "Run", "Story", "Teller", "import_package", "one_clock", "tell"]
 
 STARTERS = ("alice", "alice", "alice", "carol", None)
 STRANGER = "mallory"
@@ -161,14 +165,25 @@ class _Question(BaseTrigger):
         yield TriggerEvent({})
 
 
+def import_package() -> None:
+    """Import every module of the package: tasks import their work when they begin, when clocks are replaced already."""
+    for module in pkgutil.walk_packages(drs_provider.__path__, "drs_provider."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+
+
 class _AnyDatetime(type):
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, datetime)
 
 
 @contextmanager
-def _one_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let ``datetime.now`` follow ``time.time``, which tests put forward, wherever the package asks for it."""
+def one_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let ``datetime.now`` follow ``time.time``, which tests put forward, wherever the package asks for it.
+
+    :raises AssertionError: when a module of the package was imported meanwhile, which has the clock of the machine.
+    """
+    import_package()
 
     class Shifted(datetime, metaclass=_AnyDatetime):
         @classmethod
@@ -176,11 +191,19 @@ def _one_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             return datetime.fromtimestamp(time.time(), tz)
 
     with monkeypatch.context() as patch:
-        for name, module in list(sys.modules.items()):
-            own = name.startswith(("drs_provider.", "tests.chaos.in_process"))
-            if own and getattr(module, "datetime", None) is datetime:
-                patch.setattr(module, "datetime", Shifted)
+        for module in _with_datetime():
+            patch.setattr(module, "datetime", Shifted)
         yield
+        assert not (late := _with_datetime()), f"imported in the middle of a story: {late}"
+
+
+def _with_datetime() -> list[ModuleType]:
+    own = ("drs_provider.", "tests.chaos.in_process")
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith(own) and getattr(module, "datetime", None) is datetime
+    ]
 
 
 class Teller:
@@ -231,7 +254,7 @@ class Teller:
         self.simulation.load(scenario, speed=1)
         self.monkeypatch.setattr(ApprovalOperator, "execute", self._answer)
         self.monkeypatch.setenv("AIRFLOW__DRS_PROVIDER__BREAK_GLASS_USERS", GLASS if self.rng.random() < 0.3 else "")
-        with quick_aws(self.monkeypatch), _one_clock(self.monkeypatch), self.judge.watching(self.monkeypatch):
+        with quick_aws(self.monkeypatch), one_clock(self.monkeypatch), self.judge.watching(self.monkeypatch):
             late = self.rng.choice((0.0, 60.0, 2 * DAY))
             scheduled = self.rng.random() < 0.1
             self.run = self.begin(
@@ -293,6 +316,7 @@ class Teller:
         run.custody.taken.clear()
         run.custody.ending = run.states["terminate"] in _DONE
         try:
+            run.reported = False  # Of a task that is cleared and marked nothing runs, the report included.
             with self._of(run):
                 state = run.go()
         except Deleted:

@@ -27,7 +27,7 @@ from moto import mock_aws
 
 from drs_provider.simulator.simulation import Simulation, activate, deactivate
 from tests.chaos.cases import REGION
-from tests.chaos.people import Story, tell
+from tests.chaos.people import Story, import_package, tell
 
 __all__ = ["figures", "main"]
 
@@ -79,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"seed {chosen.seed}", flush=True)
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    import_package()
     # Each story has clients of its own, and each would read megabytes of models again.
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     for service in ("drs", "ec2", "ssm", "iam", "sts", "service-quotas"):

@@ -52,7 +52,7 @@ def test_a_task_that_a_person_marks_as_a_success_makes_none_of_a_failure(
     report = json.loads(next(tmp_path.rglob("report.json")).read_text())
     launched = any(entry.get("event") == "LAUNCH_END" for entry in drs_simulator.log)
     assert report["run"]["state"] == state
-    assert launched == (outcome == "launched" and marked != "db.launch")
+    assert launched == (outcome == "launched" and marked == "db.wait_for_launch")
     if not launched:
         assert state == "failed"
     assert report["termination"]["left"] == []

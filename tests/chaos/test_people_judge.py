@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import boto3
@@ -14,12 +17,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 import tests.chaos.people_judge as people_judge
-from drs_provider.dag.work.base import RecoveryWork
+from drs_provider.dag.work import base
 from drs_provider.plan import RecoveryPlan
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.cases import REGION
 from tests.chaos.in_process import quick_aws
-from tests.chaos.people import tell
+from tests.chaos.people import Teller, one_clock, tell
 from tests.chaos.people_judge import Custody, Judge, live_instances
 
 DB, WEB = "s-00000000000000001", "s-00000000000000002"
@@ -264,10 +267,34 @@ def test_a_drill_instance_that_nobody_names_is_seen(site: Site, monkeypatch: pyt
     assert "is left, and drs-plan orphans does not name it" in site.found[0]
 
 
+def test_a_report_that_no_task_wrote_again_is_not_judged_again(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A gate of a run that had ended is cleared alone and marked: the report is older."""
+    teller = Teller(1, drs_simulator, monkeypatch, tmp_path)
+    run = teller.begin(real=True)
+    run.states.update(dict.fromkeys(run.states, "success"))
+    run.reported = True
+    assert teller.go(run)
+    assert teller.story.violations == []
+
+
+def test_no_part_of_the_package_has_a_clock_of_its_own_in_a_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tasks import when they begin follows the clock of the story, or the story fails."""
+    day = 86400.0
+    with quick_aws(monkeypatch), one_clock(monkeypatch):
+        time.sleep(100 * day)
+        assert base.datetime.now(timezone.utc).timestamp() == pytest.approx(time.time(), abs=day)
+    with pytest.raises(AssertionError, match="late"), one_clock(monkeypatch):
+        late = ModuleType("drs_provider.late")
+        late.datetime = datetime  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "drs_provider.late", late)
+
+
 def test_stories_of_a_package_that_asks_no_gate_have_violations(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(RecoveryWork, "before_acting", lambda self, context: None)
+    monkeypatch.setattr(base.RecoveryWork, "before_acting", lambda self, context: None)
     found: list[str] = []
     for seed in range(20):
         drs_simulator.events.clear()

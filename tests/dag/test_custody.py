@@ -135,6 +135,48 @@ def test_a_confirm_that_is_marked_as_success_launches_nothing(drs_simulator: Sim
     assert (found["run"]["state"], found["recovered"]) == ("failed", None)
 
 
+@pytest.mark.parametrize("mode", ["drill", "recovery"])
+@pytest.mark.usefixtures("quick")
+def test_a_preflight_that_is_marked_as_success_launches_nothing(drs_simulator: Simulation, mode: str) -> None:
+    """Also where it had looked, and had found what blocks the run."""
+    load(drs_simulator)
+    before = {"pre_launch": [{"name": "undo", "automation": "Undo"}]}
+    run = MarkedRun(plan(db=before), mode)
+    run.marked = {"preflight": "success"}
+    assert run.go() == "failed"
+    run.xcoms["preflight"] = {"evidence": {"kind": "preflight", "status": "failed"}}
+    run.clear("db.pre_launch.undo")
+    assert run.go() == "failed"
+    assert "preflight is a success, but it left no findings" in evidence(run, "db.pre_launch.undo")
+    assert (launches(drs_simulator), called(drs_simulator, *SENDING)) == ({}, [])
+    gates = {gate["gate"]: gate["state"] for gate in report_of(run)["gates"]}
+    assert gates == {"confirm": "passed", "preflight": "marked by hand"}
+    run.marked = {}
+    run.clear("preflight")
+    assert run.go() == "success", "what the message says helps"
+    assert launches(drs_simulator) == {DB: 1, WEB: 1}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_drill_that_was_missed_says_which_gates_were_marked_afterwards(drs_simulator: Simulation) -> None:
+    load(drs_simulator)
+    run = MarkedRun(plan(db={"approval": APPROVERS}), "drill")
+    run._dag_run.run_type, run._dag_run.run_after = "scheduled", datetime.now(timezone.utc) - timedelta(days=2)
+    assert run.go() == "success"
+    assert report_of(run)["run"]["state"] == "missed"
+    run.clear("report")
+    assert run.go() == "success", "nothing has been cleared but the report: it is missed as before"
+    run.clear("confirm")
+    run.marked = {"confirm": "success", "db.approve": "success"}
+    assert run.go() == "failed"
+    assert launches(drs_simulator) == {}
+    assert report_of(run)["run"]["state"] == "failed"
+    gates = {gate["gate"]: (gate["state"], gate["reason"]) for gate in report_of(run)["gates"]}
+    assert gates["confirm"][0] == "not passed"
+    assert "it let this drill go" in gates["confirm"][1]
+    assert gates["db.approve"][0] == "marked by hand"
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_wave_approval_that_is_marked_as_success_launches_nothing(
     drs_simulator: Simulation, answers: list[str]
@@ -319,7 +361,7 @@ def chain(**known: Any) -> Chain:
     )  # fmt: skip
     values: dict[str, Any] = {
         "plan": loaded.plan, "plan_hash": "h", "run": run, "starter": "alice", "run_type": "manual",
-        "states": {"confirm": "success", "preflight": "success"}, "records": {"confirm": record},
+        "states": {"confirm": "success", "preflight": "success"}, "records": {"confirm": record}, "checked": True,
     }  # fmt: skip
     return Chain(**{**values, **known})
 
@@ -386,5 +428,5 @@ def test_the_report_says_why_the_glass_was_broken() -> None:
     olga = Answer(name="olga", at=record.decided)
     broken = record.model_copy(update={"decision": "break glass", "answers": (olga,), "reason": "nobody answers"})
     known = chain(plan=approved.plan, records={"confirm": broken}, glass=frozenset({"olga"}))
-    (gate, _) = gates_of_run(known, (), checked=True)
+    (gate, _) = gates_of_run(known, ())
     assert (gate["state"], gate["by"], gate["reason"]) == ("break glass", ["olga"], "nobody answers")

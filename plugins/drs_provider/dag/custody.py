@@ -40,6 +40,7 @@ __all__ = [
     "eligible_answers",
     "is_one_of",
     "judge",
+    "preflight_problem",
     "read_record",
     "recovery_approval",
     "same_name",
@@ -223,6 +224,8 @@ class Chain:
     :param closings: what the report left beside them.
     :param continued: the launch that continued a failed run, if any.
     :param reopened: when the whole run was cleared after its end; None where it was not.
+    :param checked: whether preflight itself left findings that let the run go on.
+    :param missed: whether ``confirm`` itself recorded that a scheduled drill is not held.
     :param glass: who may break the glass.
     """
 
@@ -239,6 +242,8 @@ class Chain:
     closings: Mapping[str, Closing | None] = field(default_factory=dict)
     continued: Continued | None = None
     reopened: datetime | None = None
+    checked: bool = False
+    missed: bool = False
     glass: frozenset[str] = frozenset()
 
     @property
@@ -283,6 +288,8 @@ def judge(chain: Chain, now: datetime, continue_for: Callable[[], timedelta]) ->
         return Standing("missing", f"the task {gate} is {chain.states.get(gate)}. {_clear(gate)}")
     if problem := confirm_problem(chain):
         return Standing("missing", f"the task confirm is a success, but {problem}. {_clear('confirm')}")
+    if "preflight" in chain.gates and (problem := preflight_problem(chain)):
+        return Standing("missing", f"the task preflight is a success, but {problem}. {_clear('preflight')}")
     if chain.wave is not None and not chain.glass_broken:
         gate, approval = f"{chain.wave.name}.approve", wave_approval(chain.wave, chain.run.mode)
         if approval and (
@@ -297,6 +304,8 @@ def judge(chain: Chain, now: datetime, continue_for: Callable[[], timedelta]) ->
 def confirm_problem(chain: Chain) -> str | None:
     """Say why what ``confirm`` left does not count; None where it does."""
     record, run = chain.records.get("confirm"), chain.run
+    if record is None and chain.missed:
+        return "it let this drill go, which came too late or on an excluded day, and nobody has confirmed it since"
     if record is None:
         return "it left no record: it was marked by hand, and nobody confirmed this run"
     if record.plan_hash != chain.plan_hash:
@@ -308,6 +317,11 @@ def confirm_problem(chain: Chain) -> str | None:
     if approval := recovery_approval(chain.plan, run.mode):
         return unapproved(record, approval, starter=chain.starter, unknown=chain.unknown, glass=chain.glass)
     return None
+
+
+def preflight_problem(chain: Chain) -> str | None:
+    """Say why preflight does not count; None where it does."""
+    return None if chain.checked else "it left no findings that let the run go on: it was marked by hand"
 
 
 def _closed(chain: Chain, now: datetime, continue_for: Callable[[], timedelta]) -> Standing:

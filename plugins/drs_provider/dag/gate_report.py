@@ -10,6 +10,7 @@ from drs_provider.dag.custody import (
     Chain,
     GateRecord,
     confirm_problem,
+    preflight_problem,
     recovery_approval,
     unapproved,
     wave_approval,
@@ -23,17 +24,17 @@ __all__ = ["gates_of_run", "gone_around"]
 _AROUND = frozenset({"marked by hand", "not passed"})
 
 
-def gates_of_run(chain: Chain, waves: Iterable[Wave], *, checked: bool) -> list[dict[str, Any]]:
+def gates_of_run(chain: Chain, waves: Iterable[Wave]) -> list[dict[str, Any]]:
     """Return every gate of a run, in the shape of the report's ``Gate``.
 
     :param chain: what is known of all gates.
     :param waves: the waves that take part in the run.
-    :param checked: whether preflight itself left its findings.
     """
     asks = recovery_approval(chain.plan, chain.run.mode) is not None
-    found = [_gate(chain, "confirm", "recovery", confirm_problem(chain), required=True, asks=asks)]
-    unchecked = None if checked else "it left no findings: it was marked by hand"
-    found.append(_gate(chain, "preflight", "preflight", unchecked, required=True, recorded=checked))
+    let_go = True if chain.missed else None
+    found = [_gate(chain, "confirm", "recovery", confirm_problem(chain), required=True, asks=asks, recorded=let_go)]
+    unchecked = preflight_problem(chain)
+    found.append(_gate(chain, "preflight", "preflight", unchecked, required=True, recorded=chain.checked))
     for wave in waves:
         if wave.approval is None:
             continue

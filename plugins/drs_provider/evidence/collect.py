@@ -236,7 +236,7 @@ def run_state(facts: RunFacts, waves: Sequence[Wave], preflight: Preflight, term
     """Judge the run by its parts. Airflow's own word can only make it worse: a run marked as a success is none."""
     parts = [wave.state for wave in waves]
     confirm = facts.task("confirm").step
-    if _not_held(facts) and not any(wave.jobs for wave in waves):
+    if _not_held(facts) and facts.state != "failed" and not any(wave.jobs for wave in waves):
         return "missed"
     if (
         facts.state == "failed"

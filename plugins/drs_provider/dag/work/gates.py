@@ -20,8 +20,11 @@ from drs_provider.dag.custody import (
     read_record,
 )
 from drs_provider.dag.work.xcom import leave_with
+from drs_provider.evidence.events import EVIDENCE_KEY, Event, last_event, read_events
 from drs_provider.plan import RecoveryPlan
 from drs_provider.plan.durations import parse_duration
+from drs_provider.steps.confirm.event import ConfirmEvent
+from drs_provider.steps.preflight.event import PreflightEvent
 
 if TYPE_CHECKING:
     from drs_provider.dag.run import RecoveryRun
@@ -130,8 +133,16 @@ def read_chain(
         closings={gate: read_closing(context, gate) for gate in closings_of},
         continued=read_continued(context),
         reopened=_reopened(dag_run),
+        checked=_left_event(context, PreflightEvent, "preflight", "success"),
+        missed=_left_event(context, ConfirmEvent, "confirm", "missed"),
         glass=break_glass_users(),
     )
+
+
+def _left_event(context: Mapping[str, Any], kind: type[Event], task_id: str, status: str) -> bool:
+    """Whether a task itself left an event of a status: one that was marked instead left none."""
+    event = last_event(kind, read_events(context["ti"].xcom_pull(task_ids=task_id, key=EVIDENCE_KEY)).events)
+    return event is not None and event.status == status
 
 
 def run_type_of(context: Mapping[str, Any]) -> str:

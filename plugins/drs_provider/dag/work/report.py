@@ -39,7 +39,6 @@ from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
 from drs_provider.plan.steps import work_of
 from drs_provider.steps.confirm.event import ConfirmEvent
-from drs_provider.steps.preflight.event import PreflightEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -82,8 +81,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         """
         states = task_states(context)
         keep_intents(context, (wave.name for wave in self.loaded.plan.waves))
-        began_with = last_event(ConfirmEvent, read_events(pulled(context, "confirm", EVIDENCE_KEY)).events)
-        missed = began_with is not None and began_with.status == "missed"
+        missed = _is_missed(context, states)
         gates = [] if missed else self._gates(context, states)
         failure = self.failure(context, states, missed=missed)
         if around := gone_around(gates):
@@ -122,9 +120,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         waves = [wave for wave in self.loaded.plan.waves if run.selects(wave.name)]
         gates = ("confirm", *(f"{wave.name}.approve" for wave in waves if wave.approval))
         chain = read_chain(context, self.loaded, run, gates=gates, closings_of=(), wave=None)
-        event = last_event(PreflightEvent, read_events(pulled(context, "preflight", EVIDENCE_KEY)).events)
-        checked = event is not None and event.status == "success"
-        return gates_of_run(replace(chain, states=states), waves, checked=checked)
+        return gates_of_run(replace(chain, states=states), waves)
 
     def _close(self, context: Context, state: Literal["success", "failed"]) -> None:
         """Close the run: beside the record of each gate, so that only that gate's own restart opens it again."""
@@ -234,6 +230,13 @@ class ReportWork(RecoveryWork, BaseOperator):
             simulated_speed=rehearsal_speed() or simulator_speed(endpoint),
             gates=gates,
         )
+
+
+def _is_missed(context: Context, states: Mapping[str, str | None]) -> bool:
+    """Whether the run is a scheduled drill that was not held, and nothing of it has been cleared since."""
+    event = last_event(ConfirmEvent, read_events(pulled(context, "confirm", EVIDENCE_KEY)).events)
+    done = {state for task, state in states.items() if task not in ("confirm", "terminate")}
+    return event is not None and event.status == "missed" and done <= {"skipped", "removed"}
 
 
 def _notified(task_id: str, state: str | None) -> tuple[str, ...]:
