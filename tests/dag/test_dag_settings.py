@@ -148,6 +148,7 @@ def test_nothing_filled_in_is_a_drill_of_everything() -> None:
         "override": None,
         "override_findings": [],
         "override_reason": "",
+        "ticket": "",
         "replace_instances": [],
         "take_over": "",
         "stop_drill": False,

@@ -55,10 +55,15 @@ def report(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path:
                 super()._run(task)
 
     def go(
-        by_hand: dict[str, str] | None = None, plan: LoadedPlan = PLAN, cleared: tuple[str, ...] = (), **parameters: Any
+        by_hand: dict[str, str] | None = None,
+        plan: LoadedPlan = PLAN,
+        cleared: tuple[str, ...] = (),
+        run_type: str = "manual",
+        **parameters: Any,
     ) -> tuple[str, dict[str, Any]]:
         run = Run(build_dag(plan), {"mode": "drill", **parameters}, random.Random(1))
         run.by_hand = by_hand or {}
+        run._dag_run.run_type = run_type
         with quick_aws(monkeypatch):
             state = run.go()
             if cleared:
@@ -198,3 +203,44 @@ def test_a_script_that_is_cleared_after_the_recovery_was_unwound_recovers_nothin
         {"web.post_launch.dns": "failed"}, plan=plan, cleared=cleared, mode="recovery", confirm="shop"
     )
     assert (state, found["run"]["state"], found["recovered"]) == ("failed", "failed", None)
+
+
+def test_a_scheduled_drill_has_the_waves_and_the_scripts_the_parameters_of_its_mode(
+    report: Any, drs_simulator: Simulation
+) -> None:
+    dns = {
+        "name": "dns",
+        "automation": "Switch-Dns",
+        "parameters": {"Zone": "shop.example", "Name": "www"},
+        "parameters_by_mode": {"drill": {"Zone": "test.example"}},
+    }
+    plan = loaded_plan(
+        {"name": "db", "servers": [{"id": DB}]},
+        {"name": "web", "depends_on": ["db"], "servers": [{"id": WEB}], "post_launch": [dns]},
+        drill={"schedule": "@weekly", "waves": ["web"]},
+        objectives={"rto": "8h"},
+    )
+
+    def sent() -> list[Any]:
+        calls = [entry for entry in drs_simulator.log if entry.get("operation") == "StartAutomationExecution"]
+        return [call["params"]["Parameters"] for call in calls]
+
+    state, found = report(plan=plan, run_type="scheduled", ticket="CHG-1")
+    assert state == "success"
+    assert {wave["name"]: wave["state"] for wave in found["waves"]} == {"db": "skipped", "web": "success"}
+    assert found["run"]["parameters"]["waves"] == ["web"]
+    assert found["run"]["ticket"] == "CHG-1"
+    assert found["rto"]["met"] is None, "a partial drill does not show that the RTO is met"
+    assert sent() == [{"Zone": ["test.example"], "Name": ["www"]}]
+    drs_simulator.load(scenario(), speed=60)
+    state, found = report(plan=plan, mode="recovery", confirm="shop")
+    assert state == "success"
+    assert {wave["state"] for wave in found["waves"]} == {"success"}, "a person chooses the waves of other runs"
+    assert sent()[-1] == {"Zone": ["shop.example"], "Name": ["www"]}
+
+
+def test_a_run_that_is_refused_for_half_an_override_has_a_report(report: Any, drs_simulator: Simulation) -> None:
+    state, found = report(mode="recovery", confirm="shop", override_findings=["replication-lag"])
+    assert state == "failed"
+    assert "override_findings needs override_reason" in found["run"]["refused"]
+    assert not [entry for entry in drs_simulator.log if entry.get("operation") == "StartRecovery"]

@@ -20,6 +20,8 @@ WAVE = HEAD + WAVES
 
 SCRIPT = WAVE + "    post_launch: [{name: tell, automation: Shop-Tell, parameters: {P: "
 PARAMETER = "waves[0].post_launch[0].parameters.P"
+BY_MODE = WAVE + "    post_launch: [{name: tell, automation: Shop-Tell, parameters_by_mode: "
+OF_SCRIPT = "waves[0].post_launch[0].parameters_by_mode"
 DEFAULT = WAVE + "defaults: {script_parameters: {P: "
 
 CASES = [
@@ -66,6 +68,13 @@ CASES = [
     (WAVE + "drill: {not_on: ['2026-02-30']}\n", 7, 18, "drill.not_on[0]", "2026-02-30 is no day of the calendar"),
     (WAVE + "drill: {not_on: [xmas]}\n", 7, 18, "drill.not_on[0]", "neither a date nor a range of dates"),
     (WAVE + "drill: {not_on: [2027-01-03/2026-12-20]}\n", 7, 18, "drill.not_on[0]", "ends before it begins"),
+    (WAVE + "drill: {waves: [db, bd]}\n", 7, 21, "drill.waves[1]", "there is no wave bd; the plan has db"),
+    (WAVE + "drill: {waves: [db, db]}\n", 7, 21, "drill.waves[1]", "wave db is here twice"),
+    (WAVE + "drill: {wave: [db]}\n", 7, 9, "drill.wave", "did you mean waves?"),
+    (BY_MODE + "{dril: {P: x}}}]\n", 7, 76, f"{OF_SCRIPT}.dril", "did you mean drill?"),
+    (BY_MODE + "{drill: {P: 5}}}]\n", 7, 87, f"{OF_SCRIPT}.drill.P", "text or a list of texts"),
+    (BY_MODE + "{recovery: {P: '{{connection:a}}'}}}]\n", 7, 90, f"{OF_SCRIPT}.recovery.P", "as the whole value"),
+    (BY_MODE + "{drill: {__p: x}}}]\n", 7, 89, f"{OF_SCRIPT}.drill.__p", "rename it"),
     (WAVE + "drill: {timezone: ../etc}\n", 7, 19, "drill.timezone", "is not a time zone name"),
     (WAVE + "drill: {terminate: allways}\n", 7, 20, "drill.terminate", "did you mean always?"),
     (WAVE + "drill: {keep_for: 45}\n", 7, 19, "drill.keep_for", "the number 45 has no unit: write 45s"),

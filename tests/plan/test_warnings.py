@@ -62,6 +62,21 @@ def test_scripts_that_every_wave_has_by_default_are_looked_at_too(plan: Path) ->
     assert problem.path == "defaults.post_launch[0].name"
 
 
+def test_what_has_no_effect_or_leaves_a_need_out_is_a_warning(plan: Path) -> None:
+    script = "{name: dns, automation: Dns, modes: [recovery], parameters_by_mode: {drill: {Zone: test}}}"
+    web = f"  - {{name: web, depends_on: [a], servers: [{{hostname: w}}], pre_launch: [{script}]}}\n"
+    plan.write_text(HEAD + WAVES % ", modes: [recovery]" + web + "drill: {waves: [web]}\n")
+    found = [(problem.path, problem.message) for problem in remarks(plan)]
+    assert found == [
+        ("waves[1].pre_launch[0].parameters_by_mode.drill", "dns does not run in a drill: its modes are recovery"),
+        ("drill.waves", "drill.waves is for scheduled drills, and drill.schedule is absent"),
+        (
+            "drill.waves[0]",
+            "the scheduled drill launches web without a, which it depends on: waves that are left out count as done",
+        ),
+    ]
+
+
 def test_the_shipped_plans_give_no_warning() -> None:
     folder = Path(__file__).parents[2] / "plans"
     assert [str(problem) for path in sorted(folder.glob("*.yaml")) for problem in remarks(path)] == []

@@ -45,6 +45,7 @@ def run(
         list[str] | None, typer.Option(help=f"For a recovery. {_help('override_findings')} Once for each.")
     ] = None,
     override_reason: Annotated[str | None, typer.Option(help=_help("override_reason"))] = None,
+    ticket: Annotated[str | None, typer.Option(help=_help("ticket"))] = None,
     param: Annotated[list[str] | None, typer.Option(help="Any run parameter, as NAME=JSON; once for each.")] = None,
     run_id: Annotated[str | None, typer.Option(help="The run's id. Absent: made of the mode and the time.")] = None,
     note: Annotated[str | None, typer.Option(help="Why; it stands beside the run in Airflow.")] = None,
@@ -84,6 +85,7 @@ def run(
         "stop_drill": stop_drill or None,
         "override_findings": override_finding or None,
         "override_reason": override_reason,
+        "ticket": ticket,
         **_parameters(param or ()),
     }
     conf = {name: value for name, value in given.items() if value is not None}
@@ -141,6 +143,7 @@ def _start(api: AirflowApi, plan: str, mode: str, conf: dict[str, Any], run_id: 
         "dag_run_id": made,
         "conf": conf,
         "note": f"{'RECOVERY' if mode == 'recovery' else 'Drill'}, started by drs-plan run"
+        + (f", {ticket}" if (ticket := conf.get("ticket")) else "")
         + (f": {note}" if note else ""),
     }
     return str(api.call("POST", f"/dags/{plan}/dagRuns", json=body)["dag_run_id"])

@@ -63,6 +63,7 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
                         "waves": [wave.name for wave in plan.waves],
                         "channels": channels_of(plan),
                         "aws_conn_id": plan.target.aws_conn_id,
+                        **({"drill_waves": list(plan.drill.waves)} if plan.drill.waves else {}),
                     },
                 ),
             )
@@ -87,6 +88,7 @@ async def rto_alarm(
     channels: list[dict[str, Any]],
     aws_conn_id: str,
     context: dict[str, Any],
+    drill_waves: list[str] | None = None,
 ) -> str:
     """Tell the plan's channels that the RTO is at risk or missed, when the run's waves are still going.
 
@@ -96,6 +98,7 @@ async def rto_alarm(
     :param channels: whom to tell.
     :param aws_conn_id: the Airflow connection for SNS.
     :param context: what Airflow knows of the run: ``dag_run`` in the shape of its REST API.
+    :param drill_waves: the waves of a scheduled drill; None: all.
     :returns: what was done, for Airflow's record of the callback.
     """
     from drs_provider.notifications.delivery import deliver_async
@@ -105,7 +108,8 @@ async def rto_alarm(
     if dag_run.get("state") not in ("running", "queued"):
         return f"not told: the run has ended as {dag_run.get('state')}"
     states = await _task_states(dag_id, run_id)
-    chosen = (dag_run.get("conf") or {}).get("waves") or waves
+    of_schedule = drill_waves if str(dag_run.get("run_type")) == "scheduled" else None
+    chosen = (dag_run.get("conf") or {}).get("waves") or of_schedule or waves
     unfinished = [wave for wave in waves if wave in chosen and _going_on(states, wave)]
     if states and not unfinished:
         return "not told: the work of every wave is over"
@@ -117,6 +121,7 @@ async def rto_alarm(
         passed=timedelta(seconds=passed_seconds),
         unfinished=unfinished,
     )
+    message = message.with_ticket((dag_run.get("conf") or {}).get("ticket"))
     log.warning("%s\n%s", message.subject, message.text)
     deliveries = await deliver_async(message, channels, context, aws_conn_id=aws_conn_id)
     if deliveries:

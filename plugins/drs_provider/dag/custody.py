@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
+from drs_provider.dag.run import BY_HAND
 from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ CLEAR_ALL = "clear the task confirm with everything downstream; it asks for appr
 
 ENDED_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 """Airflow's states of a task that is over."""
-
-_BY_HAND = frozenset({"manual", "operator_triggered"})
 
 Decision = Literal["confirmed", "approved", "break glass", "not asked"]
 """``confirmed``: by the typed name alone. ``not asked``: this mode needs no answer, or the glass was broken before."""
@@ -155,7 +154,7 @@ def wave_approval(wave: Wave, mode: str) -> Approval | None:
 
 def starter_is_unknown(starter: str | None, run_type: str) -> bool:
     """Whether a person started the run, and nobody knows which."""
-    return not starter and run_type in _BY_HAND
+    return not starter and run_type in BY_HAND
 
 
 def approvals_needed(approval: Approval, *, unknown: bool, cleared: bool = False) -> int:

@@ -40,7 +40,10 @@ def notify(loaded: LoadedPlan, context: Mapping[str, Any], message: Message) -> 
         deliveries = [
             delivery.as_dict()
             for delivery in deliver(
-                message, channels_of(loaded.plan), context, aws_conn_id=loaded.plan.target.aws_conn_id
+                message.with_ticket((context.get("params") or {}).get("ticket")),
+                channels_of(loaded.plan),
+                context,
+                aws_conn_id=loaded.plan.target.aws_conn_id,
             )
         ]
         context["ti"].xcom_push(key=f"{NOTIFIED_KEY}_{message.event}", value=deliveries)

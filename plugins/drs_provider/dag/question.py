@@ -82,6 +82,8 @@ def _facts(loaded: LoadedPlan, run: RecoveryRun, wave: Wave | None, started_by: 
     if about:
         yield f"- About: {escaped(about)}"
     yield f"- Started by: {escaped(started_by)}"
+    if run.ticket:
+        yield f"- Ticket: {escaped(run.ticket)}"
     if wave:
         yield f"- Wave: {escaped(wave.name)}, one of {', '.join(escaped(each.name) for each in chosen)}"
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,9 +15,19 @@ from drs_provider.readiness.findings import override_problems
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
 
-__all__ = ["Mode", "Override", "RecoveryRun", "RunParameterError"]
+__all__ = ["BY_HAND", "Mode", "Override", "RecoveryRun", "RunParameterError", "started_by"]
 
 Mode = Literal["drill", "recovery"]
+
+
+BY_HAND = frozenset({"manual", "operator_triggered"})
+"""The types of runs that a person or another DAG started. Schedules, backfills and assets start drills only."""
+
+
+def started_by(dag_run: Any) -> str:
+    """Return Airflow's type of a run."""
+    run_type = getattr(dag_run, "run_type", None) or "manual"
+    return str(getattr(run_type, "value", run_type))
 
 
 class RunParameterError(ValueError):
@@ -53,6 +63,7 @@ class RecoveryRun:
     :param replace_instances: ids of live instances that a launch of this run may replace.
     :param stop_drill: whether a drill that this recovery waits for is asked to stop.
     :param break_glass: why the run goes on without the plan's approvals, if it is to; counts only for those who may.
+    :param ticket: the change or incident that the run belongs to.
     """
 
     dag_id: str
@@ -68,6 +79,7 @@ class RecoveryRun:
     replace_instances: frozenset[str] = frozenset()
     stop_drill: bool = False
     break_glass: str | None = None
+    ticket: str = ""
 
     @property
     def is_drill(self) -> bool:
@@ -97,13 +109,16 @@ class RecoveryRun:
         return not self.skip_scripts and self.mode in script.modes
 
     @classmethod
-    def from_context(cls, context: Mapping[str, Any]) -> RecoveryRun:
-        """Read a run from Airflow's task context.
+    def from_context(cls, context: Mapping[str, Any], plan: RecoveryPlan) -> RecoveryRun:
+        """Read a run from Airflow's task context. A scheduled drill has the waves that the plan gives it.
 
         :raises RunParameterError: when a parameter cannot be read.
         """
         dag_run = context["dag_run"]
-        return cls.from_parameters(dag_run.dag_id, dag_run.run_id, context["params"])
+        run = cls.from_parameters(dag_run.dag_id, dag_run.run_id, context["params"])
+        if plan.drill.waves and run.is_drill and not run.waves and started_by(dag_run) not in BY_HAND:
+            return replace(run, waves=frozenset(plan.drill.waves))
+        return run
 
     @classmethod
     def from_parameters(cls, dag_id: str, run_id: str, parameters: Mapping[str, Any]) -> RecoveryRun:
@@ -121,13 +136,10 @@ class RecoveryRun:
                 mistakes.append(f"{parameter.name} is {_shown(value)}; {error}")
         if mistakes:
             raise RunParameterError("\n- ".join(mistakes))
-        try:
-            findings, reason = asked_overrides(values)
-        except ValueError as error:
-            raise RunParameterError(str(error)) from None
+        findings, reason = asked_overrides(values)
         for name in ("override", "override_findings", "override_reason"):
             del values[name]
-        override = Override(findings, reason) if findings else None
+        override = Override(findings, reason) if findings or reason else None
         return cls(
             dag_id=dag_id,
             run_id=run_id,
@@ -194,6 +206,10 @@ class RecoveryRun:
                     f"a real recovery starts only when the parameter confirm is the plan's name, {plan.name!r}; {typed}"
                 )
             mistakes += override_problems(sorted(self.overridden))
+            if self.override and not self.override.reason:
+                mistakes.append("override_findings needs override_reason: why the recovery goes on in spite of them")
+            if self.override and not self.override.findings:
+                mistakes.append("override_reason needs override_findings: the codes of the findings to go on with")
         if self.snapshot_time and self.snapshot_time > datetime.now(timezone.utc):
             mistakes.append(f"snapshot_time {self.snapshot_time.isoformat()} lies in the future")
         if mistakes:

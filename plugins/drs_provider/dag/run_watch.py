@@ -151,6 +151,7 @@ class _Watch:
     async def _tell(self, message: Message) -> None:
         from drs_provider.notifications.delivery import deliver_async
 
+        message = message.with_ticket(self.conf.get("ticket"))
         log.warning("%s\n%s", message.subject, message.text)
         self.notified.append(message.event)
         deliveries = await deliver_async(message, self.channels, self.context, aws_conn_id=self.aws_conn_id)

@@ -142,6 +142,7 @@ def collect_record(
             state=state,
             trigger=text(facts.run_type) or "unknown",
             triggered_by=text(facts.triggered_by),
+            ticket=text(mapping(facts.parameters).get("ticket")),
             refused=None if state == "missed" else _refused(facts),
             stopped=_stopped(facts),
             not_held=_not_held(facts) if state == "missed" else None,

@@ -33,7 +33,8 @@ def render_markdown(record: RunRecord) -> str:
         "\n".join(
             [
                 f"- {'Recovery drill' if run.mode == 'drill' else 'Recovery'} {code(run.run_id)}, "
-                f"{escape(run.trigger)}, started by {escape(_by(run))}",
+                f"{escape(run.trigger)}, started by {escape(_by(run))}"
+                + (f", ticket {escape(run.ticket)}" if run.ticket else ""),
                 f"- {moment_text(run.started)} to {moment_text(record.recovered or run.ended)}",
                 f"- Plan hash {code(record.plan.hash)}"
                 + (f", **changed during the run** to {code(record.plan.changed_to)}" if record.plan.changed_to else ""),

@@ -116,6 +116,7 @@ class Run(_Timed):
     state: RunState
     trigger: str = Field(description="Airflow's run type: manual, scheduled, …")
     triggered_by: str | None = None
+    ticket: str | None = Field(None, description="the change or incident that the run belongs to")
     refused: str | None = Field(None, description="why the run was refused before it looked at anything")
     stopped: str | None = Field(None, description="which recovery had this drill stop, and who started that")
     not_held: str | None = Field(None, description="why a scheduled drill was not held; its state is then missed")

@@ -132,6 +132,7 @@ def _lost(plan: RecoveryPlan) -> list[str]:
         (plan.recovery.on_failure == "rollback", "recovery.on_failure: nothing is rolled back"),
         (plan.objectives.rto or plan.objectives.rpo, "objectives: nothing is measured against RTO and RPO"),
         (plan.drill.schedule, f"drill.schedule: drills are started by hand, not at {plan.drill.schedule}"),
+        (plan.drill.waves, f"drill.waves: a drill is of every step, not of {', '.join(plan.drill.waves)} only"),
         (plan.drill.terminate != "never", "drill.terminate: what a drill launches runs until somebody ends it"),
         (plan.notify, "notify: nobody is told"),
         (plan.owner != "airflow", f"owner: {plan.owner}"),

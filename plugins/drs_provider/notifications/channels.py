@@ -74,6 +74,7 @@ class SnsTopic(BaseNotifier):
     def _request(self) -> dict[str, Any]:
         message = self.message
         fields = {"event": message.event, "plan": message.plan, "mode": message.mode, "wave": message.wave}
+        fields["ticket"] = message.ticket
         request: dict[str, Any] = {
             "target_arn": self.topic_arn,
             "subject": message.subject[:_LONGEST_SUBJECT],
@@ -96,8 +97,9 @@ def notifier_for(channel: Mapping[str, Any], message: Message, *, aws_conn_id: s
     """Return the notifier that sends a message to a channel.
 
     :param channel: ``{"sns": ARN}``, or ``{"notifier": PATH, "args": {…}}``. In the texts of ``args``, ``{subject}``,
-        ``{text}``, ``{event}``, ``{plan}``, ``{mode}``, ``{wave}``, ``{run_id}`` and ``{url}`` stand for the fields of
-        the message. Parameters named ``subject``, ``text`` and ``message`` that ``args`` leaves out are filled in.
+        ``{text}``, ``{event}``, ``{plan}``, ``{mode}``, ``{wave}``, ``{run_id}``, ``{url}`` and ``{ticket}`` stand for
+        the fields of the message. Parameters named ``subject``, ``text`` and ``message`` that ``args`` leaves out are
+        filled in.
     :param message: what to send.
     :param aws_conn_id: the Airflow connection for SNS.
     :raises UnusableNotifierError: when the path is not allowed, names no notifier, or its arguments do not fit.

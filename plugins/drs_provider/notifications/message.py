@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 __all__ = ["EventName", "Message"]
@@ -23,6 +23,9 @@ EventName = Literal[
 ]
 
 
+_LONGEST_TICKET = 100
+
+
 @dataclass(frozen=True)
 class Message:
     """One notification, whoever gets it.
@@ -34,6 +37,7 @@ class Message:
     :param run_id: Airflow's run id.
     :param mode: ``drill`` or ``recovery``.
     :param wave: the wave that it is about, where it is about one.
+    :param ticket: the change or incident that the run belongs to; empty: none was given.
     :param url: the page of the run in Airflow's UI; empty where Airflow does not know its own address.
     """
 
@@ -45,6 +49,15 @@ class Message:
     mode: str
     wave: str = ""
     url: str = ""
+    ticket: str = ""
+
+    def with_ticket(self, ticket: object) -> Message:
+        """Return the message with the ticket of its run, as one line of the text and as a field.
+
+        :param ticket: the run parameter; empty, None, or what is no text: the message stays as it is.
+        """
+        line = " ".join(ticket.split())[:_LONGEST_TICKET] if isinstance(ticket, str) else ""
+        return replace(self, ticket=line, text=f"{self.text}\nTicket: {line}") if line else self
 
     def as_dict(self) -> dict[str, str]:
         """Return the fields by name."""

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from drs_provider.plan import rules
 from drs_provider.plan.health import HealthCheck
 from drs_provider.plan.scalars import Pause, PlanModel, Share, Span, Text, Values
-from drs_provider.plan.waves import Approval, Listed, Modes, OnFailure, Script, ScriptTargets, Wave
+from drs_provider.plan.waves import Approval, Listed, Modes, OnFailure, ParametersByMode, Script, ScriptTargets, Wave
 
 __all__ = ["Defaults", "effective_waves"]
 
@@ -21,7 +21,7 @@ WAVE_KEYS = (
 )  # fmt: skip
 """The keys of a wave that ``defaults`` can give. A script's keys stand there with the prefix ``script_``."""
 
-SCRIPT_KEYS = ("parameters", "timeout", "modes", "targets", "on_failure")
+SCRIPT_KEYS = ("parameters", "parameters_by_mode", "timeout", "modes", "targets", "on_failure")
 
 
 class Defaults(PlanModel):
@@ -39,6 +39,7 @@ class Defaults(PlanModel):
     health_checks: Listed[HealthCheck] | None = Field(None, description="Every wave's health_checks.")
     max_replication_lag: Span | None = Field(None, description="Every wave's max_replication_lag.")
     script_parameters: dict[Text, Values] | None = Field(None, description="Every script's parameters.")
+    script_parameters_by_mode: ParametersByMode | None = Field(None, description="Every script's parameters_by_mode.")
     script_timeout: Span | None = Field(None, description="Every script's timeout.")
     script_modes: Modes | None = Field(None, description="Every script's modes.")
     script_targets: ScriptTargets | None = Field(None, description="The targets of every run_command script.")

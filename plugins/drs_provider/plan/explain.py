@@ -226,11 +226,17 @@ def _visible(text: str) -> str:
 _LISTS = ("tuple_type", "frozen_set_type")
 _MODELS = ("model_type", "model_attributes_type")
 _PARAMETERS = ("parameters", "script_parameters")
+_BY_MODE = ("parameters_by_mode", "script_parameters_by_mode")
 _MOST_KEYS = 6
 
 
+def _is_parameter(location: Location) -> bool:
+    """Whether a place is the value of a script's parameter."""
+    return any(len(location) > up and location[-up - 1] in keys for up, keys in ((1, _PARAMETERS), (2, _BY_MODE)))
+
+
 def _expected(kind: str, location: Location, data: Any) -> str:
-    if kind in _LISTS and location[-2:-1] and location[-2] in _PARAMETERS:
+    if kind in _LISTS and _is_parameter(location):
         return "text or a list of texts"
     keys = list(dict.fromkeys(_keys_at(location, data))) if kind in _MODELS else []
     if not keys:
@@ -239,7 +245,7 @@ def _expected(kind: str, location: Location, data: Any) -> str:
 
 
 def _remedy(kind: str, found: Any, location: Location) -> str:
-    parameter = kind in _LISTS and location[-2:-1] and location[-2] in _PARAMETERS
+    parameter = kind in _LISTS and _is_parameter(location)
     if (kind == "string_type" or parameter) and isinstance(found, (bool, int, float)):
         return ": put it in quotes"
     if kind in _LISTS and isinstance(found, str):

@@ -12,7 +12,8 @@ __all__ = ["keys_page"]
 
 _ORDER = (
     "Target", "Objectives", "Drill", "Recovery", "Notification", "Defaults", "ProtectionGroup", "Wave",
-    "ServerSelector", "Script", "Targets", "Approval", "InstanceStatusCheck", "SsmOnlineCheck", "TcpCheck", "HttpCheck",
+    "ServerSelector", "Script", "ParametersByMode",
+    "Targets", "Approval", "InstanceStatusCheck", "SsmOnlineCheck", "TcpCheck", "HttpCheck",
 )  # fmt: skip
 _INTRODUCTION = """\
 # Every key of a plan file

@@ -67,6 +67,11 @@ class Drill(PlanModel):
         description="Days on which the schedule starts no drill, in the plan's time zone: dates such as 2026-12-24 "
         "and ranges such as 2026-12-20/2027-01-03. Drills that a person starts are not held up.",
     )
+    waves: Listed[Name] = Field(
+        (),
+        description="The waves of a scheduled drill; those left out count as done. Default: all. A person who starts a "
+        "drill chooses its waves in the form.",
+    )
 
 
 class Recovery(PlanModel):

@@ -29,9 +29,11 @@ def without_values(plan: RecoveryPlan) -> dict[str, Any]:
     data = plan.model_dump(mode="json")
     for scripts in _scripts(data):
         for script in scripts or ():
-            script["parameters"] = _hidden(script["parameters"])
-    if data["defaults"].get("script_parameters"):
-        data["defaults"]["script_parameters"] = _hidden(data["defaults"]["script_parameters"])
+            for key in ("parameters", "parameters_by_mode"):
+                script[key] = _hidden(script[key])
+    for key in ("script_parameters", "script_parameters_by_mode"):
+        if data["defaults"].get(key):
+            data["defaults"][key] = _hidden(data["defaults"][key])
     for notification in data["notify"]:
         notification["args"] = _hidden(notification["args"])
     return data

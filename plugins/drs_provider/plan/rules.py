@@ -25,6 +25,9 @@ RULE_ERROR = "plan_rule"
 RESERVED = frozenset({"approve", "confirm", "preflight", "report", "terminate"})
 """Ids of the DAG's own tasks: a wave's task group may not take them."""
 
+MODES = ("drill", "recovery")
+"""The modes of a run."""
+
 MOST_CYCLES = 10
 """Enough to mend a plan by; a dense graph can have more cycles than anyone can read."""
 
@@ -146,6 +149,13 @@ def of_script(script: Any) -> Iterator[Finding]:
     if get(script, "targets") is not None and get(script, "run_command") is None:
         yield Finding(("targets",), "targets needs run_command: a runbook takes its targets as parameters")
     yield from of_parameters(script, "parameters")
+    yield from _by_mode(script, "parameters_by_mode")
+
+
+def _by_mode(part: Any, key: str) -> Iterator[Finding]:
+    for mode in MODES:
+        for finding in of_parameters(get(part, key), mode):
+            yield Finding((key, *finding.location), finding.message)
 
 
 def of_parameters(part: Any, key: str) -> Iterator[Finding]:
@@ -165,6 +175,7 @@ def of_parameters(part: Any, key: str) -> Iterator[Finding]:
 def of_defaults(defaults: Any) -> Iterator[Finding]:
     """The parameters of every script."""
     yield from of_parameters(defaults, "script_parameters")
+    yield from _by_mode(defaults, "script_parameters_by_mode")
 
 
 def of_wave(wave: Any) -> Iterator[Finding]:
@@ -186,6 +197,7 @@ def of_plan(plan: Any) -> Iterator[Finding]:
     """The graph, the groups, each server in one wave, and where scripts run."""
     yield from duplicates(items(plan, "tags"), "tag")
     yield from _graph(plan)
+    yield from _drill_waves(plan)
     yield from _servers(plan)
     for (_, index), wave in items(plan, "waves"):
         for section in ("pre_launch", "rollback"):
@@ -228,6 +240,19 @@ def _graph(plan: Any) -> Iterator[Finding]:
             break
         yield Finding(where[cycle[0], cycle[1]], f"waves depend on each other in a cycle: {' → '.join(cycle)}")
         graph[cycle[0]].remove(cycle[1])
+
+
+def _drill_waves(plan: Any) -> Iterator[Finding]:
+    """The waves of a scheduled drill are waves of the plan, each once."""
+    drill = get(plan, "drill")
+    names = {name for _, wave in items(plan, "waves") if (name := text(wave, "name"))}
+    listed = [(("drill", *location), name) for location, name in items(drill, "waves")]
+    yield from duplicates(listed, "wave")
+    for location, name in listed:
+        if isinstance(name, str) and is_name(name) and name not in names:
+            legal = {each for each in names if is_name(each)}
+            near = nearest(name, legal) or f"; the plan has {', '.join(sorted(legal)[:20])}"
+            yield Finding(location, f"there is no wave {name}{near}")
 
 
 def _elsewhere(script: Any, section: str, location: Location, plan: Any) -> Iterator[Finding]:

@@ -90,7 +90,7 @@ def _line(longest: int) -> Callable[[object], str]:
             return ""
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             raise ValueError("expected a text")
-        text = str(value).strip()
+        text = " ".join(str(value).split())
         if len(text) > longest:
             raise ValueError(f"it has {len(text)} characters; at most {longest} are allowed")
         return text
@@ -214,6 +214,14 @@ RUN_PARAMETERS: tuple[RunParameter, ...] = (
         read=_flag,
     ),
     RunParameter(
+        name="ticket",
+        title="Ticket",
+        meaning="The change or incident that the run belongs to, such as `CHG-1234`; in the report and notifications.",
+        default="",
+        schema={**_TEXT, "maxLength": 100, "pattern": r"^[^\x00-\x1f]*$"},
+        read=_line(100),
+    ),
+    RunParameter(
         name="replace_instances",
         title="Replace live instances",
         meaning="Ids of live instances that a launch may delete, as DRS does with a server's previous instance.",
@@ -317,15 +325,10 @@ def asked_overrides(values: Mapping[str, Any]) -> tuple[frozenset[str], str]:
     """Return the codes that a run overrides and the reason, of both ways to write them; nothing and empty: none.
 
     :param values: the run parameters, read.
-    :raises ValueError: there are findings without a reason, or a reason without findings.
     """
-    codes, reason = values["override_findings"], values["override_reason"]
-    if codes and not reason:
-        raise ValueError("override_findings needs override_reason: why the recovery goes on in spite of them")
-    if reason and not codes:
-        raise ValueError("override_reason needs override_findings: the codes of the findings to go on with")
-    more, why = values["override"]
-    return codes | more, "; ".join(dict.fromkeys(filter(None, (why, reason))))
+    codes, reason = values["override"]
+    reasons = dict.fromkeys(filter(None, (reason, values["override_reason"])))
+    return codes | values["override_findings"], "; ".join(reasons)
 
 
 def unknown_parameter(name: object) -> str:

@@ -47,4 +47,5 @@ def upcoming_text(drill: Drill, after: datetime) -> str | None:
     if drill.schedule is None:
         return None
     moments = [f"{moment:%a %Y-%m-%d %H:%M}" for moment in upcoming_drills(drill, after)]
-    return f"{', '.join(moments)} ({drill.timezone})" if moments else "none in the next five years"
+    waves = f", of {', '.join(drill.waves)} only" if drill.waves else ""
+    return f"{', '.join(moments)} ({drill.timezone}){waves}" if moments else "none in the next five years"

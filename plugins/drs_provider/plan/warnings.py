@@ -11,7 +11,7 @@ from drs_provider.plan.explain import Objection, located
 from drs_provider.plan.problems import Problem
 from drs_provider.plan.references import misuse, strangers
 from drs_provider.plan.regions import misspelt, unknown
-from drs_provider.plan.rules import Finding, get, items, text
+from drs_provider.plan.rules import MODES, Finding, get, items, text
 from drs_provider.plan.schedule import either_day
 
 __all__ = ["certain_mistakes", "look_twice", "remarks", "unknown_references"]
@@ -26,6 +26,8 @@ def look_twice(plan: Any) -> Iterator[Finding]:
     """
     yield from _scripts_that_drills_run_too(plan)
     yield from _schedule(plan)
+    yield from _drill_waves(plan)
+    yield from _modes_never_run(plan)
     region = text(get(plan, "target"), "region")
     if region and (near := unknown(region)) is not None:
         yield Finding(("target", "region"), f"{region} is no region that this version knows{near}")
@@ -81,12 +83,51 @@ def _schedule(plan: Any) -> Iterator[Finding]:
         yield Finding(("drill", "schedule"), trap)
 
 
+def _drill_waves(plan: Any) -> Iterator[Finding]:
+    drill = get(plan, "drill")
+    listed = [(location, name) for location, name in items(drill, "waves") if isinstance(name, str)]
+    if listed and get(drill, "schedule") is None:
+        yield Finding(("drill", "waves"), "drill.waves is for scheduled drills, and drill.schedule is absent")
+    chosen = {name for _, name in listed}
+    needs = {text(wave, "name"): get(wave, "depends_on") for _, wave in items(plan, "waves")}
+    for location, name in listed:
+        if left_out := [each for each in needs.get(name) or () if each not in chosen]:
+            yield Finding(
+                ("drill", *location),
+                f"the scheduled drill launches {name} without {', '.join(map(str, left_out))}, which it depends on: "
+                "waves that are left out count as done",
+            )
+
+
+def _modes_never_run(plan: Any) -> Iterator[Finding]:
+    """Yield parameters for a mode in which their script does not run."""
+    defaults = get(plan, "defaults")
+    for location, part in (*items(plan, "waves"), (("defaults",), defaults)):
+        for section in ("pre_launch", "post_launch", "rollback"):
+            for place, script in items(part, section):
+                modes = get(script, "modes") or get(defaults, "script_modes") or MODES
+                for mode in MODES:
+                    if get(get(script, "parameters_by_mode"), mode) and mode not in modes:
+                        yield Finding(
+                            (*location, *place, "parameters_by_mode", mode),
+                            f"{text(script, 'name') or 'the script'} does not run in a {mode}: "
+                            f"its modes are {', '.join(sorted(map(str, modes)))}",
+                        )
+
+
 def _references(plan: Any, *, certain: bool) -> Iterator[Finding]:
     for location, part in (*items(plan, "waves"), (("defaults",), get(plan, "defaults"))):
         for section in ("pre_launch", "post_launch", "rollback"):
             for place, script in items(part, section):
                 yield from _strangers_in(script, "parameters", (*location, *place), certain)
+                yield from _by_mode(script, "parameters_by_mode", (*location, *place), certain)
         yield from _strangers_in(part, "script_parameters", location, certain)
+        yield from _by_mode(part, "script_parameters_by_mode", location, certain)
+
+
+def _by_mode(part: Any, key: str, location: tuple[str | int, ...], certain: bool) -> Iterator[Finding]:
+    for mode in MODES:
+        yield from _strangers_in(get(part, key), mode, (*location, key), certain)
 
 
 def _strangers_in(part: Any, key: str, location: tuple[str | int, ...], certain: bool) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ from drs_provider.plan.scalars import (
     Values,
 )
 
-__all__ = ["Approval", "ProtectionGroup", "Script", "ServerSelector", "Targets", "Wave"]
+__all__ = ["Approval", "ParametersByMode", "ProtectionGroup", "Script", "ServerSelector", "Targets", "Wave"]
 
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], Field(strict=False)]
@@ -137,6 +137,13 @@ ScriptTargets = Annotated[
 ]
 
 
+class ParametersByMode(PlanModel):
+    """Parameters of a script that differ between the modes of a run."""
+
+    drill: dict[Text, Values] = Field({}, description="Parameters in a drill.")
+    recovery: dict[Text, Values] = Field({}, description="Parameters in a recovery.")
+
+
 class Script(PlanModel):
     """An SSM document that runs before or after a launch: exactly one of ``automation`` and ``run_command``."""
 
@@ -148,6 +155,9 @@ class Script(PlanModel):
         description="The document's parameters, each a text or a list of texts. SSM's own references such as "
         "{{ssm:name}} are passed on as they are; {{connection:drs_secret_NAME.password}} as a whole value is looked up "
         "in Airflow's connections when the script is sent.",
+    )
+    parameters_by_mode: ParametersByMode = Field(
+        ParametersByMode(), description="Parameters for a drill or a recovery alone, laid over parameters."
     )
     timeout: Span = Field(timedelta(minutes=10), description="How long it may run. Default: 10m.")
     modes: Modes = Field(frozenset({"drill", "recovery"}), description="When it runs. Default: [drill, recovery].")
@@ -164,6 +174,20 @@ class Script(PlanModel):
     def _rules(self) -> Script:
         rules.enforce(rules.of_script(self))
         return self
+
+    def in_mode(self, mode: str) -> Script:
+        """The script as a run of one mode sees it.
+
+        :param mode: ``drill`` or ``recovery``.
+        :return: a script whose ``parameters`` are all that it is sent with.
+        """
+        own = getattr(self.parameters_by_mode, mode, None)
+        return self.model_copy(update={"parameters": {**self.parameters, **own}}) if own else self
+
+    @property
+    def every_parameters(self) -> tuple[dict[str, tuple[str, ...]], ...]:
+        """The parameters, then those of each mode: for whoever looks at every value."""
+        return (self.parameters, self.parameters_by_mode.drill, self.parameters_by_mode.recovery)
 
 
 class Wave(PlanModel):

@@ -15,14 +15,15 @@ __all__ = ["needs_of", "required_actions", "required_grants", "scripts_of", "scr
 
 
 def scripts_of(wave: Wave, mode: Mode, *, unwinds: bool = False) -> list[Script]:
-    """The scripts that a wave may run in a mode, in the order of the plan.
+    """The scripts that a wave may run in a mode, in the order of the plan, each with its parameters in that mode.
 
     :param wave: the wave.
     :param mode: ``drill`` or ``recovery``.
     :param unwinds: whether the plan unwinds its waves, whatever they say themselves (``recovery.on_failure``).
     """
     rollback = wave.rollback if unwinds or wave.on_failure == "rollback" else ()
-    return [script for script in (*wave.pre_launch, *wave.post_launch, *rollback) if mode in script.modes]
+    scripts = (*wave.pre_launch, *wave.post_launch, *rollback)
+    return [script.in_mode(mode) for script in scripts if mode in script.modes]
 
 
 def scripts_of_run(

@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError
 
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.launched_into import CONSENT, CONSENT_TAG, launch_target
-from drs_provider.readiness.actions import scripts_of
 from drs_provider.readiness.findings import Finding, Mode, Severity
 from drs_provider.readiness.resolution import ResolvedServer
 from drs_provider.readiness.template_fit import NamedResources, address_of, unfit
@@ -32,7 +31,7 @@ def needs_agent(wave: Wave, mode: Mode, *, scripts: bool = True) -> bool:
     :param mode: ``drill`` or ``recovery``.
     :param scripts: whether scripts run at all in this run.
     """
-    after = [script for script in wave.post_launch if script in scripts_of(wave, mode)] if scripts else []
+    after = [script for script in wave.post_launch if mode in script.modes] if scripts else []
     on_instances = any(script.run_command and script.targets == "recovery_instances" for script in after)
     return on_instances or any(
         check.type == "ssm_online" or getattr(check, "via", None) == "ssm" for check in wave.health_checks

@@ -251,7 +251,9 @@ def _approvers(plan: RecoveryPlan) -> list[str]:
 def _stand_ins(plan: RecoveryPlan) -> dict[str, str]:
     """Return a connection in the place of each that scripts refer to: a rehearsal knows no secrets, and needs none."""
     scripts = [one for wave in plan.waves for one in (*wave.pre_launch, *wave.post_launch, *wave.rollback)]
-    wanted = {found.connection_id for script in scripts for found in references_in(script.parameters)}
+    wanted = {
+        found.connection_id for script in scripts for given in script.every_parameters for found in references_in(given)
+    }
     return {f"AIRFLOW_CONN_{name.upper()}": "generic://stand-in:stand-in@stand-in:1/stand-in" for name in wanted}
 
 

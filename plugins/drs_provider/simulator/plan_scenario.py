@@ -108,7 +108,7 @@ def _targets(scripts: list[Script]) -> list[dict[str, Any]]:
     """The instances that scripts target or hand to a runbook by id, and that no wave launches."""
     found: dict[str, dict[str, Any]] = {}
     for script in scripts:
-        for value in script.parameters.values():
+        for value in (value for given in script.every_parameters for value in given.values()):
             for text in value if isinstance(value, list) else [value]:
                 if re.fullmatch(r"i-[0-9a-f]{8,17}", str(text)):
                     found.setdefault(str(text), {"id": str(text)})

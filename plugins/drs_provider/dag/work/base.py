@@ -192,7 +192,7 @@ class RecoveryWork:
         :raises AirflowFailException: when a run parameter cannot be read.
         """
         try:
-            return RecoveryRun.from_context(context)
+            return RecoveryRun.from_context(context, self.loaded.plan)
         except RunParameterError as error:
             raise AirflowFailException(str(error)) from None
 
@@ -240,10 +240,11 @@ class RecoveryWork:
         standing = self.standing(context)
         if standing.state == "wait":
             self._wait_for_gates(standing.reason)
-        if standing.state == "missing":
-            raise RefusedError(f"A gate of this run was not passed: {standing.reason}")
+        # First: of another plan, the waves of a scheduled drill are others than those that its gates let pass.
         if not self.acts_on_changed_plan:
             self.refuse_changed_plan(context)
+        if standing.state == "missing":
+            raise RefusedError(f"A gate of this run was not passed: {standing.reason}")
         if standing.state == "failed":
             if not self.may_continue(context):
                 raise RunClosedError(

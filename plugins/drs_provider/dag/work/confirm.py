@@ -11,7 +11,7 @@ from drs_provider.dag.custody import Answer, is_one_of, recovery_approval, wave_
 from drs_provider.dag.messages import drill_missed, started
 from drs_provider.dag.missed import not_held, previous_moment
 from drs_provider.dag.notifications import notify
-from drs_provider.dag.run import RecoveryRun, RunParameterError
+from drs_provider.dag.run import BY_HAND, RecoveryRun, RunParameterError, started_by
 from drs_provider.dag.work.approval import ApprovalWork, approval_arguments
 from drs_provider.dag.work.base import utc_now
 from drs_provider.dag.work.gates import PLAN_KEY, break_glass_users, is_cleared, read_gate, starter_of
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = ["ApproveWork", "ConfirmWork"]
-
-
-# How Airflow says that a person started a run, or another DAG did. Schedules, backfills and assets start drills only.
-_BY_HAND = frozenset({"manual", "operator_triggered"})
 
 
 class ConfirmWork(ApprovalWork):
@@ -62,11 +58,11 @@ class ConfirmWork(ApprovalWork):
         dag_run, begun = context["dag_run"], datetime.now(timezone.utc)
         self._hold_only_in_time(context, begun)
         try:
-            run = RecoveryRun.from_context(context)
+            run = RecoveryRun.from_context(context, self.loaded.plan)
             run.check(
                 self.loaded.plan,
                 dag_run.conf or {},
-                scheduled=dag_run.run_type not in _BY_HAND,
+                scheduled=started_by(dag_run) not in BY_HAND,
                 parameters=context["params"],
             )
             record_identity(context, run)

@@ -19,6 +19,7 @@ from drs_provider.dag.custody import (
     GateRecord,
     read_record,
 )
+from drs_provider.dag.run import started_by
 from drs_provider.dag.work.xcom import leave_with
 from drs_provider.evidence.events import EVIDENCE_KEY, Event, last_event, read_events
 from drs_provider.plan import RecoveryPlan
@@ -40,6 +41,7 @@ __all__ = [
     "read_closing",
     "read_continued",
     "read_gate",
+    "recorded_plan",
     "starter_of",
 ]
 
@@ -120,7 +122,7 @@ def read_chain(
     recorded = ti.xcom_pull(task_ids="confirm", key=PLAN_KEY) or {}
     asking = [gate for gate in gates if gate != "preflight"]
     return Chain(
-        plan=_recorded_plan(loaded, recorded),
+        plan=recorded_plan(loaded, recorded),
         plan_hash=recorded.get("hash"),
         run=run,
         starter=starter_of(context),
@@ -147,8 +149,7 @@ def _left_event(context: Mapping[str, Any], kind: type[Event], task_id: str, sta
 
 def run_type_of(context: Mapping[str, Any]) -> str:
     """Return how Airflow says that the run was started."""
-    run_type = getattr(context["dag_run"], "run_type", "manual")
-    return str(getattr(run_type, "value", run_type))
+    return started_by(context["dag_run"])
 
 
 def is_cleared(context: Mapping[str, Any]) -> bool:
@@ -161,7 +162,7 @@ def clears_of(context: Mapping[str, Any]) -> int:
     return int(getattr(context["dag_run"], "clear_number", 0) or 0)
 
 
-def _recorded_plan(loaded: LoadedPlan, recorded: Mapping[str, Any]) -> RecoveryPlan:
+def recorded_plan(loaded: LoadedPlan, recorded: Mapping[str, Any]) -> RecoveryPlan:
     """Return the plan that the run is of: of an edited one, what was recorded."""
     if not recorded or loaded.is_recorded(recorded):
         return loaded.plan

@@ -16,7 +16,7 @@ from drs_provider.dag.notifications import notify
 from drs_provider.dag.rehearsing import rehearsal_speed, simulator_speed
 from drs_provider.dag.run import RecoveryRun
 from drs_provider.dag.work.base import RecoveryWork, pulled, task_states
-from drs_provider.dag.work.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued
+from drs_provider.dag.work.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued, recorded_plan
 from drs_provider.dag.work.identity import IDENTITY_KEY
 from drs_provider.dag.work.intents import keep_intents
 from drs_provider.dag.work.once_up import can_roll_back, is_up, note_up
@@ -114,6 +114,11 @@ class ReportWork(RecoveryWork, BaseOperator):
             raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
         return {"folder": stored.folder, "state": state}
 
+    def run(self, context: Mapping[str, Any]) -> RecoveryRun:
+        """Return the run as it began: a scheduled drill has the waves of the plan that its first task recorded."""
+        recorded = recorded_plan(self.loaded, pulled(context, "confirm", PLAN_KEY) or {})
+        return RecoveryRun.from_context(context, recorded)
+
     def _gates(self, context: Context, states: Mapping[str, str | None]) -> list[dict[str, Any]]:
         """Judge every gate of the run once more: a state proves nothing."""
         run = self.run(context)
@@ -180,7 +185,7 @@ class ReportWork(RecoveryWork, BaseOperator):
             return f"tasks that failed or were not reached: {', '.join(failed)}"
         if missed:
             return None
-        run = RecoveryRun.from_context(context)
+        run = self.run(context)
         needed = ["confirm", "preflight"]
         for wave in self.loaded.plan.waves:
             if run.selects(wave.name):
@@ -196,7 +201,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         run_state: str,
         gates: Sequence[Mapping[str, Any]] = (),
     ) -> RunFacts:
-        dag_run, ti = context["dag_run"], context["ti"]
+        dag_run, ti, run = context["dag_run"], context["ti"], self.run(context)
         endpoint = self._endpoint()
         xcoms: dict[str, dict[str, Any]] = {}
         for task_id, state in states.items():
@@ -223,7 +228,7 @@ class ReportWork(RecoveryWork, BaseOperator):
             triggered_by=dag_run.triggering_user_name,
             started=dag_run.start_date,
             due=dag_run.run_after,
-            parameters=dict(context["params"]),
+            parameters=dict(context["params"]) | ({"waves": sorted(run.waves)} if run.waves else {}),
             tasks={task_id: {"state": state} for task_id, state in states.items()},
             xcoms=xcoms,
             endpoint=endpoint,

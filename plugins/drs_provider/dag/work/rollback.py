@@ -236,7 +236,11 @@ class RollbackWork(RecoveryWork, BaseOperator):
         run = self.run(context)
         if run.skip_scripts:
             return []
-        return [self._run_script(script, context) for script in self.wave.rollback if run.mode in script.modes]
+        return [
+            self._run_script(script.in_mode(run.mode), context)
+            for script in self.wave.rollback
+            if run.mode in script.modes
+        ]
 
     def _run_script(self, script: Script, context: Context) -> ScriptEvent:
         started = datetime.now(timezone.utc)

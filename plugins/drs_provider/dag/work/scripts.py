@@ -49,6 +49,8 @@ class _ScriptWork(RecoveryWork):
     wave: Wave
     script: Script
     section: str
+    parameters: Mapping[str, Sequence[str] | str] | None
+    """The operator's own."""
 
     def begin_script(self, context: Context) -> None:
         """Leave the script out where the run or its mode says so.
@@ -86,6 +88,7 @@ class _ScriptWork(RecoveryWork):
         what is not the script's own failure, such as a worker that died; the next try finds the script again. One that
         AWS refuses to start has failed.
         """
+        self.parameters = self.script.in_mode(self.run(context).mode).parameters
         try:
             return work()
         except AirflowSkipException:
