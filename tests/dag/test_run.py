@@ -11,7 +11,7 @@ import pytest
 
 from drs_provider.dag.run import Override, RecoveryRun, RunParameterError
 from drs_provider.dag.work.base import describe_changes
-from drs_provider.plan.run_parameters import RUN_PARAMETERS
+from drs_provider.run_parameters import RUN_PARAMETERS
 
 PLAN: Any = SimpleNamespace(name="shop", waves=[SimpleNamespace(name="database"), SimpleNamespace(name="web")])
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drs_provider.dag.run import RecoveryRun, RunParameterError
-from drs_provider.plan.run_parameters import RUN_PARAMETERS
+from drs_provider.run_parameters import RUN_PARAMETERS
 from tests.dag.plans import loaded_plan
 
 PLAN = loaded_plan({"name": "db", "servers": [{"id": "s-1a2b3c4d5e6f70001"}]}).plan

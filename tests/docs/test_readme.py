@@ -15,8 +15,8 @@ from drs_provider.commands.rehearse import rehearse
 from drs_provider.dag.factory import build_dag
 from drs_provider.plan import LoadedPlan, load_plan
 from drs_provider.plan.keys_page import keys_page
-from drs_provider.plan.run_parameters import parameters_table
 from drs_provider.rehearsal.environment import clean_environment
+from drs_provider.run_parameters import parameters_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

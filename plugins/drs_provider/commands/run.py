@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drs_provider.plan.run_parameters import run_parameter, unknown_parameter
+from drs_provider.run_parameters import run_parameter, unknown_parameter
 
 if TYPE_CHECKING:
     from drs_provider.rehearsal.airflow_api import AirflowApi

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from drs_provider.plan.run_parameters import RUN_PARAMETERS
 from drs_provider.readiness.findings import CODES
+from drs_provider.run_parameters import RUN_PARAMETERS
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
-    from drs_provider.plan.run_parameters import RunParameter
+    from drs_provider.run_parameters import RunParameter
 
 __all__ = ["run_params"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from drs_provider.plan import dependents
 from drs_provider.plan.nearest import nearest
-from drs_provider.plan.run_parameters import RUN_PARAMETERS, asked_overrides, unknown_parameter
 from drs_provider.readiness.findings import override_problems
+from drs_provider.run_parameters import RUN_PARAMETERS, asked_overrides, unknown_parameter
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script

@@ -10,7 +10,7 @@ from drs_provider.evidence.events import NOTIFIED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.reading import first, items, mapping, moment, text
 from drs_provider.evidence.record import Approval, Notification, Override
-from drs_provider.plan.run_parameters import asked_overrides, run_parameter
+from drs_provider.run_parameters import asked_overrides, run_parameter
 from drs_provider.steps.approve.event import ApprovalEvent
 from drs_provider.steps.launch.event import LaunchEvent
 from drs_provider.steps.preflight.event import PreflightEvent

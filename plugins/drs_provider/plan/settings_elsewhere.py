@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drs_provider.plan.run_parameters import RUN_PARAMETERS
+from drs_provider.run_parameters import RUN_PARAMETERS
 
 __all__ = ["lives"]
 

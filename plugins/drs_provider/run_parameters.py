@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from drs_provider.plan.nearest import nearest
-
 __all__ = [
     "REAL_RECOVERY",
     "RUN_PARAMETERS",
@@ -335,6 +333,9 @@ def unknown_parameter(name: object) -> str:
     """Say that there is no run parameter of a name, and offer the nearest one; empty where there is one."""
     if name in _BY_NAME:
         return ""
+    # Here: the package of plans brings pydantic, which the command line does without until a command needs it.
+    from drs_provider.plan.nearest import nearest
+
     return f"unknown run parameter {name!r}" + (
         nearest(str(name), _BY_NAME) or f"; expected one of {', '.join(_BY_NAME)}"
     )
