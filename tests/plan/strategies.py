@@ -17,9 +17,11 @@ surprising = st.sampled_from(
 )
 anything = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Co"]), max_size=20)
 text = (surprising | anything).filter(lambda each: each.strip() != "")
+# Airflow reserves names that begin with two underscores.
+key = text.filter(lambda each: not each.startswith("__"))
 words = st.lists(text, max_size=3, unique=True)
 span = st.integers(1, 365 * 86400).map(lambda seconds: format_duration(timedelta(seconds=seconds)))
-tags = st.dictionaries(text, surprising | anything, min_size=1, max_size=3)
+tags = st.dictionaries(key, surprising | anything, min_size=1, max_size=3)
 server_id = st.from_regex(r"s-[0-9a-zA-Z]{17}", fullmatch=True)
 approval = st.fixed_dictionaries({}, optional={"message": text, "approvers": words, "timeout": span})
 targets = st.fixed_dictionaries({"tags": tags}) | st.fixed_dictionaries(
@@ -38,7 +40,8 @@ check = st.one_of(
     ),
 )
 script_options = {
-    "parameters": st.dictionaries(text, text | words, max_size=2),
+    "parameters": st.dictionaries(key, text | words, max_size=2),
+    "parameters_by_mode": st.fixed_dictionaries({}, optional={"drill": st.dictionaries(key, text, max_size=1)}),
     "timeout": span,
     "modes": st.sampled_from([["drill"], ["recovery"], ["drill", "recovery"]]),
     "on_failure": st.sampled_from(["stop", "continue"]),
