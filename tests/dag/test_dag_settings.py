@@ -99,26 +99,31 @@ def test_a_wave_with_rollback_is_unwound_for_its_own_failures_alone() -> None:
 # The page
 
 
-def test_the_page_shows_the_waves_as_graph_and_table_and_where_they_come_from() -> None:
+def test_the_page_shows_the_waves_as_a_table_and_a_drawing_and_when_drills_start() -> None:
     loaded = loaded_plan(
         wave("db", description="Primary", post_launch=[{"name": "start", "automation": "Start"}]),
+        wave("cache"),
         {
-            **wave("end", "db"),
+            **wave("end", "db", "cache"),
             "servers": [{"id": "s-1a2b3c4d5e6f70001", "critical": False}, {"hostname": "web01"}],
         },
+        wave("mail", "db"),
         objectives={"rto": "45m", "rpo": "5m"},
+        drill={"schedule": "0 6 * * SAT", "timezone": "America/New_York"},
     )
     page = build_dag(loaded).doc_md
     assert page is not None
-    graph = page.split("```mermaid\n")[1].split("```")[0].splitlines()
-    assert graph == ["graph LR", '  wave_db["db"]', '  wave_end["end"]', "  wave_db --> wave_end"]
     rows = [line for line in page.splitlines() if line.startswith("| **")]
-    assert rows == [
-        "| **db** Primary | at once | wave=db | none | start | none |",
-        "| **end** | db | s-1a2b3c4d5e6f70001 (not critical), web01 | none | none | none |",
-    ]
+    assert rows[0] == "| **db** Primary | at once | wave=db | none | start | none |"
+    assert rows[2] == "| **end** | db, cache | s-1a2b3c4d5e6f70001 (not critical), web01 | none | none | none |"
+    assert "mermaid" not in page
+    drawing = page.split("```text\n")[1].split("```")[0].splitlines()
+    assert drawing == ["db", "├─▶ end  (also after cache)", "└─▶ mail", "cache"]
+    assert page.index(rows[0]) < page.index("```text"), "the table comes first"
     assert "RTO 45m, RPO 5m" in page
+    assert "Drills: **At 06:00, only on Saturday**, America/New\\_York time (`0 6 * * SAT`)." in page
     assert f"Plan file `shop.yaml`, hash `{loaded.hash[:12]}`." in page
+    assert "by hand only" in str(build_dag(loaded_plan(wave("db"))).doc_md)
 
 
 def test_words_of_a_plan_are_no_markup_on_its_page() -> None:

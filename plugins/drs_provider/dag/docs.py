@@ -1,20 +1,25 @@
-"""The page that Airflow's UI shows of a plan: its waves as a graph and as a table, and where it comes from."""
+"""The page that Airflow's UI shows of a plan: its waves as a table and as a drawing, its drills, where it comes from.
+
+Airflow renders Markdown with tables, without HTML and without Mermaid; a drawing is text in a block of code. Nothing in
+it may depend on the moment: a page that differs makes a new version of the DAG at each parse.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from drs_provider.markdown import code, escape
+from drs_provider.plan.drawing import tree
 from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
-    from drs_provider.plan import LoadedPlan, ServerSelector, Wave
+    from drs_provider.plan import LoadedPlan, RecoveryPlan, ServerSelector, Wave
 
 __all__ = ["plan_page"]
 
 
 def plan_page(loaded: LoadedPlan) -> str:
-    """Return a plan's page as Markdown with a Mermaid graph.
+    """Return a plan's page as Markdown: what matters first.
 
     :param loaded: the plan with its file and its hash.
     """
@@ -32,24 +37,39 @@ def plan_page(loaded: LoadedPlan) -> str:
         f"Recovers into **{plan.target.region}** through the connection {code(plan.target.aws_conn_id)}."
         + (f" Objectives: **{', '.join(objectives)}**." if objectives else ""),
         "",
-        "```mermaid",
-        "graph LR",
-        *(f'  {_node(wave.name)}["{wave.name}"]' for wave in plan.waves),
-        *(f"  {_node(need)} --> {_node(wave.name)}" for wave in plan.waves for need in wave.depends_on),
-        "```",
+        _drills(plan),
         "",
         "| wave | starts after | servers | scripts before | scripts after | health checks |",
         "| --- | --- | --- | --- | --- | --- |",
         *(_row(wave) for wave in plan.waves),
+        "",
+        "```text",
+        *tree(plan),
+        "```",
         "",
         f"Plan file {code(loaded.path.name)}, hash `{loaded.hash[:12]}`.",
     ]
     return "\n".join(lines)
 
 
-def _node(wave: str) -> str:
-    # Mermaid reserves words such as "end"; a prefix keeps every wave name usable.
-    return "wave_" + wave.replace("-", "_m_")
+def _drills(plan: RecoveryPlan) -> str:
+    """Return when drills start, in words and in the plan's own time zone."""
+    drill = plan.drill
+    if drill.schedule is None:
+        return "Drills start by hand only: no schedule."
+    without = f", not on {', '.join(map(str, drill.not_on))}" if drill.not_on else ""
+    when = f"**{escape(_in_words(drill.schedule))}**, {escape(drill.timezone)} time{escape(without)}"
+    return f"Drills: {when} ({code(drill.schedule)})."
+
+
+def _in_words(schedule: str) -> str:
+    try:
+        from cron_descriptor import ExpressionDescriptor  # type: ignore[import-untyped]
+
+        return str(ExpressionDescriptor(schedule, use_24hour_time_format=True).get_description())
+    except Exception:
+        # A preset such as @weekly, or a descriptor that is not there: the schedule stands behind it anyway.
+        return schedule.removeprefix("@")
 
 
 def _row(wave: Wave) -> str:

@@ -14,7 +14,7 @@ from drs_provider.plan.steps import steps_of
 from drs_provider.plan.upcoming import upcoming_text
 from drs_provider.plan.waves import Wave
 
-__all__ = ["draw"]
+__all__ = ["draw", "tree"]
 
 
 def draw(plan: RecoveryPlan, style: str) -> str:
@@ -41,11 +41,38 @@ def _text(plan: RecoveryPlan) -> str:
             lines.append(f"  {mark} {name:<{width}}  {_facts(wave)}{after}")
     lines.append(f"* critical path: {' → '.join(chain)}, at most {format_duration(longest)} with every attempt used")
     if plan.objectives.rto is not None:
-        more = "more than" if longest > plan.objectives.rto else "within"
-        lines.append(f"  {more} the RTO of {format_duration(plan.objectives.rto)}")
+        rto = plan.objectives.rto
+        over = f"{format_duration(longest - rto)} more than" if longest > rto else "within"
+        lines.append(f"  {over} the RTO of {format_duration(rto)}")
     if drills := upcoming_text(plan.drill, datetime.now(timezone.utc)):
         lines.append(f"next drills: {drills}")
     return "\n".join(lines)
+
+
+def tree(plan: RecoveryPlan) -> list[str]:
+    """Draw a plan's waves as a tree of text: each stands below the last of the waves that it waits for.
+
+    :param plan: a valid plan.
+    :return: a line a wave; one that waits for several names the others behind it.
+    """
+    level = {name: number for number, names in enumerate(levels(plan)) for name in names}
+    below: dict[str | None, list[Wave]] = {}
+    for wave in plan.waves:
+        below.setdefault(max(wave.depends_on, key=lambda needed: level[needed], default=None), []).append(wave)
+    lines: list[str] = []
+
+    def draw_below(parent: str | None, indent: str) -> None:
+        found = below.get(parent, [])
+        for number, wave in enumerate(found):
+            last = number == len(found) - 1
+            branch = "" if parent is None else "└─▶ " if last else "├─▶ "
+            others = [needed for needed in wave.depends_on if needed != parent]
+            also = f"  (also after {', '.join(others)})" if others else ""
+            lines.append(f"{indent}{branch}{wave.name}{also}")
+            draw_below(wave.name, indent + ("" if parent is None else "    " if last else "│   "))
+
+    draw_below(None, "")
+    return lines
 
 
 def _facts(wave: Wave) -> str:
@@ -92,4 +119,7 @@ def _json(plan: RecoveryPlan) -> str:
         for wave in plan.waves
     ]
     path = {"waves": chain, "longest_seconds": int(longest.total_seconds())}
-    return json.dumps({"name": plan.name, "waves": waves, "levels": levels(plan), "critical_path": path}, indent=2)
+    rto = plan.objectives.rto
+    objective = {"rto_seconds": int(rto.total_seconds()), "within_rto": longest <= rto} if rto is not None else {}
+    found = {"name": plan.name, "waves": waves, "levels": levels(plan), "critical_path": {**path, **objective}}
+    return json.dumps(found, indent=2)
