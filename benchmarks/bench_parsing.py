@@ -112,10 +112,18 @@ def floor_dag(number: int, loaded: Any) -> Any:
 
     from airflow.sdk import DAG, TaskGroup, TriggerRule
 
-    from drs_provider.dag import tasks
     from drs_provider.dag.alarm import deadlines
     from drs_provider.dag.notifications import notify_wave_failed
     from drs_provider.dag.params import run_params
+    from drs_provider.plan.steps import steps_of
+    from drs_provider.steps.confirm.task import ConfirmRun
+    from drs_provider.steps.health.task import CheckHealth
+    from drs_provider.steps.launch.task import LaunchWave
+    from drs_provider.steps.preflight.task import Preflight
+    from drs_provider.steps.report.task import WriteReport
+    from drs_provider.steps.script.task import RunScript
+    from drs_provider.steps.terminate.task import TerminateDrill
+    from drs_provider.steps.wait_for_launch.task import WaitForLaunch
 
     plan = loaded.plan
     with DAG(
@@ -131,22 +139,22 @@ def floor_dag(number: int, loaded: Any) -> Any:
         default_args={"owner": "airflow", "retries": 3, "retry_delay": timedelta(seconds=5)},
         auto_register=False,
     ) as dag:
-        confirm = tasks.ConfirmRun(task_id="confirm", loaded=loaded)
-        before: Any = tasks.Preflight(task_id="preflight", loaded=loaded)
+        confirm = ConfirmRun(task_id="confirm", loaded=loaded)
+        before: Any = Preflight(task_id="preflight", loaded=loaded)
         confirm >> before
         for wave in plan.waves:
             common = {"loaded": loaded, "wave": wave, "trigger_rule": TriggerRule.NONE_FAILED}
             common["on_failure_callback"] = notify_wave_failed
             with TaskGroup(wave.name, tooltip=wave.description):
-                script, check = wave.pre_launch[0], wave.health_checks[0]
-                fence = tasks.run_script(script, task_id="pre_launch.fence", section="pre_launch", **common)
-                launch = tasks.LaunchWave(task_id="launch", **common)
-                wait = tasks.WaitForLaunch(task_id="wait_for_launch", **common)
-                health = tasks.CheckHealth(check=check, task_id="health.ssm_online", **common)
+                check = wave.health_checks[0]
+                fence = RunScript.of(next(steps_of(wave)), task_id="pre_launch.fence", **common)
+                launch = LaunchWave(task_id="launch", **common)
+                wait = WaitForLaunch(task_id="wait_for_launch", **common)
+                health = CheckHealth(check=check, task_id="health.ssm_online", **common)
                 before >> fence >> launch >> wait >> health
             before = health
-        terminate = tasks.TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
-        report = tasks.WriteReport(task_id="report", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
+        terminate = TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
+        report = WriteReport(task_id="report", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
         before >> terminate >> report
     dag.params = run_params(plan)
     return dag

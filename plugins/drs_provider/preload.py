@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 from airflow.listeners import hookimpl
@@ -48,8 +48,8 @@ def import_ahead() -> None:
 
 def import_work() -> None:
     """Import what the tasks of a plan do, which is what brings in boto3."""
-    work = import_module("drs_provider.dag.work")
-    for module in iter_modules(work.__path__, f"{work.__name__}."):
+    steps = import_module("drs_provider.steps")
+    for module in walk_packages(steps.__path__, f"{steps.__name__}."):
         import_module(module.name)
 
 

@@ -31,7 +31,6 @@ from drs_provider.aws.drs import launch as hook_launch
 from drs_provider.aws.drs.launch_key import LaunchKey
 from drs_provider.cli import app
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import wait_for_launch
 from drs_provider.estimate.durations import Durations
 from drs_provider.estimate.forecast import forecast
 from drs_provider.estimate.site import ServerFacts, Site
@@ -41,6 +40,7 @@ from drs_provider.plan.regions import misspelt
 from drs_provider.readiness import preflight
 from drs_provider.readiness.preflight import run_preflight
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.wait_for_launch import work as wait_for_launch
 from tests.chaos.in_process import InProcessRun, quick_aws
 
 CASES = Path(__file__).parent

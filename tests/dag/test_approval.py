@@ -15,7 +15,7 @@ APPROVAL = {"message": "Is the site lost?", "approvers": ["alice", "7"], "timeou
 
 
 def confirm_task() -> Any:
-    from drs_provider.dag.work.confirm import ConfirmWork
+    from drs_provider.steps.confirm.work import ConfirmWork
 
     return ConfirmWork(task_id="confirm", loaded=loaded_plan(wave("web"), recovery={"approval": APPROVAL}))
 
@@ -314,7 +314,7 @@ def test_the_glass_does_not_replace_the_typed_name(gate: Any, monkeypatch: pytes
 def test_only_a_run_that_was_started_on_purpose_can_be_a_recovery(run_type: str, accepted: bool) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 
-    from drs_provider.dag.work.confirm import ConfirmWork
+    from drs_provider.steps.confirm.work import ConfirmWork
 
     task = ConfirmWork(task_id="confirm", loaded=loaded_plan(wave("web")))
     conf = {"mode": "recovery", "confirm": "shop"}

@@ -14,7 +14,7 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, ExecutorSafeguard, Tri
 from airflow.serialization.serialized_objects import DagSerialization
 from structlog.testing import capture_logs
 
-from drs_provider.dag import tasks
+from drs_provider.dag import delegation
 from drs_provider.dag.delegation import RecoveryTask, WorkLink
 from drs_provider.dag.factory import build_dag
 from drs_provider.links.drs import DrsJobLink, DrsRecoveryInstancesLink
@@ -190,10 +190,10 @@ def test_the_end_of_the_work_is_told() -> None:
 @pytest.mark.parametrize(
     ("link", "real"),
     [
-        (tasks.JOB_LINK, DrsJobLink),
-        (tasks.INSTANCES_LINK, DrsRecoveryInstancesLink),
-        (tasks.COMMAND_LINK, SsmCommandLink),
-        (tasks.AUTOMATION_LINK, SsmAutomationLink),
+        (delegation.JOB_LINK, DrsJobLink),
+        (delegation.INSTANCES_LINK, DrsRecoveryInstancesLink),
+        (delegation.COMMAND_LINK, SsmCommandLink),
+        (delegation.AUTOMATION_LINK, SsmAutomationLink),
     ],
 )
 def test_links_are_those_of_the_work(link: WorkLink, real: type[BaseAwsLink], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,20 +11,17 @@ from airflow.serialization.serialized_objects import DagSerialization
 from hypothesis import HealthCheck, given, settings
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.tasks import (
-    ApproveWave,
-    ConfirmRun,
-    LaunchWave,
-    Preflight,
-    RollBackWave,
-    RunAutomation,
-    RunCommand,
-    SettleWave,
-    TerminateDrill,
-    WaitForLaunch,
-    WriteReport,
-)
 from drs_provider.plan import LoadedPlan, RecoveryPlan, Wave, load_plan, plan_hash
+from drs_provider.steps.approve.task import ApproveWave
+from drs_provider.steps.confirm.task import ConfirmRun
+from drs_provider.steps.launch.task import LaunchWave
+from drs_provider.steps.preflight.task import Preflight
+from drs_provider.steps.report.task import WriteReport
+from drs_provider.steps.rollback.task import RollBackWave
+from drs_provider.steps.script.task import RunAutomation, RunCommand
+from drs_provider.steps.settle.task import SettleWave
+from drs_provider.steps.terminate.task import TerminateDrill
+from drs_provider.steps.wait_for_launch.task import WaitForLaunch
 from tests.dag.plans import loaded_plan, upstream, wave
 from tests.plan.strategies import plans
 

@@ -13,10 +13,10 @@ from drs_provider.aws.drs.launch import LaunchPatience
 from drs_provider.aws.quotas import Quotas
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.work import base
-from drs_provider.dag.work.launch import LaunchWork
-from drs_provider.dag.work.terminate import TerminateWork
-from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.launch.work import LaunchWork
+from drs_provider.steps.terminate.work import TerminateWork
+from drs_provider.steps.wait_for_launch.work import WaitForLaunchWork
 from drs_provider.triggers.slots import DrsJobSlotTrigger
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import loaded_plan

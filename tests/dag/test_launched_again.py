@@ -22,13 +22,15 @@ from drs_provider.aws.drs.launch_key import LaunchKey
 from drs_provider.aws.faults import ActionFailed
 from drs_provider.aws.quotas import Quotas
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import base, launch, preflight
+from drs_provider.dag.work import base
 from drs_provider.dag.work.base import PLAN_KEY
-from drs_provider.dag.work.launch import LaunchWork
-from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.launch import work as launch
+from drs_provider.steps.launch.work import LaunchWork
+from drs_provider.steps.preflight import work as preflight
+from drs_provider.steps.wait_for_launch.work import WaitForLaunchWork
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import all_succeeded, loaded_plan, passed
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.run import RecoveryRun
-from drs_provider.dag.work import preflight
 from drs_provider.dag.work.base import RecoveryWork
 from drs_provider.plan import LoadedPlan
 from drs_provider.readiness import FindingsReport, PreflightResult
+from drs_provider.steps.preflight import work as preflight
 from tests.dag.plans import loaded_plan, wave
 
 CHAIN = loaded_plan(

@@ -13,10 +13,11 @@ import boto3
 import pytest
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import base, launch
-from drs_provider.dag.work.wait_for_launch import WaitForLaunchWork
+from drs_provider.dag.work import base
 from drs_provider.evidence.storage import reports_of
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.launch import work as launch
+from drs_provider.steps.wait_for_launch.work import WaitForLaunchWork
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import loaded_plan
 

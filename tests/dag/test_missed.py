@@ -13,12 +13,12 @@ from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunTyp
 
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.missed import drill_grace, not_held
-from drs_provider.dag.work import confirm
 from drs_provider.evidence.collect import RunFacts, collect_record
 from drs_provider.evidence.markdown import render_markdown
 from drs_provider.evidence.verdict import cards, verdict
 from drs_provider.plan import LoadedPlan, RecoveryPlan, load_plan, plan_hash
 from drs_provider.plan.models import Drill
+from drs_provider.steps.confirm import work as confirm
 from tests.dag.plans import loaded_plan, wave
 
 CASE = Path(__file__).parents[1] / "cases" / "unpause" / "plan.yaml"

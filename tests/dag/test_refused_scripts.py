@@ -11,9 +11,9 @@ import pytest
 
 from drs_provider.dag import stopping
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import scripts
 from drs_provider.requests.model import RunRequest
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.script import work as scripts
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import loaded_plan
 

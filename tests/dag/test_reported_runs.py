@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work.launch import LaunchWork
-from drs_provider.dag.work.rollback import RollbackWork
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.launch.work import LaunchWork
+from drs_provider.steps.rollback.work import RollbackWork
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import loaded_plan
 

@@ -12,11 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk.exceptions import TaskDeferred
 
 from drs_provider.aws.drs.launch_key import RUN_TAG, run_tag_value
-from drs_provider.dag.work import terminate
-from drs_provider.dag.work.terminate import TerminateWork
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.requests.model import RunRequest
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.terminate import work as terminate
+from drs_provider.steps.terminate.work import TerminateWork
 from tests.dag.plans import loaded_plan
 
 SERVER = "s-00000000000000001"

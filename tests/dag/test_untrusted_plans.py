@@ -17,11 +17,12 @@ from fastapi.testclient import TestClient
 
 import drs_provider
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.tasks import ConfirmRun, run_script
 from drs_provider.dag.work import script_secrets
 from drs_provider.evidence.pages import pages
 from drs_provider.plan import LoadedPlan, Script
 from drs_provider.provider_info import get_provider_info
+from drs_provider.steps.confirm.task import ConfirmRun
+from drs_provider.steps.script.work import script_work
 from tests.dag.plans import loaded_plan, wave
 
 PACKAGE = Path(drs_provider.__file__).parent
@@ -77,8 +78,8 @@ def test_scripts_of_a_rollback_have_no_template_fields() -> None:
     loaded = every_text(TEMPLATE)
     (own,) = loaded.plan.waves
     for script in own.rollback:
-        task = run_script(script, task_id=script.name, section="rollback", loaded=loaded, wave=own)
-        assert tuple(task.template_fields) == tuple(task.work.template_fields) == ()
+        work = script_work(script, task_id=script.name, section="rollback", loaded=loaded, wave=own)
+        assert tuple(work.template_fields) == ()
 
 
 def test_what_looks_like_a_template_arrives_as_it_stands() -> None:

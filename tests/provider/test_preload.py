@@ -38,7 +38,7 @@ def test_a_celery_worker_imports_ahead_by_the_settings_that_the_page_shows(
     (shown,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "airflow_local_settings.py").write_text(shown)
-    seen = "import sys; print('drs_provider.dag.work.launch' in sys.modules)"
+    seen = "import sys; print('drs_provider.steps.launch.work' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", f"import airflow.settings; airflow.settings.initialize(); {seen}", *command],
         env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},

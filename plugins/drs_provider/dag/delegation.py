@@ -1,18 +1,17 @@
 """How a task of a plan's DAG stays light: what stands in the DAG hands its work to an operator that is made on the run.
 
 A parse makes every task of every plan, and a worker parses before each task. So the tasks import nothing of AWS; their
-operators, in :mod:`drs_provider.dag.work`, stand on this package's public operators and sensors, which do.
+operators, in the folders of :mod:`drs_provider.steps`, stand on this package's public operators and sensors, which do.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import BaseOperatorLink
@@ -22,14 +21,30 @@ from drs_provider.aws.calls import limited_patience
 from drs_provider.aws.pauses import checked_pauses
 from drs_provider.dag.stopping import fail_stopped, fail_when_stopped, request_of, stoppable_waits
 from drs_provider.evidence.events import ENDED_KEY
+from drs_provider.plan.kinds import load
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.plan.steps import Step
 
-__all__ = ["RecoveryTask", "WorkLink", "in_place_of_the_task"]
+__all__ = [
+    "AUTOMATION_LINK",
+    "COMMAND_LINK",
+    "INSTANCES_LINK",
+    "JOB_LINK",
+    "QUESTIONS",
+    "RecoveryTask",
+    "WorkLink",
+    "in_place_of_the_task",
+]
 
+
+QUESTIONS = 12
+"""How often a question is asked again. An answer that comes while the process that asked is still ending can be lost:
+Airflow's scheduler then sees that end after it has queued the task again, takes the task for dead, and counts a try. A
+refusal ends the task at once, whatever tries are left."""
 
 WORKER_PATIENCE = 30.0
 """Seconds for which one call of AWS may be asked again in a worker; after that the triggerer waits."""
@@ -56,9 +71,30 @@ class RecoveryTask(BaseOperator):
         self.loaded = loaded
         self.wave = wave
 
-    @abstractmethod
+    work_path: ClassVar[str]
+    """The dotted path of the operator that does the work, or of a function that makes it."""
+
+    @classmethod
+    def of(cls, step: Step, **kwargs: Any) -> RecoveryTask:
+        """Make the task of a step.
+
+        :param step: the step, for what only this kind of task needs of it.
+        :param kwargs: the task's ``task_id``, ``loaded``, ``wave`` and so on.
+        """
+        return cls(**kwargs)
+
+    @property
+    def work_arguments(self) -> dict[str, Any]:
+        """What the work needs to know beside the plan and the wave."""
+        return {}
+
     def make_work(self) -> BaseOperator:
         """Import and make the operator that does the work."""
+        wave = {} if self.wave is None else {"wave": self.wave}
+        work: BaseOperator = load(self.work_path)(
+            task_id=self.task_id, loaded=self.loaded, **wave, **self.work_arguments
+        )
+        return work
 
     @cached_property
     def work(self) -> BaseOperator:
@@ -166,3 +202,9 @@ class WorkLink(BaseOperatorLink):
         """Return the address; the worker that ran the task stores it."""
         link = getattr(import_module(self._module), self._kind)()
         return str(link.get_link(operator, ti_key=ti_key))
+
+
+JOB_LINK = WorkLink("Recovery job in DRS", "drs_provider.links.drs", "DrsJobLink")
+INSTANCES_LINK = WorkLink("Recovery instances in DRS", "drs_provider.links.drs", "DrsRecoveryInstancesLink")
+COMMAND_LINK = WorkLink("SSM command", "drs_provider.links.ssm", "SsmCommandLink")
+AUTOMATION_LINK = WorkLink("SSM automation", "drs_provider.links.ssm", "SsmAutomationLink")

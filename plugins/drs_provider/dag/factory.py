@@ -9,46 +9,27 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup, TriggerRule
 
 from drs_provider.dag.alarm import deadlines
+from drs_provider.dag.delegation import QUESTIONS
 from drs_provider.dag.docs import plan_page
 from drs_provider.dag.notifications import notify_wave_failed
 from drs_provider.dag.params import run_params
-from drs_provider.dag.tasks import (
-    ApproveWave,
-    CheckHealth,
-    ConfirmRun,
-    LaunchWave,
-    Preflight,
-    RollBackWave,
-    SettleWave,
-    TerminateDrill,
-    WaitForLaunch,
-    WriteReport,
-    run_script,
-)
+from drs_provider.plan.kinds import kind_named, load
 from drs_provider.plan.steps import wave_steps
+from drs_provider.steps.confirm.task import ConfirmRun
+from drs_provider.steps.preflight.task import Preflight
+from drs_provider.steps.report.task import WriteReport
+from drs_provider.steps.rollback.task import RollBackWave
+from drs_provider.steps.terminate.task import TerminateDrill
 
 if TYPE_CHECKING:
-    from drs_provider.dag.delegation import RecoveryTask
     from drs_provider.plan import Drill, LoadedPlan, Wave
-    from drs_provider.plan.steps import Step, StepKind
+    from drs_provider.plan.steps import Step
 
 __all__ = ["build_dag"]
 
 # Every task finds out on its own whether its wave takes part in the run. With all_success, one script that is left out
 # in a drill would skip the launch behind it.
 _WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED, "on_failure_callback": notify_wave_failed}
-
-# How often a question is asked again. An answer that comes while the process that asked is still ending can be lost:
-# Airflow's scheduler then sees that end after it has queued the task again, takes the task for dead, and counts a try.
-# A refusal ends the task at once, whatever tries are left.
-_QUESTIONS = 12
-
-
-_TASKS: dict[StepKind, type[RecoveryTask]] = {
-    "launch": LaunchWave,
-    "wait_for_launch": WaitForLaunch,
-    "settle": SettleWave,
-}
 
 
 def _timetable(drill: Drill) -> CronTriggerTimetable | None:
@@ -89,7 +70,7 @@ def build_dag(loaded: LoadedPlan) -> DAG:
             "retry_delay": timedelta(seconds=5),
         },
     ) as dag:
-        confirm = ConfirmRun(task_id="confirm", loaded=loaded, retries=_QUESTIONS)
+        confirm = ConfirmRun(task_id="confirm", loaded=loaded, retries=QUESTIONS)
         preflight = Preflight(task_id="preflight", loaded=loaded)
         confirm >> preflight
         waves = {wave.name: _WaveTasks(loaded, wave) for wave in plan.waves}
@@ -123,13 +104,8 @@ class _WaveTasks:
     # Airflow's UI cannot draw two groups of which each comes before the other.
     def _task(self, step: Step) -> BaseOperator:
         common: dict[str, Any] = {"task_id": step.name, "loaded": self.loaded, "wave": self.wave, **_WAVE_TASK}
-        if step.script is not None:
-            return run_script(step.script, section=step.section, **common)
-        if step.check is not None:
-            return CheckHealth(check=step.check, **common)
-        if step.kind == "approve":
-            return ApproveWave(retries=_QUESTIONS, **common)
-        return _TASKS[step.kind](**common)
+        task: BaseOperator = load(kind_named(step.kind).task).of(step, **common)
+        return task
 
 
 def _add_ending(

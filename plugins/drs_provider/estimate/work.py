@@ -10,15 +10,15 @@ from drs_provider.aws import typical
 from drs_provider.estimate.durations import Durations
 from drs_provider.estimate.likely import Case, Likely
 from drs_provider.estimate.overhead import SHORTEST_WAIT, Overhead
-from drs_provider.plan.health import InstanceStatusCheck, SsmOnlineCheck
+from drs_provider.plan.kinds import kind_named, load
 from drs_provider.plan.steps import wave_steps
 
 if TYPE_CHECKING:
-    from drs_provider.plan import HealthCheck, RecoveryPlan, Script, Wave
+    from drs_provider.plan import RecoveryPlan, Wave
     from drs_provider.plan.steps import Step
     from drs_provider.readiness.resolution import ResolvedServer
 
-__all__ = ["JobWork", "SideBySide", "TimedStep", "WaveWork", "Workload"]
+__all__ = ["JobWork", "Moment", "SideBySide", "TimedStep", "WaveWork", "Workload", "forecast_step"]
 
 Moment = Literal["boots", "agents"]
 
@@ -199,49 +199,20 @@ class Workload:
     def _timed(self, wave: Wave, group: Sequence[Step], case: Case) -> Iterator[TimedStep]:
         """Yield the steps of a group that a run of this mode does; launches are made of jobs instead."""
         for step in group:
-            if not step.takes_part(self.mode):
-                continue
-            if step.kind == "approve":
-                yield self._approval(wave, case)
-            elif step.kind == "settle":
-                seconds = max(wave.settle.total_seconds() / max(self.speed, 1.0), SHORTEST_WAIT)
-                yield TimedStep("settle", "settle", self.overhead.task.of(case), seconds)
-            elif step.script is not None:
-                yield self._script(wave, step, step.script, case)
-            elif step.check is not None:
-                yield self._check(wave, step.title, step.check, case)
+            path = kind_named(step.kind).forecast
+            if path and step.takes_part(self.mode) and (timed := load(path)(self, wave, step, case)):
+                yield timed
 
-    def _approval(self, wave: Wave, case: Case) -> TimedStep:
-        history = self.durations.history
-        learnt = history.approval(self.plan.name, wave.name) if history else None
-        seconds = (learnt or self.durations.answer).of(case)
-        # The task that asks sees the answer as any task sees what it waits for.
-        return TimedStep("approval", "approve", self.overhead.task.of(case), seconds, self.overhead.look.of(case))
-
-    def _script(self, wave: Wave, step: Step, script: Script, case: Case) -> TimedStep:
-        """What runs on the launched instances waits for their agents."""
-        history = self.durations.history
-        document = str(script.automation or script.run_command)
-        learnt = history.script(self.plan.name, wave.name, script.name, document) if history else None
-        on_instances = step.section == "post_launch" and script.targets == "recovery_instances"
-        until: Moment | None = "agents" if on_instances else None
-        return self._waited("scripts", script.name, learnt, self.durations.script(script), case, until)
-
-    def _check(self, wave: Wave, name: str, check: HealthCheck, case: Case) -> TimedStep:
-        history = self.durations.history
-        learnt = history.check(self.plan.name, wave.name, name) if history else None
-        until: Moment | None = None
-        of_instance = isinstance(check, (InstanceStatusCheck, SsmOnlineCheck))
-        work = Likely.exactly(0.0) if of_instance else self.durations.service(check)
-        if isinstance(check, InstanceStatusCheck):
-            until = "boots"
-        elif isinstance(check, SsmOnlineCheck) or getattr(check, "via", "worker") == "ssm":
-            until = "agents"
-        return self._waited("health", name, learnt, work, case, until)
-
-    def _waited(
+    def waited(
         self, kind: str, name: str, learnt: Likely | None, work: Likely, case: Case, until: Moment | None
     ) -> TimedStep:
+        """Return a task that waits for something, or does it.
+
+        :param kind: as a report calls a phase.
+        :param learnt: how long it took in earlier drills, as far as reports tell.
+        :param work: how long it takes AWS, else.
+        :param until: what must be there first.
+        """
         task = self.overhead.task.of(case)
         if learnt is not None:
             # A report has the time of the whole task, waiting included.
@@ -249,3 +220,9 @@ class Workload:
         seconds = max(self._aws(work, case), 0.0 if until else SHORTEST_WAIT)
         look = self.overhead.script if kind == "scripts" else self.overhead.look
         return TimedStep(kind, name, task, seconds, look.of(case), until)
+
+
+def forecast_step(load: Workload, wave: Wave, step: Step, case: Case) -> TimedStep:
+    """Return a step of a kind that has no forecast of its own: it takes its typical time in every case."""
+    kind = kind_named(step.kind)
+    return load.waited(kind.phase, step.title, None, Likely.exactly(kind.typical_seconds(wave, step)), case, None)

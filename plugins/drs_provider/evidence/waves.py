@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.jobs import JobFacts, Reading
@@ -25,9 +25,11 @@ from drs_provider.evidence.record import (
 from drs_provider.evidence.servers import collect_servers
 from drs_provider.evidence.steps import collect_check, collect_rollback, collect_script
 from drs_provider.evidence.timeline import clock_seconds, merge_phases
-from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH, StepKind, kind_of, steps_of, work_of
+from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH, activity_of, kind_of, steps_of, work_of
 from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.health.event import HealthEvent
 from drs_provider.steps.launch.event import LaunchEvent
+from drs_provider.steps.script.event import ScriptEvent
 from drs_provider.steps.wait_for_launch.event import WaitEvent
 
 if TYPE_CHECKING:
@@ -186,6 +188,8 @@ def _reason(
             reasons.append(f"approval {event.status}")
         elif isinstance(event, (LaunchEvent, WaitEvent)) and event.reason:
             reasons.append(event.reason)
+        elif not isinstance(event, (ScriptEvent, HealthEvent)) and (reason := getattr(event, "reason", None)):
+            reasons.append(f"{activity_of(task.task_id.partition('.')[2])}: {reason}")
     reasons += [
         f"{server.hostname or server.source_server_id}: {server.reason}"
         for server in servers
@@ -214,16 +218,9 @@ def wave_phases(tasks: Iterable[TaskFacts], jobs: Iterable[JobFacts], rollback: 
     return merge_phases(phase for phase in phases if phase.started)
 
 
-_PHASES: dict[StepKind, PhaseKind] = {
-    "approve": "approval",
-    "script": "scripts",
-    "health": "health",
-    "settle": "settle",
-}
-
-
 def _phase_of(task: TaskFacts) -> tuple[PhaseKind | None, str | None]:
     """Return which phase of a wave a task is, and the name of its script or check."""
     step = task.task_id.partition(".")[2]
     kind = kind_of(step)
-    return _PHASES.get(kind) if kind else None, step.partition(".")[2] or None
+    phase: Any = kind.phase if kind else None
+    return phase or None, step.partition(".")[2] or None

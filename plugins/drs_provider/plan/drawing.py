@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from drs_provider.plan.durations import format_duration
 from drs_provider.plan.graph import critical_path, levels, longest_time
+from drs_provider.plan.kinds import kinds
 from drs_provider.plan.models import RecoveryPlan
 from drs_provider.plan.steps import steps_of
 from drs_provider.plan.upcoming import upcoming_text
@@ -77,10 +78,8 @@ def tree(plan: RecoveryPlan) -> list[str]:
 
 def _facts(wave: Wave) -> str:
     facts = [f"{len(wave.servers)} selector{'s' * (len(wave.servers) != 1)}"]
-    kinds = Counter(step.kind for step in steps_of(wave))
-    for count, what in ((kinds["script"], "script"), (kinds["health"], "check")):
-        facts += [f"{count} {what}{'s' * (count != 1)}"] if count else []
-    facts += ["approval"] if kinds["approve"] else []
+    counts = Counter(step.kind for step in steps_of(wave))
+    facts += filter(None, (kind.counted(counts[kind.name]) for kind in kinds() if counts[kind.name]))
     return f"{', '.join(facts)}, ≤ {format_duration(longest_time(wave))}"
 
 

@@ -28,9 +28,8 @@ def keys_page() -> str:
     """The page as Markdown: a table for the plan, then one for each part."""
     schema = plan_schema()
     definitions = schema["$defs"]
-    if missing := set(definitions) - set(_ORDER):
-        raise LookupError(f"parts of the plan without a place on the page: {', '.join(sorted(missing))}")
-    parts = [("The plan", schema), *((_heading(name), definitions[name]) for name in _ORDER)]
+    others = [name for name in definitions if name not in _ORDER]
+    parts = [("The plan", schema), *((_heading(name), definitions[name]) for name in (*_ORDER, *others))]
     return _INTRODUCTION + "".join(f"\n## {heading}\n\n{_section(part)}" for heading, part in parts)
 
 

@@ -13,10 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from drs_provider.plan.document import MAX_BYTES, Document, read_document
+from drs_provider.plan.kinds import discover
 from drs_provider.plan.models import RecoveryPlan
 from drs_provider.plan.peek import top_level_name
 from drs_provider.plan.problems import PlanError, Problem
 from drs_provider.plan.recording import without_values
+from drs_provider.plan.waves import Wave
 
 __all__ = ["LoadedPlan", "PlanFolder", "find_plan", "load_plan", "plan_files", "plan_hash", "read_plans"]
 
@@ -103,6 +105,7 @@ def _load(path: Path, data: bytes) -> LoadedPlan:
     document = read_document(data)
     error: ValidationError | None = None
     if document.root is not None:
+        _know_steps(document.root.value, path)
         try:
             plan = RecoveryPlan.model_validate(document.root.value)
         except ValidationError as invalid:
@@ -116,6 +119,22 @@ def _load(path: Path, data: bytes) -> LoadedPlan:
     from drs_provider.plan.explain import explain
 
     raise PlanError(explain(document, error, str(path)))
+
+
+def _know_steps(value: Any, path: Path) -> None:
+    """Look for kinds of steps from outside of this package where a wave has a key that is not known.
+
+    :raises PlanError: one of them cannot be loaded.
+    """
+    waves = value.get("waves") if isinstance(value, dict) else None
+    keys = {key for wave in waves if isinstance(wave, dict) for key in wave} if isinstance(waves, list) else set()
+    if keys <= Wave.model_fields.keys():
+        return
+    try:
+        discover()
+    except Exception as error:
+        reason = f"the kinds of steps that are installed cannot be loaded: {type(error).__name__}: {error}"
+        raise PlanError([Problem(str(path), 1, 1, "waves", reason)]) from error
 
 
 def _read(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from drs_provider.plan.durations import format_duration
+from drs_provider.plan.kinds import discover
 from drs_provider.plan.models import RecoveryPlan
 
 __all__ = ["plan_schema", "schema_text"]
@@ -44,10 +45,11 @@ class _Generator(GenerateJsonSchema):
 
 
 def plan_schema() -> dict[str, Any]:
-    """The schema.
+    """The schema, with the keys of every kind of step that is installed.
 
     :return: JSON Schema, draft 2020-12.
     """
+    discover()
     schema = RecoveryPlan.model_json_schema(mode="validation", schema_generator=_Generator)
     _close(schema)
     definitions = schema["$defs"]

@@ -1,7 +1,7 @@
 """The steps of a wave in their order: the one list that the DAG, the estimate, the report and the progress are made of.
 
 A step is one task. Its name is the task's id within the wave's task group, and part of the contract of a plan: runs,
-reports and people refer to it.
+reports and people refer to it. Which steps a wave has, the kinds of steps say (:mod:`drs_provider.plan.kinds`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from drs_provider.plan.kinds import StepKind, kinds
 
 if TYPE_CHECKING:
     from drs_provider.plan.health import HealthCheck
@@ -20,7 +22,6 @@ __all__ = [
     "WAIT_FOR_LAUNCH",
     "Section",
     "Step",
-    "StepKind",
     "activity_of",
     "kind_of",
     "steps_of",
@@ -28,25 +29,10 @@ __all__ = [
     "work_of",
 ]
 
-StepKind = Literal["approve", "script", "launch", "wait_for_launch", "settle", "health"]
 Section = Literal["pre_launch", "post_launch"]
 
 LAUNCH = "launch"
 WAIT_FOR_LAUNCH = "wait_for_launch"
-
-_KINDS: dict[str, StepKind] = {
-    "approve": "approve",
-    "pre_launch": "script",
-    LAUNCH: "launch",
-    WAIT_FOR_LAUNCH: "wait_for_launch",
-    "settle": "settle",
-    "health": "health",
-    "post_launch": "script",
-}
-
-# Checks of the instance itself come before the scripts that need it; checks of the service on it come after those that
-# start the service.
-_INSTANCE_CHECKS = frozenset({"instance_status", "ssm_online"})
 
 
 @dataclass(frozen=True)
@@ -54,19 +40,21 @@ class Step:
     """One step of a wave.
 
     :param name: the task's id within the wave, such as ``launch``, ``pre_launch.freeze`` or ``health.tcp_2``.
-    :param kind: what it does.
+    :param kind: the name of its kind.
     :param limit: the longest that it may take, every attempt used; zero where a person decides.
     :param script: the script, for the kind ``script``.
     :param section: where the plan has the script.
     :param check: the health check, for the kind ``health``.
+    :param detail: what the plan says of it, for a kind from outside of this package.
     """
 
     name: str
-    kind: StepKind
+    kind: str
     limit: timedelta = timedelta(0)
     script: Script | None = None
     section: Section | None = None
     check: HealthCheck | None = None
+    detail: Any = None
 
     @property
     def title(self) -> str:
@@ -87,22 +75,8 @@ def wave_steps(wave: Wave) -> tuple[tuple[Step, ...], ...]:
 
     :param wave: a wave of a plan.
     """
-    instance: list[Step] = []
-    service: list[Step] = []
-    for name, check in wave.checks_by_name().items():
-        step = Step(f"health.{name}", "health", check.timeout, check=check)
-        (instance if check.type in _INSTANCE_CHECKS else service).append(step)
-    groups: list[list[Step]] = [
-        [Step("approve", "approve")] if wave.approval else [],
-        *_scripts(wave, "pre_launch"),
-        [Step(LAUNCH, "launch")],
-        [Step(WAIT_FOR_LAUNCH, "wait_for_launch", wave.launch_timeout * (1 + wave.retries))],
-        [Step("settle", "settle", wave.settle)] if wave.settle else [],
-        instance,
-        *_scripts(wave, "post_launch"),
-        service,
-    ]
-    return tuple(tuple(group) for group in groups if group)
+    groups = [group for kind in kinds() for group in kind.groups(wave) if group.steps]
+    return tuple(group.steps for group in sorted(groups, key=lambda group: group.place))
 
 
 def steps_of(wave: Wave) -> Iterator[Step]:
@@ -128,7 +102,8 @@ def kind_of(name: str) -> StepKind | None:
 
     :param name: a task's id within its wave.
     """
-    return _KINDS.get(name.partition(".")[0])
+    prefix = name.partition(".")[0]
+    return next((kind for kind in kinds() if prefix in (kind.prefixes or (kind.name,))), None)
 
 
 def activity_of(name: str) -> str:
@@ -136,18 +111,5 @@ def activity_of(name: str) -> str:
 
     :param name: a task's id within its wave.
     """
-    title = name.partition(".")[2]
-    words = {
-        "approve": "approval",
-        "script": f"script {title}",
-        "settle": "settling",
-        "health": f"health check {title}",
-    }
-    return words.get(str(kind_of(name)), "launching")
-
-
-def _scripts(wave: Wave, section: Section) -> list[list[Step]]:
-    return [
-        [Step(f"{section}.{script.name}", "script", script.timeout, script=script, section=section)]
-        for script in getattr(wave, section)
-    ]
+    kind = kind_of(name)
+    return kind.activity(name.partition(".")[2]) if kind else "launching"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from drs_provider.plan.kinds import kinds
+from drs_provider.plan.steps import steps_of
 from drs_provider.readiness.findings import Mode
 from drs_provider.readiness.grants import GRANTS, Grant
 
@@ -70,7 +72,16 @@ def required_grants(
     :param skip_scripts: whether the run leaves the scripts out.
     """
     needs = needs_of(plan, mode, waves, skip_scripts=skip_scripts)
-    return [grant for grant in GRANTS if grant.need in needs and not grant.optional]
+    wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
+    steps = {step.kind for wave in plan.waves if wave.name in wanted for step in steps_of(wave)}
+    return [
+        *(grant for grant in GRANTS if grant.need in needs and not grant.optional),
+        *(
+            Grant(f"Step{kind.name.title().replace('_', '')}", "steps", kind.permissions, f"The steps {kind.name}.")
+            for kind in kinds()
+            if kind.name in steps and kind.permissions
+        ),
+    ]
 
 
 def required_actions(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None) -> dict[str, str]:

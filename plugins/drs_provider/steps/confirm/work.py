@@ -1,4 +1,4 @@
-"""The gates that people hold: the typed confirmation and approval of a run, and the approval before a wave."""
+"""The gate of a run: the typed confirmation, and the approval of a recovery."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, DownstreamTasksSkipped
 
-from drs_provider.dag.custody import Answer, is_one_of, recovery_approval, wave_approval
+from drs_provider.dag.custody import Answer, is_one_of, recovery_approval
 from drs_provider.dag.messages import drill_missed, started
 from drs_provider.dag.missed import not_held, previous_moment
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.run import BY_HAND, RecoveryRun, RunParameterError, started_by
 from drs_provider.dag.work.approval import ApprovalWork, approval_arguments
 from drs_provider.dag.work.base import utc_now
-from drs_provider.dag.work.gates import PLAN_KEY, break_glass_users, is_cleared, read_gate, starter_of
+from drs_provider.dag.work.gates import PLAN_KEY, break_glass_users, is_cleared, starter_of
 from drs_provider.dag.work.identity import record_identity
 from drs_provider.steps.confirm.event import ConfirmEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow.sdk import Context
 
-    from drs_provider.dag.custody import Standing
-    from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.plan import LoadedPlan
 
-__all__ = ["ApproveWork", "ConfirmWork"]
+__all__ = ["ConfirmWork"]
 
 
 class ConfirmWork(ApprovalWork):
@@ -135,53 +132,3 @@ class ConfirmWork(ApprovalWork):
         notify(self.loaded, context, drill_missed(self.loaded.plan, run, missed))
         tasks = [task.task_id for task in context["dag"].tasks if task.task_id not in (self.task_id, "report")]
         raise DownstreamTasksSkipped(tasks=tasks)  # type: ignore[no-untyped-call]
-
-
-class ApproveWork(ApprovalWork):
-    """Waits until a person says go before a wave.
-
-    :param loaded: the plan.
-    :param wave: the wave.
-    """
-
-    wave: Wave
-    template_fields = ()
-    gates = ("confirm", "preflight")
-    closed_by = ("confirm", "preflight")
-
-    def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
-        super().__init__(
-            subject=f"Start the wave {wave.name} of {loaded.plan.name}?",
-            fail_on_reject=True,
-            **approval_arguments(wave.approval, wave.description),
-            **kwargs,
-        )
-        self.loaded = loaded
-        self.wave = wave
-        self.where = wave.name
-        self.approval = wave.approval
-
-    def execute(self, context: Context) -> Any:
-        """Ask, unless the run leaves this wave out, its mode needs no answer, or the glass was broken before."""
-        run = self.begin(context)
-        approval = wave_approval(self.wave, run.mode)
-        if approval is None:
-            self.passed(context, "not asked")
-            return {"not_asked": f"the plan asks for no approval in a {run.mode}"}
-        if self._glass_is_broken(context):
-            self.passed(context, "not asked", reason="the glass was broken for the whole run")
-            return {"not_asked": "the glass was broken for the whole run"}
-        self.ask(context, approval)
-        return None
-
-    def _glass_is_broken(self, context: Context) -> bool:
-        record = read_gate(context, "confirm")
-        broken = record is not None and record.decision == "break glass"
-        return broken and any(is_one_of(answer, self._glass(context)) for answer in record.answers)  # type: ignore[union-attr]
-
-    def may_continue(self, context: Mapping[str, Any]) -> bool:
-        """Ask again: the launch that comes next continues the run."""
-        return True
-
-    def note_continuing(self, context: Mapping[str, Any], standing: Standing) -> None:
-        """Leave that to the launch: an answer continues nothing."""

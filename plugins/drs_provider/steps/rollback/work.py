@@ -34,15 +34,15 @@ from drs_provider.dag.work.base import (
 )
 from drs_provider.dag.work.intents import next_look, read_intents
 from drs_provider.dag.work.once_up import waves_once_up
-from drs_provider.dag.work.scripts import script_work
-from drs_provider.dag.work.unwinding import UnwindingApproval
 from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, read_events, read_fact
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.plan import dependents
 from drs_provider.steps.approve.event import ApprovalEvent
 from drs_provider.steps.rollback.event import RollbackEvent
+from drs_provider.steps.rollback.unwinding import UnwindingApproval
 from drs_provider.steps.script.event import ScriptEvent, ScriptResult
+from drs_provider.steps.script.work import script_work
 from drs_provider.triggers.drs import DrsJobTrigger
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ __all__ = ["AgentsWork", "HttpWork", "InstanceStatusWork", "TcpPortWork", "healt
 _POLL_SECONDS = 5.0
 
 
-def health_work(check: HealthCheck, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> BaseOperator:
+def health_work(*, check: HealthCheck, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> BaseOperator:
     """Return the work of one health check.
 
     :param check: the check, as the plan says it.

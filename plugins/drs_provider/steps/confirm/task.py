@@ -1,0 +1,13 @@
+"""The run's first task as it stands in the DAG."""
+
+from __future__ import annotations
+
+from drs_provider.dag.delegation import RecoveryTask
+
+__all__ = ["ConfirmRun"]
+
+
+class ConfirmRun(RecoveryTask):
+    """The run's first task: checks its parameters, records the plan, and holds a real recovery until it is approved."""
+
+    work_path = "drs_provider.steps.confirm.work.ConfirmWork"

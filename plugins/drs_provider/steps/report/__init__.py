@@ -1,0 +1,1 @@
+"""Writes the evidence of a run, and passes the verdict on it."""

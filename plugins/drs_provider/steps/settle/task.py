@@ -1,0 +1,13 @@
+"""The pause after a launch as it stands in the DAG."""
+
+from __future__ import annotations
+
+from drs_provider.dag.delegation import RecoveryTask
+
+__all__ = ["SettleWave"]
+
+
+class SettleWave(RecoveryTask):
+    """Waits for ``settle`` after the wave's launch, in the triggerer."""
+
+    work_path = "drs_provider.steps.settle.work.SettleWork"

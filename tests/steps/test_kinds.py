@@ -1,0 +1,218 @@
+"""A kind of step from outside of the package: it is named as an entry point, and no other file is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+KIND = '''
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from drs_provider.evidence.events import Event, Text
+from drs_provider.plan.kinds import Place, StepGroup, StepKind
+from drs_provider.plan.scalars import PlanModel, Span
+from drs_provider.plan.steps import Step
+
+
+class SmokeTest(PlanModel):
+    """A page that must answer."""
+
+    page: str = Field(description="The address of the page.")
+    timeout: Span = Field(timedelta(minutes=3), description="How long it may take.")
+
+
+class SmokeEvent(Event):
+    kind: Literal["smoke_test"] = "smoke_test"
+    wave: str
+    reason: Text = None
+
+
+class Smoke(StepKind):
+    name = "smoke_test"
+    task = "smoke_task.SmokeTask"
+    event = SmokeEvent
+    phase = "health"
+    permissions = ("synthetics:GetCanaryRuns",)
+    keys = {"smoke_test": (SmokeTest | None, Field(None, description="A page that must answer once the wave is up."))}
+
+    def groups(self, wave):
+        if wave.smoke_test:
+            step = Step("smoke_test", self.name, wave.smoke_test.timeout, detail=wave.smoke_test)
+            yield StepGroup(Place.SERVICE + 1, (step,))
+
+    def activity(self, title):
+        return "smoke test"
+
+    def counted(self, steps):
+        return "smoke test"
+
+
+KIND = Smoke()
+'''
+TASK = '''
+from drs_provider.dag.delegation import RecoveryTask
+
+
+class SmokeTask(RecoveryTask):
+    """Asks a page."""
+
+    work_path = "smoke_work.SmokeWork"
+'''
+WORK = """
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from drs_provider.dag.work.base import RecoveryWork
+from smoke_kind import SmokeEvent
+
+
+class SmokeWork(RecoveryWork, BaseOperator):
+    def __init__(self, *, loaded, wave, **kwargs):
+        super().__init__(**kwargs)
+        self.loaded, self.wave = loaded, wave
+
+    def execute(self, context):
+        reason = f"{self.wave.smoke_test.page} answered 503"
+        event = SmokeEvent(**self.times(context), status="failed", wave=self.wave.name, reason=reason)
+        self.leave_evidence(context, event)
+        raise AirflowFailException(reason)
+"""
+PLAN = """
+version: 1
+name: shop
+target: {region: us-west-2}
+waves:
+  - name: web
+    servers: [{id: s-00000000000000001}]
+    settle: 30s
+    health_checks: [{type: tcp, port: 443}]
+    smoke_test: {page: https://shop.example/, timeout: 4m}
+"""
+SCENARIO = "region: us-west-2\nservers: [{id: s-00000000000000001, hostname: web01}]\n"
+SCRIPT = """
+import json, sys
+from pathlib import Path
+
+from drs_provider.plan import load_plan
+loaded = load_plan("shop.yaml")
+light = sorted(name for name in sys.modules if name.startswith(("airflow", "boto", "smoke_task")))
+
+from types import SimpleNamespace
+from drs_provider.dag.factory import build_dag
+from drs_provider.estimate.durations import Durations
+from drs_provider.estimate.forecast import forecast
+from drs_provider.estimate.overhead import USUAL
+from drs_provider.estimate.site import scenario_site
+from drs_provider.evidence.collect import RunFacts, collect_record
+from drs_provider.evidence.html import render_html
+from drs_provider.plan.drawing import draw
+from drs_provider.plan.keys_page import keys_page
+from drs_provider.plan.schema import plan_schema
+from drs_provider.readiness.actions import required_actions
+
+dag = build_dag(loaded)
+task = dag.get_task("web.smoke_test")
+heavy = "smoke_work" in sys.modules
+pushed = {}
+push = lambda key, value: pushed.update({key: value})
+ti = SimpleNamespace(task_id=task.task_id, xcom_pull=lambda **_: None, xcom_push=push)
+try:
+    task.work.execute({"ti": ti})
+except Exception as error:
+    said = str(error)
+xcoms = {task.task_id: json.loads(json.dumps(pushed))}
+states = {one.task_id: {"state": "success"} for one in dag.tasks} | {task.task_id: {"state": "failed"}}
+record = collect_record(loaded, RunFacts("shop", "manual__1", state="failed", tasks=states, xcoms=xcoms), None)
+(wave,) = record.waves
+durations = Durations(scenario_site(Path("scenario.yaml"), loaded.plan))
+times = forecast(loaded.plan, durations, overhead=USUAL.scaled(0)).waves[0].times
+print(json.dumps({
+    "light": light,
+    "heavy": heavy,
+    "after": sorted(task.upstream_task_ids),
+    "rule": task.trigger_rule.value,
+    "said": said,
+    "reason": wave.reason,
+    "phases": [[phase.kind, phase.name] for phase in wave.phases],
+    "page": "smoke test: https://shop.example/ answered 503" in render_html(record),
+    "health": times.spent["health"],
+    "drawing": draw(loaded.plan, "text").splitlines()[2],
+    "schema": plan_schema()["$defs"]["Wave"]["properties"]["smoke_test"],
+    "keys": [line for line in keys_page().splitlines() if "smoke_test" in line or "address of the page" in line],
+    "action": required_actions(loaded.plan, "drill").get("synthetics:GetCanaryRuns"),
+    "hash": load_plan("plain.yaml").hash,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the modules of a distribution that has a kind of step, and with a plan that uses it."""
+    folder = tmp_path_factory.mktemp("smoke")
+    info = folder / "smoke-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: smoke\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[drs_provider.steps]\nsmoke_test = smoke_kind:KIND\n")
+    for name, text in (("kind", KIND), ("task", TASK), ("work", WORK)):
+        (folder / f"smoke_{name}.py").write_text(text)
+    (folder / "shop.yaml").write_text(PLAN)
+    (folder / "plain.yaml").write_text("\n".join(line for line in PLAN.splitlines() if "smoke" not in line))
+    (folder / "scenario.yaml").write_text(SCENARIO)
+    return folder
+
+
+def run(folder: Path, script: str) -> Any:
+    environment = {**os.environ, "PYTHONPATH": str(folder), "AIRFLOW_HOME": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_kind_from_outside_is_seen_everywhere(installed: Path) -> None:
+    from drs_provider.plan import load_plan
+
+    found = run(installed, SCRIPT)
+    assert found["light"] == [], "the plan is read without Airflow, AWS and what stands in the DAG"
+    assert found["heavy"] is False, "the DAG is made without the work"
+    assert (found["after"], found["rule"]) == (["web.health.tcp"], "none_failed")
+    assert found["said"] == "https://shop.example/ answered 503"
+    assert found["reason"] == "smoke test: https://shop.example/ answered 503"
+    assert ["health", None] in found["phases"]
+    assert found["page"]
+    assert found["health"] >= 240
+    assert found["drawing"].split(", ")[:3] == ["  * web  1 selector", "1 check", "smoke test"]
+    assert found["schema"]["description"] == "A page that must answer once the wave is up."
+    assert len(found["keys"]) == 2
+    assert found["action"] == "The steps smoke_test."
+    assert found["hash"] == load_plan(installed / "plain.yaml").hash, "a plan that does not use it means the same"
+
+
+def test_a_kind_that_cannot_be_loaded_is_a_problem_of_the_plan_that_uses_it(installed: Path, tmp_path: Path) -> None:
+    for file in installed.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_text(file.read_text())
+    info = tmp_path / "smoke-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: smoke\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[drs_provider.steps]\nsmoke_test = smoke_kind:ABSENT\n")
+    script = """
+import json
+from drs_provider.plan import read_plans
+found = read_plans(".")
+print(json.dumps([sorted(found.plans), [problem.message for problem in found.problems]]))
+"""
+    plans, problems = run(tmp_path, script)
+    assert plans == ["shop"], "the plan that needs no kind from outside is read"
+    assert any("cannot be loaded: AttributeError" in problem for problem in problems)
