@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(100000))
     parser.add_argument("--stories", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=2, help="stories side by side")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no more stories are told")
     parser.add_argument("--verbose", action="store_true", help="print every story")
     chosen = parser.parse_args(arguments)
     print(f"seed {chosen.seed}", flush=True)
@@ -94,6 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"story {story.seed}: {story.states}, {dict(story.launches)}", *lines, sep="\n  ", flush=True)
             if len(stories) % 10 == 0:
                 print(f"{len(stories)} stories, {time.monotonic() - began:.0f} s", flush=True)
+            if time.monotonic() - began > 60 * chosen.minutes:
+                break
     print(figures(stories, chosen.seed, (time.monotonic() - began) / 60))
     return 1 if any(story.violations for story in stories) else 0
 

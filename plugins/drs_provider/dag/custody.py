@@ -223,8 +223,8 @@ class Chain:
     :param closings: what the report left beside them.
     :param continued: the launch that continued a failed run, if any.
     :param reopened: when the whole run was cleared after its end; None where it was not.
-    :param checked: whether preflight itself left findings that let the run go on.
-    :param missed: whether ``confirm`` itself recorded that a scheduled drill is not held.
+    :param checked: whether preflight, where it is among the gates, itself left findings that let the run go on.
+    :param missed: whether ``confirm`` itself recorded that a scheduled drill is not held, and nothing else.
     :param glass: who may break the glass.
     """
 

@@ -120,7 +120,7 @@ def read_chain(
     ti, dag_run = context["ti"], context["dag_run"]
     states = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(gates), run_ids=[ti.run_id]).get(ti.run_id) or {}
     recorded = ti.xcom_pull(task_ids="confirm", key=PLAN_KEY) or {}
-    asking = [gate for gate in gates if gate != "preflight"]
+    records = {gate: read_gate(context, gate) for gate in gates if gate != "preflight"}
     return Chain(
         plan=recorded_plan(loaded, recorded),
         plan_hash=recorded.get("hash"),
@@ -131,12 +131,12 @@ def read_chain(
         closings_of=closings_of,
         wave=wave,
         states={task: None if state is None else str(state) for task, state in states.items()},
-        records={gate: read_gate(context, gate) for gate in asking},
+        records=records,
         closings={gate: read_closing(context, gate) for gate in closings_of},
         continued=read_continued(context),
         reopened=_reopened(dag_run),
-        checked=_left_event(context, PreflightEvent, "preflight", "success"),
-        missed=_left_event(context, ConfirmEvent, "confirm", "missed"),
+        checked="preflight" in gates and _left_event(context, PreflightEvent, "preflight", "success"),
+        missed=records.get("confirm") is None and _left_event(context, ConfirmEvent, "confirm", "missed"),
         glass=break_glass_users(),
     )
 

@@ -123,7 +123,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         """Judge every gate of the run once more: a state proves nothing."""
         run = self.run(context)
         waves = [wave for wave in self.loaded.plan.waves if run.selects(wave.name)]
-        gates = ("confirm", *(f"{wave.name}.approve" for wave in waves if wave.approval))
+        gates = ("confirm", "preflight", *(f"{wave.name}.approve" for wave in waves if wave.approval))
         chain = read_chain(context, self.loaded, run, gates=gates, closings_of=(), wave=None)
         return gates_of_run(replace(chain, states=states), waves)
 
