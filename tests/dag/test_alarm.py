@@ -72,6 +72,14 @@ def test_every_plan_has_a_deadline_for_its_watch_and_two_more_for_its_rto() -> N
     assert watch.callback.path.endswith("run_watch.watch_run")
 
 
+def test_deadlines_have_names_where_airflow_has_them() -> None:
+    from drs_provider.dag.factory import build_dag
+
+    alerts = build_dag(shop(objectives={"rto": "45m"})).deadline
+    names = [getattr(alert, "name", "absent") for alert in alerts or []]
+    assert names in (["Watch over the run", "RTO at risk: 36m", "RTO missed: 45m"], ["absent"] * 3)
+
+
 def test_airflow_can_move_the_deadlines_of_a_run_that_is_cleared() -> None:
     """On a clear, Airflow takes the stored interval for seconds; anything else there makes every clear fail."""
     from datetime import timedelta

@@ -21,7 +21,7 @@ from drs_provider.dag.custody import Answer, Chain, Closing, GateRecord, closing
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.gate_report import gates_of_run
 from drs_provider.dag.run import RecoveryRun
-from drs_provider.dag.work import base
+from drs_provider.dag.work import base, refusal
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws
@@ -67,6 +67,7 @@ def plan(**keys: Any) -> LoadedPlan:
     db: dict[str, Any] = {"name": "db", "servers": [{"id": DB}], "retries": 0, **keys.pop("db", {})}
     web: dict[str, Any] = {"name": "web", "depends_on": ["db"], "servers": [{"id": WEB}], "retries": 0}
     web["post_launch"] = [{"name": "dns", "automation": "Switch-Dns"}]
+    web |= keys.pop("web", {})
     return loaded_plan(db, web, **keys)
 
 
@@ -133,6 +134,71 @@ def test_a_confirm_that_is_marked_as_success_launches_nothing(drs_simulator: Sim
         "preflight": "marked by hand",
     }
     assert (found["run"]["state"], found["recovered"]) == ("failed", None)
+
+
+def skipping(monkeypatch: pytest.MonkeyPatch, run: InProcessRun) -> None:
+    """Skip tasks as Airflow's server does when a worker asks for it."""
+    monkeypatch.setattr(refusal, "skip_tasks", lambda ids: run.states.update(dict.fromkeys(ids, "skipped")))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_refused_run_is_one_failed_task_beside_its_report(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is skipped behind it is no gate that was passed, whatever of it is cleared or marked."""
+    load(drs_simulator)
+    run = MarkedRun(plan(web={"approval": APPROVERS}), confirm="shpo")
+    skipping(monkeypatch, run)
+    assert run.go() == "failed"
+    assert run.states == dict.fromkeys(run.states, "skipped") | {"confirm": "failed", "report": "failed"}
+    printed = capsys.readouterr().out
+    assert printed.count("REAL RECOVERY of shop") == 2, "once a task"
+    found = report_of(run)
+    assert {gate["gate"]: gate["state"] for gate in found["gates"]} == {
+        "confirm": "refused",
+        "preflight": "not reached",
+        "web.approve": "not reached",
+    }
+    assert "only when the parameter confirm" in found["run"]["refused"]
+    run.clear("web.launch", downstream=False)
+    run.go()
+    assert "the task confirm is failed" in evidence(run, "web.launch")
+    run.marked = {"confirm": "success"}
+    run.clear("confirm", downstream=False)
+    run.clear("web.launch")
+    assert run.go() == "failed"
+    assert launches(drs_simulator) == {}
+    gates = {gate["gate"]: gate["state"] for gate in report_of(run)["gates"]}
+    assert (gates["confirm"], gates["preflight"]) == ("marked by hand", "marked by hand")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_preflight_that_blocks_is_the_one_failed_task(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(drs_simulator)
+    run = MarkedRun(plan(db={"servers": [{"id": "s-00000000000000009"}], "on_failure": "rollback"}), "drill")
+    skipping(monkeypatch, run)
+    assert run.go() == "failed"
+    assert {task for task, state in run.states.items() if state != "skipped"} == {"confirm", "preflight", "report"}
+    found = report_of(run)
+    assert found["preflight"]["state"] == "failed"
+    assert {gate["gate"]: gate["state"] for gate in found["gates"]} == {"confirm": "passed", "preflight": "refused"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_refusal_of_a_run_that_was_cleared_skips_nothing(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a drill terminates what an earlier round launched."""
+    load(drs_simulator)
+    run = MarkedRun(plan(), "drill", keep_drill_instances=True)
+    skipping(monkeypatch, run)
+    assert run.go() == "success"
+    run.parameters = run._dag_run.conf = {"mode": "drill", "waves": ["dbb"]}
+    run.clear("confirm")
+    assert run.go() == "failed"
+    assert (run.states["preflight"], run.states["terminate"]) == ("upstream_failed", "success")
 
 
 @pytest.mark.parametrize("mode", ["drill", "recovery"])

@@ -28,6 +28,7 @@ def verdict(states: dict[str, str], **parameters: Any) -> str | None:
     task: Any = dag.get_task("report")
     all_states: dict[str, str | None] = {one.task_id: "success" for one in dag.tasks if one.task_id != "report"}
     context = {
+        "ti": SimpleNamespace(xcom_pull=lambda **_: None),
         "dag_run": SimpleNamespace(dag_id="shop", run_id="manual__1"),
         "params": {"mode": "drill", "confirm": "", "waves": [], **parameters},
     }

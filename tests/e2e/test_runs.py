@@ -100,7 +100,12 @@ def test_a_recovery_without_the_typed_name_starts_nothing(stack: Stack) -> None:
     run = stack.start("parallel", mode="recovery", confirm="paralel")
     assert stack.wait("parallel", run) == "failed"
     assert stack.seen("parallel", run).calls == []
-    assert "nothing was started" in stack.log_of("parallel", run, "confirm")
+    log = stack.log_of("parallel", run, "confirm")
+    assert "nothing was started" in log
+    assert log.index("REAL RECOVERY of parallel") < log.index("nothing was started")
+    states = stack.states("parallel", run)
+    assert states == dict.fromkeys(states, "skipped") | {"confirm": "failed", "report": "failed"}
+    assert stack.report("parallel", run)["run"]["state"] == "failed"
 
 
 def test_a_broken_plan_hides_no_other_and_says_where_it_is_broken(stack: Stack) -> None:

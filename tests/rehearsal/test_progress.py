@@ -90,6 +90,8 @@ def test_ends_are_told_apart() -> None:
     assert lines({f"db.{task}": "success" for task in both})[0] == "db: done"
     assert lines({f"db.{task}": "skipped" for task in both})[0] == "db: skipped"
     assert lines({f"db.{task}": "upstream_failed" for task in both})[0] == "db: not reached"
+    refused = {f"db.{task}": "skipped" for task in both} | {"preflight": "failed"}
+    assert lines(refused)[0] == "db: not reached"
 
 
 def test_the_live_table_shows_the_waves_and_the_end_of_the_run() -> None:

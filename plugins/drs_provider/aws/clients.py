@@ -6,6 +6,7 @@ From Airflow, a hook has them (:class:`~drs_provider.hooks.drs.DrsHook`); for a 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -27,8 +28,20 @@ def client_config(config: Any) -> Any:
     """
     from botocore.config import Config
 
+    _quiet_boto()
     defaults = Config(connect_timeout=10, read_timeout=30, retries={"total_max_attempts": 3, "mode": "standard"})  # type: ignore[typeddict-item, unused-ignore]
     return defaults.merge(config) if config is not None else defaults
+
+
+def _quiet_boto() -> None:
+    """Leave out of the logs where boto found an endpoint or credentials: the same lines for each client of each task.
+
+    A level that an administrator has set stays.
+    """
+    for name in ("botocore.configprovider", "botocore.credentials", "aiobotocore.credentials"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
 
 
 def regional_sts(client: Any, region_name: str | None) -> str | None:

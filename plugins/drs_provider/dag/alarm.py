@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions import deadline
@@ -19,6 +20,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from drs_provider.dag import messages
 from drs_provider.dag.notifications import channels_of, leave_word
 from drs_provider.dag.run_watch import QUEUED_FOR, watch_run
+from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
@@ -45,6 +47,7 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
         callback=AsyncCallback(
             watch_run, kwargs={"channels": channels_of(plan), "aws_conn_id": plan.target.aws_conn_id}
         ),
+        **_named("Watch over the run"),
     )
     rto = plan.objectives.rto
     if rto is None:
@@ -66,10 +69,19 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
                         **({"drill_waves": list(plan.drill.waves)} if plan.drill.waves else {}),
                     },
                 ),
+                **_named(f"{name}: {format_duration(passed)}"),
             )
-            for passed in (timedelta(seconds=round(rto.total_seconds() * AT_RISK)), rto)
+            for passed, name in (
+                (timedelta(seconds=round(rto.total_seconds() * AT_RISK)), "RTO at risk"),
+                (rto, "RTO missed"),
+            )
         ),
     ]
+
+
+def _named(name: str) -> dict[str, Any]:
+    """Return the name of a deadline as an argument; nothing for an Airflow (3.2) whose deadlines have none."""
+    return {"name": name} if "name" in signature(DeadlineAlert).parameters else {}
 
 
 def _stored(interval: timedelta) -> Any:

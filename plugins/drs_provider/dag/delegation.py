@@ -102,7 +102,11 @@ class RecoveryTask(BaseOperator):
         return self.make_work()
 
     def execute(self, context: Context) -> Any:
-        """Begin the work, unless it is a drill's that is asked to stop."""
+        """Begin the work, unless it is a drill's that is asked to stop. The log's first line says what is at stake."""
+        self.log.info("%s of %s", mode_text(context.get("params") or {}), self.loaded.plan.name)
+        return self._work(context)
+
+    def _work(self, context: Context) -> Any:
         return self._patiently(context, lambda: self.work.execute(context))
 
     def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Context) -> Any:
@@ -117,7 +121,7 @@ class RecoveryTask(BaseOperator):
             fail_stopped(context, request)
         if next_method == patience.BEGIN_AGAIN:
             patience.note_answer(context)
-            return self.execute(context)
+            return self._work(context)
         if error := patience.event_error(event):
             return self._patiently(context, lambda: _raise(error))
         return self._patiently(
@@ -137,7 +141,7 @@ class RecoveryTask(BaseOperator):
                 if not wait_for_aws(self.work, context, error):  # type: ignore[arg-type]
                     fail_for_good(self.work, context, error)  # type: ignore[arg-type]
                     raise
-        return self.execute(context)
+        return self._work(context)
 
     @contextmanager
     def _stoppable(self, context: Context) -> Iterator[None]:
@@ -159,6 +163,11 @@ class RecoveryTask(BaseOperator):
     def post_execute(self, context: Any, result: Any = None) -> None:
         """Tell when the work ended; a task that ends in the triggerer tells by the trigger's event."""
         context["ti"].xcom_push(key=ENDED_KEY, value=datetime.now(timezone.utc).isoformat())
+
+
+def mode_text(parameters: Mapping[str, Any]) -> str:
+    """Return the mode of a run as every log begins with it."""
+    return "REAL RECOVERY" if parameters.get("mode") == "recovery" else "Drill"
 
 
 def _raise(error: Exception) -> NoReturn:

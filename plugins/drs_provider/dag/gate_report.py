@@ -67,6 +67,11 @@ def _gate(
     recorded: bool | None = None,
 ) -> dict[str, Any]:
     record, state = chain.records.get(gate), chain.states.get(gate)
+    # A gate before it that refuses the run has Airflow skip it; of a run that was not refused, a person did.
+    first = ("confirm", "preflight")
+    before = [chain.states.get(each) for each in (first[: first.index(gate)] if gate in first else first)]
+    is_recorded = (record is not None) if recorded is None else recorded
+    shown = _state(state, record, problem, required, is_recorded, refused="failed" in before)
     people = [answer.name for answer in record.answers] if record else []
     if record and record.decision == "confirmed" and not people and record.starter:
         people = [record.starter]
@@ -75,15 +80,23 @@ def _gate(
         "where": where,
         "required": required,
         "asks": asks,
-        "state": _state(state, record, problem, required, (record is not None) if recorded is None else recorded),
+        "state": shown,
         "by": people,
         "at": record.decided.isoformat() if record else None,
-        "reason": problem or (record.reason if record else None),
+        "reason": None if shown == "not reached" else problem or (record.reason if record else None),
     }
 
 
-def _state(state: str | None, record: GateRecord | None, problem: str | None, required: bool, recorded: bool) -> str:
-    if state not in ENDED_STATES or state in ("upstream_failed", "removed"):
+def _state(
+    state: str | None,
+    record: GateRecord | None,
+    problem: str | None,
+    required: bool,
+    recorded: bool,
+    *,
+    refused: bool,
+) -> str:
+    if state not in ENDED_STATES or state in ("upstream_failed", "removed") or (state == "skipped" and refused):
         return "not reached"
     if state == "failed":
         return "refused"

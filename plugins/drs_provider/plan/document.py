@@ -15,13 +15,13 @@ import yaml
 
 from drs_provider.plan.nearest import nearest
 from drs_provider.plan.plain import FIRST, WORDS, read_plain
+from drs_provider.plan.syntax import EventParser, syntax_problem
 
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "NO_TEXT",
     "Document",
-    "EventParser",
     "Node",
     "Trouble",
     "Unreadable",
@@ -38,8 +38,6 @@ NO_TEXT = "<line "
 """How a key is called in problems that is a list or a mapping."""
 FREE_FORM = "args"
 """Inside this key a null is a value: it goes to somebody else's code. Anywhere else a null is a forgotten value."""
-
-EventParser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Node:
@@ -120,8 +118,6 @@ def read_document(data: bytes) -> Document:
         text = decode(data)
         return Document(text, _Builder(text, troubles).run(), troubles)
     except yaml.YAMLError as error:
-        from drs_provider.plan.syntax import syntax_problem
-
         line, column, message = syntax_problem(error, text)
         troubles.append(Trouble(line, column, (), message))
     except Unreadable as error:

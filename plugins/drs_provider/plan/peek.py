@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from drs_provider.plan.document import MAX_DEPTH, EventParser, Unreadable, decode
+from drs_provider.plan.document import MAX_DEPTH, Unreadable, decode
+from drs_provider.plan.syntax import EventParser
 
 __all__ = ["top_level_name"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from drs_provider.plan.document import EventParser
+__all__ = ["EventParser", "syntax_problem"]
 
-__all__ = ["syntax_problem"]
+EventParser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _SPECIAL = "quote a text that starts with a special character"
 _ESCAPE = r"in double quotes \ begins an escape: put the text in single quotes, or write \\"

@@ -16,6 +16,7 @@ from drs_provider.dag.work.approval import ApprovalWork, approval_arguments
 from drs_provider.dag.work.base import utc_now
 from drs_provider.dag.work.gates import PLAN_KEY, break_glass_users, is_cleared, starter_of
 from drs_provider.dag.work.identity import record_identity
+from drs_provider.dag.work.refusal import refusal_skips_the_rest
 from drs_provider.steps.confirm.event import ConfirmEvent
 
 if TYPE_CHECKING:
@@ -52,6 +53,15 @@ class ConfirmWork(ApprovalWork):
 
         :raises AirflowFailException: when the run was started with parameters that do not fit.
         """
+        with refusal_skips_the_rest(self, context):
+            return self._check_and_ask(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Judge the answer; a run that is not approved is refused."""
+        with refusal_skips_the_rest(self, context):
+            return super().execute_complete(context, event)
+
+    def _check_and_ask(self, context: Context) -> Any:
         dag_run, begun = context["dag_run"], datetime.now(timezone.utc)
         self._hold_only_in_time(context, begun)
         try:

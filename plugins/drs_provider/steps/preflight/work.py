@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from drs_provider.dag.work.advice import what_to_do
 from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
+from drs_provider.dag.work.refusal import refusal_skips_the_rest
 from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsHook
@@ -54,6 +55,10 @@ class PreflightWork(RecoveryWork, BaseOperator):
         :raises DownstreamTasksSkipped: with the tasks of waves that this run leaves out; the task succeeds.
         :raises AirflowFailException: with every finding, when one blocks that nobody overrode.
         """
+        with refusal_skips_the_rest(self, context):
+            return self._check(context)
+
+    def _check(self, context: Context) -> dict[str, Any]:
         started = utc_now()
         try:
             run = self.begin(context)
