@@ -247,7 +247,7 @@ def _wave_state(wave: str, task_states: Mapping[str, str | None], left_out: Cont
     if values and values <= {"upstream_failed"}:
         return "not reached", ""
     if values == {"skipped"} and "failed" in (task_states.get("confirm"), task_states.get("preflight")):
-        return "not reached"
+        return "not reached", ""
     if values and values <= {"success", "skipped"}:
         return "skipped" if states.get(LAUNCH) == "skipped" else "done", ""
     for task_id, state in states.items():
