@@ -172,7 +172,7 @@ class Session:
     def get_session(self, region_name: str) -> Session:
         return self
 
-    def client(self, service: str) -> Session:
+    def client(self, service: str, config: Any = None) -> Session:
         return self
 
     def get_caller_identity(self) -> dict[str, str]:
@@ -360,6 +360,23 @@ def test_warnings_fail_only_when_asked(installation: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "1")
     assert CliRunner().invoke(app, ["doctor", "--offline"]).exit_code == 0
     assert CliRunner().invoke(app, ["doctor", "--offline", "--strict"]).exit_code == 1
+
+
+def test_errors_come_first_tuning_last_in_one_line_and_who_was_not_asked_is_named(
+    installation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "1")
+    (installation / "plans" / "broken.yaml").write_text("version: 1\nname: broken\nwavess: []\n")
+    lines = CliRunner().invoke(app, ["doctor", "--offline"]).stdout.splitlines()
+    assert lines[0].startswith("error   plans")
+    assert lines[-3:] == [
+        "warning tuning    AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME=0.1",
+        "",
+        lines[-1],
+    ]
+    assert "info    aws       not asked (--offline)" in lines
+    (unasked,) = check_aws([], _hook)
+    assert str(unasked) == "info    aws       not asked: there is no valid plan that names a connection"
 
 
 def test_an_unknown_format_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,12 @@ def test_ready(room: Room, plan_file: Path) -> None:
     assert status == 0, text
     assert "database: 3 servers (db01, db02, db-archive)" in text
     assert text.splitlines()[-1] == "Ready: no findings (drill)."
+    looked = text.splitlines()[-2]
+    assert re.fullmatch(
+        r"Looked at 6 servers with \d+ checks: worst replication lag 30s \(web01\); "
+        r"\d+ permissions simulated as arn:aws:sts::\d+:user/moto\.",
+        looked,
+    ), looked
 
 
 def test_not_ready(room: Room, plan_file: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from drs_provider.commands.terminal import say
-from drs_provider.commands.waiting import FIRST_WORD, SILENCE, AwsSilentError, within
+from drs_provider.commands.waiting import FIRST_WORD, SILENCE, AwsSilentError, Timeout, within
 
 __all__ = ["check"]
 
@@ -29,9 +29,7 @@ def check(
     aws_conn_id: Annotated[
         str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="Give up when AWS gives no answer for so many seconds.", min=1)
-    ] = SILENCE,
+    timeout: Timeout = SILENCE,
 ) -> None:
     """Check whether a plan is ready to run, now, and change nothing.
 
@@ -93,6 +91,8 @@ def check(
             say(f"{wave}: {len(servers)} server{'' if len(servers) == 1 else 's'} ({listed or 'none'})")
         if report.findings:
             say(f"\n{report.table()}\n")
+        if result.scope and result.seen:
+            say(str(result.scope))
         say(report.message().splitlines()[0])
     # What could not be asked is no answer, whatever else there is.
     raise typer.Exit(2 if result.unanswered is not None else 1 if report.errors else 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from drs_provider.commands.terminal import say
-from drs_provider.commands.waiting import SILENCE, AwsSilentError, within
+from drs_provider.commands.waiting import SILENCE, AwsSilentError, Timeout, within
 
 if TYPE_CHECKING:
     from drs_provider.estimate.forecast import Forecast
@@ -41,6 +41,7 @@ def estimate(
     aws_conn_id: Annotated[
         str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
     ] = None,
+    timeout: Timeout = SILENCE,
 ) -> None:
     """Predict the RTO of a run in which everything goes well, and say which wave to shorten first.
 
@@ -64,7 +65,8 @@ def estimate(
         raise _cannot_run(f"--approval {approval}: {error}") from error
     try:
         loaded = load_plan(plan).plan
-        site = _site(loaded, scenario, profile, loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id)
+        connection = loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
+        site = _site(loaded, scenario, profile, connection, timeout)
         systems = {server: facts.system for server, facts in site.facts.items()}
         with airflow_apart():
             known = _history(history, loaded.name, systems, simulated=simulated) if history else None
@@ -95,7 +97,9 @@ def _history(folder: str, plan: str, systems: dict[str, str], *, simulated: bool
         raise _cannot_run(f"{folder} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _site(plan: RecoveryPlan, scenario: Path | None, profile: str | None, aws_conn_id: str | None) -> Site:
+def _site(
+    plan: RecoveryPlan, scenario: Path | None, profile: str | None, aws_conn_id: str | None, timeout: float
+) -> Site:
     from drs_provider.estimate.site import ScenarioUnreadable, account_site, scenario_site
 
     if scenario is not None:
@@ -109,7 +113,7 @@ def _site(plan: RecoveryPlan, scenario: Path | None, profile: str | None, aws_co
 
     try:
         clients = connect(plan.target.region, profile=profile, aws_conn_id=aws_conn_id)
-        return within(clients, SILENCE, lambda: account_site(clients))
+        return within(clients, timeout, lambda: account_site(clients))
     except AwsSilentError as error:
         raise _cannot_run(f"{error}; --scenario FILE estimates without an account") from None
     except (BotoCoreError, ClientError) as error:

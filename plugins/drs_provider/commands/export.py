@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drs_provider.commands.terminal import say
+from drs_provider.commands.waiting import SILENCE, AwsSilentError, Timeout, within
 
 if TYPE_CHECKING:
     from drs_provider.exporters.drs_native import NativePlan
@@ -34,6 +35,7 @@ def export(
     aws_conn_id: Annotated[
         str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
     ] = None,
+    timeout: Timeout = SILENCE,
 ) -> None:
     """Make a recovery plan of DRS of a plan that is a row of waves, and list what is lost.
 
@@ -58,7 +60,8 @@ def export(
         raise _end(2, str(error)) from error
     connection = loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
     clients = connect(loaded.target.region, profile=profile, aws_conn_id=connection)
-    try:
+
+    def ask() -> tuple[NativePlan, NativeChanges, str | None]:
         check_client(clients.drs)
         known = Drs(clients).source_servers()
         servers, findings = resolve(loaded, [wave.name for wave in loaded.waves], known)
@@ -67,7 +70,13 @@ def export(
         arns = {str(server["sourceServerID"]): str(server["arn"]) for server in known}
         wanted = native_plan(loaded, servers, arns)
         changes = find_changes(clients.drs, wanted)
-        arn = apply_changes(clients.drs, wanted, changes) if apply else changes.arn
+        return wanted, changes, apply_changes(clients.drs, wanted, changes) if apply else changes.arn
+
+    try:
+        wanted, changes, arn = within(clients, timeout, ask)
+    except AwsSilentError as error:
+        done = "What was changed is not known: export again." if apply else "Nothing was changed."
+        raise _end(2, f"{error}. {done}") from None
     except NotLinear as error:
         reasons = "\n".join(f"  {reason}" for reason in error.reasons)
         raise _end(1, f"{loaded.name} cannot be a recovery plan of DRS:\n{reasons}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from drs_provider.commands.terminal import say
+from drs_provider.commands.waiting import SILENCE, AwsSilentError, Timeout, within
 
 if TYPE_CHECKING:
     from drs_provider.importers.plan_file import PlanFile
@@ -55,6 +57,7 @@ def import_plans(
     output: Annotated[str, typer.Option("--format", help="text, or json: plans and report as one object.")] = "text",
     profile: Annotated[str | None, typer.Option(help="drs-native: a profile of the AWS configuration.")] = None,
     aws_conn_id: Annotated[str | None, typer.Option(help="drs-native: an Airflow connection instead.")] = None,
+    timeout: Timeout = SILENCE,
 ) -> None:
     """Make plan files of plans of other systems, all or none, and say what could not be carried over.
 
@@ -70,7 +73,7 @@ def import_plans(
     files: list[PlanFile] = []
     try:
         if shape is Shape.drs_native:
-            found = _read_native(sources, region, profile, aws_conn_id, report)
+            found = _read_native(sources, region, profile, aws_conn_id, report, timeout)
         else:
             found = _read_files(sources, shape, wave_base, in_order, region, report)
         if plan:
@@ -116,7 +119,12 @@ def _read_files(
 
 
 def _read_native(
-    sources: list[str], region: str | None, profile: str | None, aws_conn_id: str | None, report: ImportReport
+    sources: list[str],
+    region: str | None,
+    profile: str | None,
+    aws_conn_id: str | None,
+    report: ImportReport,
+    timeout: float,
 ) -> list[SourcePlan]:
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -127,7 +135,10 @@ def _read_native(
     for source in sources:
         clients = connect(region or region_of(source), profile=profile, aws_conn_id=aws_conn_id)
         try:
-            found.append(read_drs_native(clients.drs, source, clients.drs.meta.region_name, report))
+            read = partial(read_drs_native, clients.drs, source, clients.drs.meta.region_name, report)
+            found.append(within(clients, timeout, read))
+        except AwsSilentError as error:
+            raise _cannot_run(f"{error}. Nothing was imported.") from None
         except NativePlanMissing as error:
             report.refuse("", str(error))
         except (NativePlansUnknown, BotoCoreError, ClientError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drs_provider.commands.terminal import say
+from drs_provider.commands.waiting import SILENCE, Timeout, impatient
 
 if TYPE_CHECKING:
     from drs_provider.deploy.mwaa.sync import EnvironmentUpdate
@@ -26,6 +27,7 @@ def mwaa_sync(
     region: Annotated[str | None, typer.Option(help="The environment's region.")] = None,
     delete: Annotated[bool, typer.Option(help="Remove what is under dags/ and not in the bundle.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Change nothing.")] = False,
+    timeout: Timeout = SILENCE,
 ) -> None:
     """Upload what changed, and print what the environment must be updated for: never a plan. Exit 2: AWS refused."""
     import boto3
@@ -41,7 +43,7 @@ def mwaa_sync(
     try:
         present = None
         if environment:
-            present = read_environment(boto3.client("mwaa", region_name=region), environment)
+            present = read_environment(boto3.client("mwaa", region_name=region, config=impatient(timeout)), environment)
             if present.airflow != (made_for := bundle_version(bundle)):
                 say(
                     f"{environment} runs Airflow {present.airflow}, and the bundle is for {made_for}: nothing was "
@@ -49,7 +51,8 @@ def mwaa_sync(
                     err=True,
                 )
                 raise typer.Exit(2)
-        done = synchronise(boto3.client("s3", region_name=region), bundle, bucket, delete=delete, dry_run=dry_run)
+        s3 = boto3.client("s3", region_name=region, config=impatient(timeout))
+        done = synchronise(s3, bundle, bucket, delete=delete, dry_run=dry_run)
     except (BotoCoreError, ClientError) as error:
         say(str(error), err=True)
         raise typer.Exit(2) from None

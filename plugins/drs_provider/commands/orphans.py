@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from drs_provider.commands.terminal import say
-from drs_provider.commands.waiting import SILENCE, AwsSilentError, within
+from drs_provider.commands.waiting import SILENCE, AwsSilentError, Timeout, within
 
 __all__ = ["orphans"]
 
@@ -26,6 +26,7 @@ def orphans(
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
     aws_conn_id: Annotated[str | None, typer.Option(help="An Airflow connection instead.")] = None,
+    timeout: Timeout = SILENCE,
 ) -> None:
     """List drill instances that recovery plans launched and that no run owns any more.
 
@@ -56,7 +57,7 @@ def orphans(
         own = installation if installation is not None else _installation(ask=airflow)
         found = within(
             clients,
-            SILENCE,
+            timeout,
             lambda: find_drill_instances(
                 clients,
                 now=datetime.now(timezone.utc),
@@ -66,7 +67,7 @@ def orphans(
             ),
         )
     except AwsSilentError as error:
-        say(str(error), err=True)
+        say(f"{error}. Nothing was looked at.", err=True)
         raise typer.Exit(2) from None
     except (BotoCoreError, ClientError, ValueError) as error:
         say(str(error), err=True)

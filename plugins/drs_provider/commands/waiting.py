@@ -7,14 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
 
 from drs_provider.commands.terminal import say
 
 if TYPE_CHECKING:
+    from botocore.config import Config
+
     from drs_provider.aws.clients import Clients
 
-__all__ = ["FIRST_WORD", "SILENCE", "AwsSilentError", "end_now", "within"]
+__all__ = ["FIRST_WORD", "SILENCE", "AwsSilentError", "Timeout", "end_now", "impatient", "within"]
 
 SILENCE = 30.0
 """Seconds without any answer of AWS after which a command gives up."""
@@ -22,6 +26,8 @@ FIRST_WORD = 2.0
 _NEXT_WORD = 10.0
 
 Value = TypeVar("Value")
+Timeout = Annotated[float, typer.Option(help="Give up when AWS gives no answer for so many seconds.", min=1)]
+"""The option of every command that asks AWS."""
 
 _abandoned = False
 
@@ -72,6 +78,16 @@ def within(clients: Clients, timeout: float, work: Callable[[], Value], *, first
         raise failure[0]
     value: Value = result[0]
     return value
+
+
+def impatient(timeout: float) -> Config:
+    """Return the configuration of a client outside of :func:`within`: it gives up after about so many seconds.
+
+    :param timeout: the longest silence, in seconds.
+    """
+    from botocore.config import Config
+
+    return Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1})
 
 
 def end_now(status: object) -> None:

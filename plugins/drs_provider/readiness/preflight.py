@@ -40,6 +40,7 @@ from drs_provider.readiness.resolution import (
     choose_snapshot,
     resolve,
 )
+from drs_provider.readiness.scope import Permissions, Scope
 from drs_provider.readiness.script_secrets import Lookup, check_secrets
 from drs_provider.readiness.template_fit import NamedResources
 from drs_provider.readiness.timeouts import check_timeouts, launch_seconds
@@ -83,6 +84,7 @@ class PreflightResult:
     :param left_out: what the waves select and do not launch: optional servers, and selections that match none.
     :param seen: whether the source servers could be read: where not, nothing is known of any.
     :param unanswered: why a check could not be made, where that passes by itself; its finding is ``check-failed``.
+    :param scope: what was looked at; None for the look before one wave's launch.
     """
 
     findings: FindingsReport
@@ -92,12 +94,14 @@ class PreflightResult:
     unanswered: TransientError | None = None
     left_out: tuple[LeftOut, ...] = ()
     seen: bool = True
+    scope: Scope | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON-serialisable data, for XCom and for ``drs-plan check --format json``."""
         waves = {wave: [server.as_dict() for server in servers] for wave, servers in self.resolved.items()}
         left_out = [one.as_dict() for one in self.left_out]
-        return {**self.findings.as_dict(), "servers_read": self.seen, "waves": waves, "left_out": left_out}
+        scope = {"looked_at": self.scope.as_dict()} if self.scope else {}
+        return {**self.findings.as_dict(), **scope, "servers_read": self.seen, "waves": waves, "left_out": left_out}
 
 
 def run_preflight(
@@ -181,7 +185,8 @@ def run_preflight(
             findings += check_secrets(uses, lookup)
     if paths := [channel.notifier for channel in plan.notify if channel.notifier]:
         checks.append(Check("notifiers", partial(check_notifiers, paths)))
-    check = partial(_check_permissions, plan, clients, mode, chosen, skip_scripts=skip_scripts)
+    permissions = Permissions()
+    check = partial(_check_permissions, plan, clients, mode, chosen, permissions, skip_scripts=skip_scripts)
     # IAM is in another region, which may be what has failed.
     checks.append(Check("permissions", check, not_checked if mode == "recovery" else None))
     findings += _concurrently(checks, unanswered)
@@ -199,6 +204,7 @@ def run_preflight(
         unanswered=next(iter(unanswered), None),
         left_out=(*missing, *left_out),
         seen=seen,
+        scope=Scope.of(servers, len(checks) + 1, permissions),
     )
 
 
@@ -387,9 +393,16 @@ def _check_instances(
 
 
 def _check_permissions(
-    plan: RecoveryPlan, clients: Clients, mode: Mode, waves: Sequence[str], *, skip_scripts: bool
+    plan: RecoveryPlan,
+    clients: Clients,
+    mode: Mode,
+    waves: Sequence[str],
+    made: Permissions,
+    *,
+    skip_scripts: bool,
 ) -> list[Finding]:
     principal = caller(clients)
+    made.caller = principal.arn
     if principal.arn.endswith(":root"):
         return []  # The root user may do everything and cannot be simulated.
     if ":federated-user/" in principal.arn:
@@ -406,6 +419,7 @@ def _check_permissions(
         if error.response["Error"]["Code"] not in (*DENIED, "NoSuchEntity"):
             raise
         return [not_checked(_cause(error))]
+    made.actions = len({action for simulation in (first, *others) for action in simulation.reasons})
     return findings
 
 

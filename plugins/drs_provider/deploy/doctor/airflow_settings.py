@@ -127,7 +127,7 @@ def _same(present: str | None, wanted: str) -> bool:
 def _advise(setting: Setting, present: str | None) -> Advice:
     return Advice(
         "warning",
-        "settings",
+        "tuning",
         f"[{setting.section}] {setting.key} = {present}, recommended {setting.value}. {setting.reason}",
         f"{setting.variable}={setting.value}",
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drs_provider.deploy.doctor.advice import Advice
 from drs_provider.deploy.doctor.airflow_settings import GetOption
 from drs_provider.plan import RecoveryPlan
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 __all__ = ["MakeHook", "api_address", "check_airflow", "check_aws"]
 
@@ -26,21 +29,24 @@ _REMEDIES = {
 _PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
-def check_aws(plans: Iterable[RecoveryPlan], make_hook: MakeHook) -> Iterator[Advice]:
+def check_aws(plans: Iterable[RecoveryPlan], make_hook: MakeHook, config: Config | None = None) -> Iterator[Advice]:
     """Ask STS who we are, and DRS for one source server, once for each connection and region of the plans.
 
     :param plans: the plans.
     :param make_hook: makes a hook.
+    :param config: of the clients, such as how long they wait for an answer.
     """
     targets: dict[tuple[str, str], list[str]] = {}
     for plan in plans:
         targets.setdefault((plan.target.aws_conn_id, plan.target.region), []).append(plan.name)
+    if not targets:
+        yield Advice("info", "aws", "not asked: there is no valid plan that names a connection")
     for (connection, region), names in sorted(targets.items()):
         where = f"connection {connection}, {region} ({', '.join(sorted(names))})"
         try:
             session = make_hook(connection, region).get_session(region_name=region)
-            identity = session.client("sts").get_caller_identity()
-            session.client("drs").describe_source_servers(maxResults=1, filters={})
+            identity = session.client("sts", config=config).get_caller_identity()
+            session.client("drs", config=config).describe_source_servers(maxResults=1, filters={})
         except Exception as error:
             # Whatever is wrong with a connection, the others are still to be looked at.
             yield Advice("error", "aws", f"{where}: {_reason(error)}", _remedy(error, connection, region))

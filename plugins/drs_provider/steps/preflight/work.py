@@ -113,7 +113,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
         )
         if result.quotas:
             context["ti"].xcom_push(key=QUOTAS_KEY, value=asdict(result.quotas))
-        self.log.info("Findings of preflight:\n%s", findings.table())
+        self.log.info("Findings of preflight:\n%s\n%s", findings.table(), result.scope)
         if blocking:
             waves = [wave.name for wave in self.loaded.plan.waves if run.selects(wave.name)]
             advice = what_to_do(self.loaded.plan, run, self.task_id, blocking, waves)
