@@ -11,7 +11,7 @@ import pytest
 from moto.core.utils import get_service_model
 
 from drs_provider.simulator.authorization import requirements
-from drs_provider.simulator.drs.responses import supported_operations
+from drs_provider.simulator.drs.responses import operations
 from tests.simulator.roles import (
     ONE,
     READ,
@@ -171,7 +171,7 @@ def test_the_resources_are_those_of_aws(simulator):
         "resourceId": ONE,
     }
     kinds = {"recoveryPlan": "recovery-plan/rp-1", "recoveryPlanExecution": "recovery-plan-execution/rpe-1"}
-    for operation in supported_operations():
+    for operation in operations():
         shape = get_service_model("drs").operation_model(operation).input_shape
         params = {name: named[name] for name in shape.members if name in named} if shape else {}
         for name in shape.members if shape else ():

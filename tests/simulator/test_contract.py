@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from drs_provider.simulator.deviations import SHAPES, UNDECLARED_ERRORS
-from drs_provider.simulator.drs.responses import DrsResponse, supported_operations
+from drs_provider.simulator.drs.responses import DrsResponse, operations
 from tests.simulator.conformance import Contract
 
 IDS = [f"s-{number:017d}" for number in range(12)]
@@ -305,7 +305,7 @@ def test_every_answer_conforms(drs_simulator):
     native_plans(drs_simulator, drs)
     faults(drs_simulator, drs)
     assert contract.problems == set()
-    assert contract.seen == set(supported_operations())
+    assert contract.seen == set(operations())
     listed = {name for name in (*SHAPES, *UNDECLARED_ERRORS) if name.startswith("drs.")}
     assert contract.deviations == listed, "what no longer deviates is taken off the list"
 
@@ -314,12 +314,12 @@ def test_all_that_was_asked_for_is_served():
     model = botocore.session.get_session().get_service_model("drs")
     native = {name for name in model.operation_names if "RecoveryPlan" in name}
     assert len(native) == 20
-    assert ASKED_FOR | native <= set(supported_operations())
+    assert ASKED_FOR | native <= set(operations())
 
 
 def test_every_operation_of_the_model_is_served():
     model = botocore.session.get_session().get_service_model("drs")
-    assert set(supported_operations()) == set(model.operation_names)
+    assert set(operations()) == set(model.operation_names)
 
 
 def test_what_is_not_served_says_so(drs_simulator, monkeypatch):

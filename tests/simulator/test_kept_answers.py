@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.core.serialize import EC2Serializer, XFormedAttributePicker
 
-from drs_provider.simulator import hot_paths
 from drs_provider.simulator.clock import Clock
+from drs_provider.simulator.moto_compat import fast_answers
 from drs_provider.simulator.simulation import Simulation
 
 REGION, ORIGIN = "us-west-2", "us-east-1"
@@ -262,7 +262,7 @@ def test_the_faster_ways_answer_as_moto_does(drs_simulator, monkeypatch, operati
     ec2.meta.events.register("before-parse", lambda response_dict, **_: bodies.append(response_dict["body"]))
     getattr(ec2, operation)()
     drs_simulator.clock.changed()
-    monkeypatch.setattr(EC2Serializer, "_serialize_body", hot_paths._serialize_body)
+    monkeypatch.setattr(EC2Serializer, "_serialize_body", fast_answers._serialize_body)
     monkeypatch.delattr(XFormedAttributePicker, "__call__")
     getattr(ec2, operation)()
     assert bodies[0] == bodies[1]

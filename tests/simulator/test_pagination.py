@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore import xform_name
 
-from drs_provider.simulator.drs.responses import supported_operations
+from drs_provider.simulator.drs.responses import operations
 from drs_provider.simulator.ssm.responses import OPERATIONS
 
 REGION = "us-west-2"
@@ -109,7 +109,7 @@ def requests(drs_simulator: Any) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def test_every_paged_list_has_the_scenarios_page_size(requests):
-    for service, supported in (("drs", supported_operations()), ("ssm", OPERATIONS)):
+    for service, supported in (("drs", operations()), ("ssm", OPERATIONS)):
         assert set(requests[service]) == paged(service, supported) - ONE_ONLY
         client = boto3.client(service, REGION)
         for operation, request in requests[service].items():

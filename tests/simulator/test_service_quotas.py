@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from drs_provider.simulator.servicequotas.quotas import DRS_QUOTAS, quota_code, quota_values
+from drs_provider.simulator.quotas import DRS_QUOTAS, quota_code, quota_values
 
 REGION = "us-west-2"
 PER_JOB = "L-B827C881"

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 
+from drs_provider.simulator.drs.models import drs_backends
 from drs_provider.simulator.permissions import Caller
-from drs_provider.simulator.policies import Context
+from drs_provider.simulator.policies import Context, tags_of_ec2
+from drs_provider.simulator.ssm.models import ssm_backends
 
 __all__ = ["Requirement", "denied", "requirements", "tags_of"]
 
@@ -232,8 +235,6 @@ def _instances_of(params: dict[str, Any], account: str, region: str) -> list[str
     targets = [target for target in params.get("Targets") or () if isinstance(target, dict)]
     if not targets:
         return named
-    from drs_provider.simulator.ssm.models import ssm_backends
-
     return named + [node.instance_id for node in ssm_backends[account][region].fleet.matching(targets)]
 
 
@@ -255,8 +256,6 @@ def _of_ec2(operation: str, params: dict[str, Any], account: str, region: str) -
 
 
 def _role(account: str, name: str) -> str:
-    from moto.iam.models import iam_backends
-
     role = next((role for role in iam_backends[account]["aws"].roles.values() if role.name == name), None)
     return str(role.arn) if role is not None else f"arn:aws:iam::{account}:role/{name}"
 
@@ -265,17 +264,11 @@ def tags_of(arn: str | None) -> dict[str, str | list[str]]:
     """The tags of a resource of DRS or EC2, as condition keys."""
     if arn is None or arn.count(":") < 5 or arn.endswith("*"):
         return {}
-    _, _, service, region, account, resource = arn.split(":", 5)
+    _, _, service, region, account, _ = arn.split(":", 5)
     if service == "ec2":
-        if region not in ec2_backends[account]:
-            return {}
-        tags = ec2_backends[account][region].tags.get(resource.partition("/")[2], {})
-        found = {f"aws:ResourceTag/{key}": str(value) for key, value in tags.items()}
-        return {**found, **{key.replace("aws:", "ec2:", 1): value for key, value in found.items()}}
+        return tags_of_ec2(arn)
     if service == "drs":
-        from drs_provider.simulator.drs.models import drs_backends
-
         backend = drs_backends[account].get(region)
-        of_drs = (backend.tags_by_arn(arn) if backend is not None else None) or {}
+        of_drs = (backend.listings.tags_by_arn(arn) if backend is not None else None) or {}
         return {f"aws:ResourceTag/{key}": value for key, value in of_drs.items()}
     return {}

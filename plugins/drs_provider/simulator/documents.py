@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from drs_provider.aws.typical import SCRIPT, STEP
 from drs_provider.simulator.durations import Duration
+from drs_provider.simulator.runbook_syntax import parse_content
 
 __all__ = [
     "AgentSpec",
@@ -175,9 +176,6 @@ class DocumentSpec(BaseModel):
         if self.content is not None:
             if self.kind == "Command":
                 raise ValueError("content is that of a runbook; a Command document has none")
-            # A runbook's content is checked where it is read; nothing of moto is imported for it.
-            from drs_provider.simulator.ssm.runbook_content import parse_content
-
             self.content = parse_content(self.content)
             unknown = {step.name for step in self.steps} - {str(step["name"]) for step in self.content["mainSteps"]}
             if unknown:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 
 __all__ = ["LimitReached", "refuse_above_limits"]
 
@@ -34,7 +34,7 @@ def refuse_above_limits(account: str, region: str, starting: Iterable[str]) -> N
     :param starting: the instance types, one for each instance.
     :raises LimitReached: InsufficientInstanceCapacity, or VcpuLimitExceeded.
     """
-    simulation = simulations.current()
+    simulation = runtime.current()
     if simulation is None:
         return
     limits = simulation.scenario.ec2

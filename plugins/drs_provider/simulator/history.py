@@ -8,13 +8,13 @@ every list, filter and page of it is as it would have been. Nothing is kept, and
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from drs_provider.simulator.simulation import Simulation
+    from drs_provider.simulator.runtime import Runtime
 
 __all__ = ["LISTS", "READS", "SERVICES", "History"]
 
@@ -39,10 +39,14 @@ class _Moment:
 
 
 class History:
-    """The recent past of one simulation. Everything here runs under the simulation's lock."""
+    """The recent past of one simulation. Everything here runs under the simulation's lock.
 
-    def __init__(self, simulation: Simulation) -> None:
+    :param services: gives the `BackendDict` of every service that can be stale.
+    """
+
+    def __init__(self, simulation: Runtime, services: Callable[[], Sequence[Any]]) -> None:
         self._simulation = simulation
+        self._services = services
         self._kept: list[_Moment] = []
         self._lags: tuple[float, ...] = ()
         self._since = 0.0
@@ -91,11 +95,16 @@ class History:
     def _make_backends(self) -> None:
         """Make what moto makes with the first call: of what is not there nothing is kept, and nothing lags."""
         for account, region, _ in self._simulation.scenario.sites():
-            for by_account in _services():
+            for by_account in self._services():
                 by_account[account][region]
 
     def _copies(self) -> list[tuple[Any, dict[str, Any]]]:
-        backends = list(_backends())
+        backends = [
+            backend
+            for by_account in self._services()
+            for by_region in list(dict.values(by_account))
+            for backend in list(dict.values(by_region))
+        ]
         scenario = self._simulation.scenario
         shared: list[Any] = [self, self._simulation, self._simulation.clock, self._simulation.events, scenario]
         shared += [self._simulation.faults, *(server for _, _, site in scenario.sites() for server in site.servers)]
@@ -105,18 +114,3 @@ class History:
                     shared.append(value)
         copies = copy.deepcopy(backends, {id(one): one for one in shared})
         return [(backend, vars(then)) for backend, then in zip(backends, copies, strict=True)]
-
-
-def _services() -> tuple[Any, ...]:
-    from moto.ec2.models import ec2_backends
-
-    from drs_provider.simulator.drs.models import drs_backends
-    from drs_provider.simulator.ssm.models import ssm_backends
-
-    return drs_backends, ssm_backends, ec2_backends
-
-
-def _backends() -> Iterator[Any]:
-    for by_account in _services():
-        for by_region in list(dict.values(by_account)):
-            yield from list(dict.values(by_region))

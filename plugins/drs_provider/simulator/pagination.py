@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from drs_provider.simulator import simulation as simulations
-from drs_provider.simulator.entry import page_limit
+from drs_provider.simulator import runtime
+from drs_provider.simulator.call_context import page_limit
 
 __all__ = ["InvalidToken", "page"]
 
@@ -55,7 +55,7 @@ def page(
 
 
 def _scenario_limit() -> int | None:
-    simulation = simulations.current()
+    simulation = runtime.current()
     return simulation.scenario.page_size if simulation else None
 
 

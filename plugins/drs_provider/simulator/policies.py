@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from moto.ec2.models import ec2_backends
 from moto.iam.access_control import AssumedRoleAccessKey, CreateAccessKeyFailure, create_access_key
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import Policy, iam_backends
@@ -29,6 +30,7 @@ __all__ = [
     "documents_of_caller",
     "documents_of_principal",
     "missing_context",
+    "tags_of_ec2",
 ]
 
 Context = Mapping[str, "str | list[str]"]
@@ -206,3 +208,13 @@ def _ordered(how: str, value: float, other: float) -> bool:
     if how.startswith("GreaterThan"):
         return value > other or (how.endswith("Equals") and value == other)
     return value == other
+
+
+def tags_of_ec2(arn: str) -> dict[str, str | list[str]]:
+    """The tags of a resource of EC2, as condition keys: those of IAM, and EC2's own."""
+    _, _, _, region, account, resource = arn.split(":", 5)
+    if region not in ec2_backends[account]:
+        return {}
+    tags = ec2_backends[account][region].tags.get(resource.partition("/")[2], {})
+    found: dict[str, str | list[str]] = {f"aws:ResourceTag/{key}": str(value) for key, value in tags.items()}
+    return {**found, **{key.replace("aws:", "ec2:", 1): value for key, value in found.items()}}

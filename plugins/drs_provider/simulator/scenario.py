@@ -15,7 +15,7 @@ from drs_provider.simulator.documents import AgentSpec, DocumentSpec, SsmSpec
 from drs_provider.simulator.durations import Duration
 from drs_provider.simulator.faults import Fault
 from drs_provider.simulator.launch_rules import Ec2Rules, LaunchRules
-from drs_provider.simulator.servicequotas.quotas import DRS_QUOTAS, quota_code
+from drs_provider.simulator.quotas import DRS_QUOTAS, quota_code
 
 __all__ = [
     "AccountSpec",

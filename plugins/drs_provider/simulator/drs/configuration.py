@@ -6,15 +6,14 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.drs.configuration_templates import (
     LAUNCH_SETTINGS,
     REPLICATION_SETTINGS,
-    ConfigurationTemplates,
 )
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound
 from drs_provider.simulator.drs.source_servers import LaunchSettings, SourceServer
-from drs_provider.simulator.drs.state import Request
+from drs_provider.simulator.drs.state import Component, Request
 from drs_provider.simulator.drs.templates import add_version, template_data
 
 __all__ = ["Configuration"]
@@ -41,34 +40,34 @@ def _launch_into_refused(instance: Any, server: SourceServer, settings: LaunchSe
     return None
 
 
-class Configuration(ConfigurationTemplates):
+class Configuration(Component):
     """Get and Update of configurations."""
 
     def get_launch_configuration(self, request: Request) -> dict[str, Any]:
         """GetLaunchConfiguration."""
-        return self._launch_configuration(self.server(request["sourceServerID"]))
+        return self._launch_configuration(self.backend.server(request["sourceServerID"]))
 
     def update_launch_configuration(self, request: Request) -> dict[str, Any]:
         """UpdateLaunchConfiguration: what is absent stays; `launchIntoInstanceProperties` names an instance."""
-        server = self.server(request["sourceServerID"])
+        server = self.backend.server(request["sourceServerID"])
         into = (request.get("launchIntoInstanceProperties") or {}).get("launchIntoEC2InstanceID")
         if into and self.ec2_instance(into) is None:
             raise NotFound("EC2Instance", into)
         changes = {name: value for name, value in request.items() if name != "sourceServerID"}
         server.launch_configuration.update(changes)
         # DRS writes a version of the template with every update, whatever was updated.
-        data = template_data(server, simulations.require().scenario.launching.update_config_base)
+        data = template_data(server, runtime.require().scenario.launching.update_config_base)
         if data is not None:
             add_version(server, data, "UpdateLaunchConfiguration")
         return self._launch_configuration(server)
 
     def get_replication_configuration(self, request: Request) -> dict[str, Any]:
         """GetReplicationConfiguration."""
-        return self._replication_configuration(self.server(request["sourceServerID"]))
+        return self._replication_configuration(self.backend.server(request["sourceServerID"]))
 
     def update_replication_configuration(self, request: Request) -> dict[str, Any]:
         """UpdateReplicationConfiguration: what is absent stays."""
-        server = self.server(request["sourceServerID"])
+        server = self.backend.server(request["sourceServerID"])
         server.replication_configuration.update(
             {name: value for name, value in request.items() if name != "sourceServerID"}
         )
@@ -76,7 +75,7 @@ class Configuration(ConfigurationTemplates):
 
     def ec2_instance(self, instance_id: str) -> Any:
         """moto's EC2 instance of this account and region, or None."""
-        for reservation in ec2_backends[self.account_id][self.region_name].reservations.values():
+        for reservation in ec2_backends[self.backend.account_id][self.backend.region_name].reservations.values():
             for instance in reservation.instances:
                 if instance.id == instance_id:
                     return instance
@@ -110,7 +109,7 @@ class Configuration(ConfigurationTemplates):
             **REPLICATION_SETTINGS,
             "sourceServerID": server.id,
             "name": server.spec.hostname,
-            "stagingAreaSubnetId": self.staging_subnet(),
+            "stagingAreaSubnetId": self.backend.configuration_templates.staging_subnet(),
             "replicatedDisks": [
                 {
                     "deviceName": f"/dev/sd{chr(ord('a') + index)}",

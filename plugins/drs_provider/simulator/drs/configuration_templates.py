@@ -14,7 +14,7 @@ from moto.ec2.models import ec2_backends
 
 from drs_provider.simulator.drs.exceptions import NotFound, QuotaExceeded
 from drs_provider.simulator.drs.source_servers import SourceServer
-from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.state import Component, Request
 
 __all__ = ["LAUNCH_SETTINGS", "REPLICATION_SETTINGS", "ConfigurationTemplate", "ConfigurationTemplates"]
 
@@ -73,74 +73,82 @@ class ConfigurationTemplate:
         return {**self.settings, id_name: self.id, "arn": self.arn, "tags": dict(self.tags)}
 
 
-class ConfigurationTemplates(State):
+class ConfigurationTemplates(Component):
     """Create, update, describe and delete."""
 
     def make_templates(self) -> None:
         """The templates that an account has once it is initialized."""
         for kind, prefix, templates in (
-            ("LaunchConfigurationTemplate", "lct-", self.launch_templates),
-            ("ReplicationConfigurationTemplate", "rct-", self.replication_templates),
+            ("LaunchConfigurationTemplate", "lct-", self.backend.launch_templates),
+            ("ReplicationConfigurationTemplate", "rct-", self.backend.replication_templates),
         ):
-            seed = f"{self.account_id}/{self.region_name}/{prefix}"
+            seed = f"{self.backend.account_id}/{self.backend.region_name}/{prefix}"
             id_ = prefix + hashlib.sha256(seed.encode()).hexdigest()[:17]
             settings = LAUNCH_SETTINGS if prefix == "lct-" else REPLICATION_SETTINGS
-            templates[id_] = ConfigurationTemplate(kind, id_, self.account_id, self.region_name, dict(settings))
+            templates[id_] = ConfigurationTemplate(
+                kind, id_, self.backend.account_id, self.backend.region_name, dict(settings)
+            )
 
     def create_launch_configuration_template(self, request: Request) -> dict[str, Any]:
         """CreateLaunchConfigurationTemplate: one an account and region."""
-        made = self._create("LaunchConfigurationTemplate", "lct-", self.launch_templates, LAUNCH_SETTINGS, request)
+        made = self._create(
+            "LaunchConfigurationTemplate", "lct-", self.backend.launch_templates, LAUNCH_SETTINGS, request
+        )
         return {"launchConfigurationTemplate": made}
 
     def update_launch_configuration_template(self, request: Request) -> dict[str, Any]:
         """UpdateLaunchConfigurationTemplate: what is absent stays, and servers that are there stay as they are."""
-        template = self._template(self.launch_templates, request["launchConfigurationTemplateID"])
+        template = self._template(self.backend.launch_templates, request["launchConfigurationTemplateID"])
         template.settings.update({key: value for key, value in request.items() if not key.endswith("TemplateID")})
         return {"launchConfigurationTemplate": template.describe()}
 
     def describe_launch_configuration_templates(self, request: Request) -> dict[str, Any]:
         """DescribeLaunchConfigurationTemplates."""
-        return self._describe(request, "launchConfigurationTemplateIDs", self.launch_templates)
+        return self._describe(request, "launchConfigurationTemplateIDs", self.backend.launch_templates)
 
     def delete_launch_configuration_template(self, request: Request) -> dict[str, Any]:
         """DeleteLaunchConfigurationTemplate."""
-        template = self._template(self.launch_templates, request["launchConfigurationTemplateID"])
-        del self.launch_templates[template.id]
+        template = self._template(self.backend.launch_templates, request["launchConfigurationTemplateID"])
+        del self.backend.launch_templates[template.id]
         return {}
 
     def create_replication_configuration_template(self, request: Request) -> dict[str, Any]:
         """CreateReplicationConfigurationTemplate: one an account and region."""
         kind = "ReplicationConfigurationTemplate"
-        return self._create(kind, "rct-", self.replication_templates, REPLICATION_SETTINGS, request)
+        return self._create(kind, "rct-", self.backend.replication_templates, REPLICATION_SETTINGS, request)
 
     def update_replication_configuration_template(self, request: Request) -> dict[str, Any]:
         """UpdateReplicationConfigurationTemplate: what is absent stays, and servers that are there stay as they are."""
-        template = self._template(self.replication_templates, request["replicationConfigurationTemplateID"])
+        template = self._template(self.backend.replication_templates, request["replicationConfigurationTemplateID"])
         changes = {key: value for key, value in request.items() if key != "arn" and not key.endswith("TemplateID")}
         template.settings.update(changes)
         return self._shown(template)
 
     def describe_replication_configuration_templates(self, request: Request) -> dict[str, Any]:
         """DescribeReplicationConfigurationTemplates."""
-        return self._describe(request, "replicationConfigurationTemplateIDs", self.replication_templates)
+        return self._describe(request, "replicationConfigurationTemplateIDs", self.backend.replication_templates)
 
     def delete_replication_configuration_template(self, request: Request) -> dict[str, Any]:
         """DeleteReplicationConfigurationTemplate."""
-        template = self._template(self.replication_templates, request["replicationConfigurationTemplateID"])
-        del self.replication_templates[template.id]
+        template = self._template(self.backend.replication_templates, request["replicationConfigurationTemplateID"])
+        del self.backend.replication_templates[template.id]
         return {}
 
     def begin_from_template(self, server: SourceServer) -> None:
         """A new server has the settings and the actions of the launch configuration template."""
-        for template in self.launch_templates.values():
+        for template in self.backend.launch_templates.values():
             server.launch_configuration.update(template.settings)
-            for action in self.launch_actions.get(template.id, {}).values():
-                self.launch_actions.setdefault(server.id, {})[action["actionId"]] = dict(action)
+            for action in self.backend.launch_actions.get(template.id, {}).values():
+                self.backend.launch_actions.setdefault(server.id, {})[action["actionId"]] = dict(action)
 
     def staging_subnet(self) -> str:
         """The subnet of the staging area, where no template names another."""
-        subnets = ec2_backends[self.account_id][self.region_name].subnets
+        subnets = ec2_backends[self.backend.account_id][self.backend.region_name].subnets
         return str(next(iter(subnets[sorted(subnets)[0]])))
+
+    def _made(self, kind: str, id_: str, settings: dict[str, Any], tags: dict[str, str]) -> ConfigurationTemplate:
+        here = self.backend
+        return ConfigurationTemplate(kind, id_, here.account_id, here.region_name, settings, tags)
 
     def _create(
         self,
@@ -155,7 +163,9 @@ class ConfigurationTemplates(State):
         settings = {**defaults, **{key: value for key, value in request.items() if key != "tags"}}
         id_ = prefix + uuid.uuid4().hex[:17]
         tags = dict(request.get("tags") or {})
-        templates[id_] = ConfigurationTemplate(kind, id_, self.account_id, self.region_name, settings, tags)
+        templates[id_] = ConfigurationTemplate(
+            kind, id_, self.backend.account_id, self.backend.region_name, settings, tags
+        )
         return self._shown(templates[id_])
 
     def _describe(
@@ -163,7 +173,7 @@ class ConfigurationTemplates(State):
     ) -> dict[str, Any]:
         wanted = request.get(filter_name) or list(templates)
         found = [self._template(templates, one) for one in wanted]
-        return self.paged(request, found, lambda template: template.id, self._shown)
+        return self.backend.paged(request, found, lambda template: template.id, self._shown)
 
     def _shown(self, template: ConfigurationTemplate) -> dict[str, Any]:
         shown = template.describe()

@@ -9,14 +9,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.drs.exceptions import Conflict, Uninitialized, Validation
-from drs_provider.simulator.drs.protection import Protection
-from drs_provider.simulator.drs.recoveries import Recoveries
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import SourceServer
-from drs_provider.simulator.drs.state import Request
-from drs_provider.simulator.instance_times import started_at
+from drs_provider.simulator.drs.state import Component, Request
+from drs_provider.simulator.moto_compat.instance_times import started_at
 from drs_provider.simulator.scenario import LaunchTemplateSpec, ServerSpec
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ _NEW_SERVER: dict[str, Any] = {
 }
 
 
-class Failback(Recoveries, Protection):
+class Failback(Component):
     """What is done to recovery instances after a recovery."""
 
     def reverse_replication(self, request: Request) -> dict[str, Any]:
@@ -51,7 +49,7 @@ class Failback(Recoveries, Protection):
         Of B2, it makes A2 in the origin region; of A3, in the origin region, it points B1 to that instance. Where the
         origin is another zone of the same region, it points B1 to B2.
         """
-        instance = self.instance(request["recoveryInstanceID"])
+        instance = self.backend.instance(request["recoveryInstanceID"])
         if instance.server.spec.origin != "aws":
             raise Validation(f"Recovery instance {instance.id} did not originate in EC2", reason="other")
         self._reversible(instance)
@@ -59,44 +57,44 @@ class Failback(Recoveries, Protection):
         if server.direction == "FAILBACK":
             reversed_server = self._protect_again(instance)
         elif self._comes_from_here(server):
-            reversed_server = self._point(self, server, instance)
+            reversed_server = self._point(self.backend, server, instance)
         else:
             reversed_server = self._fail_back(instance)
         return {"reversedDirectionSourceServerArn": reversed_server.arn}
 
     def stop_failback(self, request: Request) -> None:
         """StopFailback: the failback is as if it had not begun; a server that replicates the instance goes on."""
-        instance = self.instance(request["recoveryInstanceID"])
+        instance = self.backend.instance(request["recoveryInstanceID"])
         instance.failback_state = "FAILBACK_NOT_STARTED"
         instance.failback_started_at = None
         instance.client = None
 
     def disconnect_recovery_instance(self, request: Request) -> None:
         """DisconnectRecoveryInstance: DRS lets go of it; the EC2 instance stays. Not of one that is protected."""
-        instance = self.instance(request["recoveryInstanceID"])
-        self.refuse_busy(instance)
-        now = self.clock.now()
+        instance = self.backend.instance(request["recoveryInstanceID"])
+        self.backend.recoveries.refuse_busy(instance)
+        now = self.backend.clock.now()
         if instance.is_protected(now):
             raise Conflict("The recovery instance is protected and cannot be disconnected")
         if instance.is_replicated(now) and instance.feeds is not None:
-            self.lose_agent(instance.feeds)
+            self.backend.protection.lose_agent(instance.feeds)
         instance.disconnected = True
         instance.client = None
         instance.failback_state = "FAILBACK_NOT_STARTED"
 
     def delete_recovery_instance(self, request: Request) -> None:
         """DeleteRecoveryInstance of a disconnected or a protected one; the EC2 instance stays."""
-        instance = self.instance(request["recoveryInstanceID"])
-        self.refuse_busy(instance)
-        if not instance.disconnected and not instance.is_protected(self.clock.now()):
+        instance = self.backend.instance(request["recoveryInstanceID"])
+        self.backend.recoveries.refuse_busy(instance)
+        if not instance.disconnected and not instance.is_protected(self.backend.clock.now()):
             raise Conflict("The recovery instance must be disconnected first")
-        self.forget_instance(instance)
+        self.backend.forget_instance(instance)
 
     def _reversible(self, instance: RecoveryInstance) -> None:
-        now = self.clock.now()
+        now = self.backend.clock.now()
         if instance.terminating or instance.disconnected or str(instance.ec2.state) != "running":
             raise Conflict("The recovery instance is not running, or is disconnected")
-        ready_at = max(instance.launched_at, started_at(instance.ec2)) + self.clock.scaled(
+        ready_at = max(instance.launched_at, started_at(instance.ec2)) + self.backend.clock.scaled(
             instance.server.duration("initialisation")
         )
         if now < ready_at:
@@ -106,25 +104,25 @@ class Failback(Recoveries, Protection):
 
     def _comes_from_here(self, server: SourceServer) -> bool:
         """Whether the origin is in this account and region: another zone."""
-        account = server.spec.origin_account or self.account_id
-        return (account, server.spec.origin_region) == (self.account_id, self.region_name)
+        account = server.spec.origin_account or self.backend.account_id
+        return (account, server.spec.origin_region) == (self.backend.account_id, self.backend.region_name)
 
     def _fail_back(self, instance: RecoveryInstance) -> SourceServer:
         forward = instance.server
-        origin = self._elsewhere(forward.spec.origin_account or self.account_id, forward.spec.origin_region)
+        origin = self._elsewhere(forward.spec.origin_account or self.backend.account_id, forward.spec.origin_region)
         server = next((one for one in origin.servers.values() if one.source is instance), None)
-        if server is not None and server.replication.state(self.clock.now()) == "DISCONNECTED":
+        if server is not None and server.replication.state(self.backend.clock.now()) == "DISCONNECTED":
             raise Conflict("The source server of the failback is disconnected and must be deleted first")
-        origin.may_replicate_another()
+        origin.protection.may_replicate_another()
         if server is None:
-            server = origin.add_server(simulations.require(), self._failback_spec(instance))
-            origin.begin_from_template(server)
+            server = origin.add_server(runtime.require(), self._failback_spec(instance))
+            origin.configuration_templates.begin_from_template(server)
             server.direction = "FAILBACK"
             server.reversed_arn = forward.arn
             server.point_to(instance)
-            self.watch(server, instance)
+            self.backend.protection.watch(server, instance)
         forward.reversed_arn = server.arn
-        origin.sync(server)
+        origin.protection.sync(server)
         self._begun(instance, server)
         instance.failback_state = "FAILBACK_IN_PROGRESS"
         return server
@@ -137,8 +135,8 @@ class Failback(Recoveries, Protection):
                 **_NEW_SERVER,
                 "id": "s-" + uuid.uuid4().hex[:17],
                 "origin_instance": instance.id,
-                "origin_region": self.region_name,
-                "origin_account": self.account_id,
+                "origin_region": self.backend.region_name,
+                "origin_account": self.backend.account_id,
                 "outcome": forward.spec.failback_outcome,
                 "tags": dict(forward.tags),
             }
@@ -150,34 +148,32 @@ class Failback(Recoveries, Protection):
         home = self._elsewhere(account, region)
         return self._point(home, home.server(arn.rsplit("/", 1)[1]), instance)
 
-    def _point(self, home: Failback, forward: SourceServer, instance: RecoveryInstance) -> SourceServer:
+    def _point(self, home: DrsBackend, forward: SourceServer, instance: RecoveryInstance) -> SourceServer:
         """The forward server replicates from an instance: STALLED, RESCAN, CONTINUOUS; a stopped one from the start."""
-        now = self.clock.now()
+        now = self.backend.clock.now()
         state = forward.replication.state(now)
         if state == "DISCONNECTED":
             raise Conflict("The source server is disconnected")
         if forward.id in home.busy:
             raise Conflict("The source server is participating in a job")
         if state == "STOPPED":
-            home.may_replicate_another()
-            home.sync(forward)
+            home.protection.may_replicate_another()
+            home.protection.sync(forward)
         else:
-            home.resync(forward, first="STALLED")
+            home.protection.resync(forward, first="STALLED")
         forward.point_to(instance)
-        home.watch(forward, instance)
+        home.protection.watch(forward, instance)
         self._begun(instance, forward)
         return forward
 
     def _begun(self, instance: RecoveryInstance, server: SourceServer) -> None:
-        now = self.clock.now()
+        now = self.backend.clock.now()
         instance.feeds = server
-        instance.initiates_until = now + self.clock.scaled(server.duration("initiation"))
+        instance.initiates_until = now + self.backend.clock.scaled(server.duration("initiation"))
         instance.failback_started_at = now
 
     def _elsewhere(self, account: str, region: str) -> DrsBackend:
-        from drs_provider.simulator.drs.models import drs_backends
-
-        backend: DrsBackend = drs_backends[account][region]
+        backend = self.backend.peer(account, region)
         if not backend.initialized:
             raise Uninitialized
         return backend

@@ -48,7 +48,7 @@ class FailbackLaunching(JobWork):
         stopped = instance.client is not client or client is None
         if outcome == "launched" and not stopped:
             self.note("CONVERSION_END", instance.server)
-            self.backend.failed_back(instance)
+            self.backend.on_premises.failed_back(instance)
         else:
             if outcome != "failed_silently":
                 self.note("CONVERSION_FAIL", instance.server, rawError=instance.server.spec.error or _RAW_ERROR)

@@ -9,12 +9,12 @@ from moto.ec2.exceptions import OperationNotPermitted4
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import Instance
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.drs.run_instances import LaunchRefused, instance_profile, refuse
 from drs_provider.simulator.drs.source_servers import SourceServer
 from drs_provider.simulator.drs.templates import IMAGES
-from drs_provider.simulator.instance_states import set_state
-from drs_provider.simulator.instance_times import began_at, ended_at
+from drs_provider.simulator.moto_compat.instance_states import set_state
+from drs_provider.simulator.moto_compat.instance_times import began_at, ended_at
 
 __all__ = [
     "RecoveredInstance",
@@ -37,7 +37,7 @@ class RecoveredInstance(Instance):
     @property
     def instance_status(self) -> dict[str, Any]:
         """The instance check, as DescribeInstanceStatus shows it."""
-        simulation = simulations.current()
+        simulation = runtime.current()
         if self.state != "running":
             return {"Status": "not-applicable"}
         if simulation is not None and not simulation.clock.reached(self.checks_pass_at):
@@ -107,7 +107,7 @@ def complete_instance(instance: Any, server: SourceServer, stopped: bool, tags: 
     else:
         instance.start()
     instance.add_tags(tags)
-    clock = simulations.require().clock
+    clock = runtime.require().clock
     began_at(instance, clock.now())
     instance.__class__ = RecoveredInstance
     instance.checks_pass_at = clock.now() + clock.scaled(server.duration("boot"))
@@ -126,7 +126,7 @@ def begin_termination(instance: Any) -> None:
     """EC2 shows an instance as shutting down, for as long as DRS takes to terminate it."""
     if instance.state not in _GONE:
         set_state(instance, "shutting-down")
-        ended_at(instance, simulations.require().clock.now())
+        ended_at(instance, runtime.require().clock.now())
 
 
 def terminate_instance(instance: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from drs_provider.aws.typical import JOB_BEGINS
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.drs.jobs import Job
 from drs_provider.simulator.drs.source_servers import SourceServer
 
@@ -22,7 +22,7 @@ class JobWork:
     def __init__(self, backend: DrsBackend, job: Job) -> None:
         self.backend = backend
         self.job = job
-        self.simulation = simulations.require()
+        self.simulation = runtime.require()
         self.clock = self.simulation.clock
 
     def note(self, event: str, server: SourceServer | None = None, **data: Any) -> None:

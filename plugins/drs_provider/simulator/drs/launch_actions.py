@@ -15,12 +15,13 @@ from moto.core.exceptions import ServiceException
 from moto.ssm.exceptions import InvalidDocument
 
 from drs_provider.simulator.drs.exceptions import NotFound, Validation
-from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.state import Component, Request
 from drs_provider.simulator.ssm.exceptions import AutomationDefinitionNotFound
 from drs_provider.simulator.ssm.models import ssm_backends
 
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.jobs import Job, Participant
+    from drs_provider.simulator.drs.models import DrsBackend
     from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 
 __all__ = ["LaunchActions", "run_launch_actions"]
@@ -49,7 +50,7 @@ _ENDED = {
 }
 
 
-class LaunchActions(State):
+class LaunchActions(Component):
     """Put, delete and list."""
 
     def put_launch_action(self, request: Request) -> dict[str, Any]:
@@ -58,13 +59,13 @@ class LaunchActions(State):
         action = {name: request[name] for name in _MEMBERS}
         action["parameters"] = request.get("parameters") or {}
         action["type"] = self._type(request["actionCode"], request["actionVersion"])
-        self.launch_actions.setdefault(owner, {})[action["actionId"]] = action
+        self.backend.launch_actions.setdefault(owner, {})[action["actionId"]] = action
         return {"resourceId": owner, **action}
 
     def delete_launch_action(self, request: Request) -> dict[str, Any]:
         """DeleteLaunchAction."""
         owner = self._owner(request["resourceId"])
-        if self.launch_actions.get(owner, {}).pop(request["actionId"], None) is None:
+        if self.backend.launch_actions.get(owner, {}).pop(request["actionId"], None) is None:
             raise NotFound("LaunchAction", request["actionId"])
         return {}
 
@@ -73,19 +74,21 @@ class LaunchActions(State):
         owner = self._owner(request["resourceId"])
         wanted = set((request.get("filters") or {}).get("actionIds") or ())
         actions = [action for action in self.actions_of(owner) if not wanted or action["actionId"] in wanted]
-        return self.paged(request, actions, lambda action: str(action["actionId"]), dict)
+        return self.backend.paged(request, actions, lambda action: str(action["actionId"]), dict)
 
     def actions_of(self, owner: str) -> list[dict[str, Any]]:
         """The actions of a server or template, in the order in which they run."""
-        return sorted(self.launch_actions.get(owner, {}).values(), key=lambda one: (one["order"], one["actionId"]))
+        return sorted(
+            self.backend.launch_actions.get(owner, {}).values(), key=lambda one: (one["order"], one["actionId"])
+        )
 
     def _owner(self, resource_id: str) -> str:
-        if resource_id in self.servers or resource_id in self.launch_templates:
+        if resource_id in self.backend.servers or resource_id in self.backend.launch_templates:
             return resource_id
         raise NotFound("SourceServer" if resource_id.startswith("s-") else "LaunchConfigurationTemplate", resource_id)
 
     def _type(self, document: str, version: str) -> str:
-        ssm = ssm_backends[self.account_id][self.region_name]
+        ssm = ssm_backends[self.backend.account_id][self.backend.region_name]
         request = {"DocumentName": document, "DocumentVersion": None if version.startswith("$") else version}
         missing: tuple[tuple[str, str, type[ServiceException]], ...] = (
             ("SSM_COMMAND", "Command", InvalidDocument),
@@ -100,9 +103,9 @@ class LaunchActions(State):
         raise Validation(f"SSM document {document} does not exist, or has no version {version}", reason="other")
 
 
-def run_launch_actions(backend: LaunchActions, job: Job, participant: Participant, instance: RecoveryInstance) -> None:
+def run_launch_actions(backend: DrsBackend, job: Job, participant: Participant, instance: RecoveryInstance) -> None:
     """Run the active actions of a server on its new instance: one after the other, as soon as its agent is there."""
-    actions = [action for action in backend.actions_of(instance.server.id) if action["active"]]
+    actions = [action for action in backend.post_launch.actions_of(instance.server.id) if action["active"]]
     if actions:
         _Row(backend, job, participant, instance, actions).begin()
 
@@ -112,7 +115,7 @@ class _Row:
 
     def __init__(
         self,
-        backend: LaunchActions,
+        backend: DrsBackend,
         job: Job,
         participant: Participant,
         instance: RecoveryInstance,

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from drs_provider.simulator.authorization import tags_of
 from drs_provider.simulator.drs.templates import launch_resources, launched_as_fleet, role_of_profile
 from drs_provider.simulator.permissions import Caller, explain
-from drs_provider.simulator.policies import Context
+from drs_provider.simulator.policies import Context, tags_of_ec2
 
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
@@ -161,7 +160,7 @@ class LaunchPermissions:
 
 def _context(action: str, arn: str, whose: str) -> Context:
     context = dict(_VIA_DRS)
-    context.update(tags_of(arn) if whose == "tagged" else _WHOSE[whose])
+    context.update(tags_of_ec2(arn) if whose == "tagged" else _WHOSE[whose])
     if action == "ec2:CreateTags":
         created = {"instance": "RunInstances", "volume": "CreateVolume", "snapshot": "CreateSnapshot"}
         context["ec2:CreateAction"] = created[arn.rsplit(":", 1)[1].partition("/")[0]]

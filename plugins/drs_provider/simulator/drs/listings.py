@@ -8,18 +8,18 @@ from typing import Any
 from drs_provider.simulator.drs.exceptions import NotFound
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import SourceServer
-from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.state import Component, Request
 from drs_provider.simulator.drs.timestamps import from_timestamp, microseconds
 
 __all__ = ["Listings"]
 
 
-class Listings(State):
+class Listings(Component):
     """What DRS tells of its state."""
 
     def initialize_service(self, request: Request) -> None:
         """InitializeService."""
-        self.initialized = True
+        self.backend.initialized = True
 
     def describe_source_servers(self, request: Request) -> dict[str, Any]:
         """DescribeSourceServers: by ids (unknown ones are left out), hardware id or staging account."""
@@ -28,17 +28,17 @@ class Listings(State):
         staging = set(filters.get("stagingAccountIDs") or ())
         servers = [
             server
-            for server in self.servers.values()
+            for server in self.backend.servers.values()
             if (not wanted or server.id in wanted)
-            and (not staging or (server.staging.account if server.staging else self.account_id) in staging)
+            and (not staging or (server.staging.account if server.staging else self.backend.account_id) in staging)
             and filters.get("hardwareId") in (None, "", server.origin_instance)
         ]
-        return self.paged(request, servers, lambda server: server.id, self._described)
+        return self.backend.paged(request, servers, lambda server: server.id, self._described)
 
     def _described(self, item: SourceServer | RecoveryInstance) -> dict[str, Any]:
         """Describe it as it is now, and say for how long that holds."""
-        now = self.clock.glance()
-        self.clock.holds_until(item.steady_until(now))
+        now = self.backend.clock.glance()
+        self.backend.clock.holds_until(item.steady_until(now))
         return item.describe(now)
 
     def describe_jobs(self, request: Request) -> dict[str, Any]:
@@ -49,15 +49,15 @@ class Listings(State):
         end = from_timestamp(filters["toDate"]) if filters.get("toDate") else float("inf")
         jobs = [
             job
-            for job in reversed(self.jobs.values())
+            for job in reversed(self.backend.jobs.values())
             if (not wanted or job.id in wanted) and begin <= microseconds(job.created_at) <= end
         ]
-        return self.paged(request, jobs, lambda job: job.id, lambda job: job.describe())
+        return self.backend.paged(request, jobs, lambda job: job.id, lambda job: job.describe())
 
     def describe_job_log_items(self, request: Request) -> dict[str, Any]:
         """DescribeJobLogItems, oldest first."""
-        items = list(enumerate(self.job(request["jobID"]).log))
-        return self.paged(request, items, lambda item: str(item[0]), lambda item: item[1])
+        items = list(enumerate(self.backend.job(request["jobID"]).log))
+        return self.backend.paged(request, items, lambda item: str(item[0]), lambda item: item[1])
 
     def describe_recovery_instances(self, request: Request) -> dict[str, Any]:
         """DescribeRecoveryInstances: by ids or by source servers."""
@@ -66,18 +66,18 @@ class Listings(State):
         servers = set(filters.get("sourceServerIDs") or ())
         instances = [
             instance
-            for instance in self.instances.values()
+            for instance in self.backend.instances.values()
             if (not wanted or instance.id in wanted) and (not servers or instance.server.id in servers)
         ]
-        return self.paged(request, instances, lambda instance: instance.id, self._described)
+        return self.backend.paged(request, instances, lambda instance: instance.id, self._described)
 
     def describe_recovery_snapshots(self, request: Request) -> dict[str, Any]:
         """DescribeRecoverySnapshots of one server, oldest first unless `order` is DESC."""
-        server = self.server(request["sourceServerID"])
+        server = self.backend.server(request["sourceServerID"])
         filters = request.get("filters") or {}
         begin = from_timestamp(filters["fromDateTime"]) if filters.get("fromDateTime") else 0.0
         end = from_timestamp(filters["toDateTime"]) if filters.get("toDateTime") else float("inf")
-        now = self.clock.now()
+        now = self.backend.clock.now()
         snapshots = [
             snapshot
             for snapshot in server.snapshots.at(now, server.replication.last_consistent(now))
@@ -85,7 +85,7 @@ class Listings(State):
         ]
         if request.get("order") == "DESC":
             snapshots.reverse()
-        return self.paged(
+        return self.backend.paged(
             request, snapshots, lambda snapshot: snapshot.id, lambda snapshot: snapshot.describe(server.id)
         )
 
@@ -107,14 +107,18 @@ class Listings(State):
         """The tags of a resource, which the caller may change; None where there is no such resource."""
         kind, _, resource_id = arn.split(":", 5)[-1].partition("/")
         kinds: dict[str, Mapping[str, Any]] = {
-            "source-server": self.servers,
-            "job": self.jobs,
-            "recovery-instance": self.instances,
-            "launch-configuration-template": self.launch_templates,
-            "replication-configuration-template": self.replication_templates,
-            "source-network": self.networks,
+            "source-server": self.backend.servers,
+            "job": self.backend.jobs,
+            "recovery-instance": self.backend.instances,
+            "launch-configuration-template": self.backend.launch_templates,
+            "replication-configuration-template": self.backend.replication_templates,
+            "source-network": self.backend.networks,
         }
-        found: Any = kinds[kind].get(resource_id) if kind in kinds else self.plans.get(arn) or self.executions.get(arn)
+        found: Any = (
+            kinds[kind].get(resource_id)
+            if kind in kinds
+            else self.backend.plans.get(arn) or self.backend.executions.get(arn)
+        )
         if found is None or found.arn != arn:
             return None
         tags: dict[str, str] = found.tags

@@ -1,17 +1,17 @@
 """DRS in one account and region: its servers, jobs and recovery instances, and the operations on them.
 
-Every operation takes the request as a dict in the names of the service model, and returns the answer in the same names.
-It runs under the simulation's lock.
+The operations are those of the components. They run under the simulation's lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from moto.core.base_backend import BackendDict, BaseBackend
 
-from drs_provider.simulator.drs.configuration_templates import ConfigurationTemplate
+from drs_provider.simulator.drs.configuration import Configuration
+from drs_provider.simulator.drs.configuration_templates import ConfigurationTemplate, ConfigurationTemplates
 from drs_provider.simulator.drs.extended_servers import ExtendedServers
 from drs_provider.simulator.drs.failback import Failback
 from drs_provider.simulator.drs.instances import begin_instance, complete_instance
@@ -20,14 +20,17 @@ from drs_provider.simulator.drs.launch_actions import LaunchActions
 from drs_provider.simulator.drs.launching import note_an_earlier_launch
 from drs_provider.simulator.drs.listings import Listings
 from drs_provider.simulator.drs.native_executions import Execution, NativeExecutions
-from drs_provider.simulator.drs.native_plans import RecoveryPlan
+from drs_provider.simulator.drs.native_plans import NativePlans, RecoveryPlan
 from drs_provider.simulator.drs.on_premises import OnPremises
+from drs_provider.simulator.drs.protection import Protection
+from drs_provider.simulator.drs.recoveries import Recoveries
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.server_launch import instance_tags
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
 from drs_provider.simulator.drs.source_networks import SourceNetwork, SourceNetworks
 from drs_provider.simulator.drs.source_servers import LastLaunch, SourceServer
+from drs_provider.simulator.drs.state import Component, State
 from drs_provider.simulator.drs.templates import (
     ADDRESS_EVERY,
     RIGHT_SIZING_EVERY,
@@ -36,20 +39,18 @@ from drs_provider.simulator.drs.templates import (
     create_launch_template,
     right_size,
 )
-from drs_provider.simulator.instance_times import began_at
-from drs_provider.simulator.servicequotas.quotas import quota_values
+from drs_provider.simulator.moto_compat.instance_times import began_at
+from drs_provider.simulator.quotas import quota_values
 
 if TYPE_CHECKING:
+    from drs_provider.simulator.runtime import Runtime
     from drs_provider.simulator.scenario import AccountSpec, ServerSpec
-    from drs_provider.simulator.simulation import Simulation
 
-__all__ = ["DrsBackend", "backend_of", "drs_backends", "seed"]
+__all__ = ["COMPONENTS", "DrsBackend", "backend_of", "drs_backends", "seed"]
 
 
-class DrsBackend(
-    Failback, OnPremises, NativeExecutions, LaunchActions, ExtendedServers, SourceNetworks, Listings, BaseBackend
-):
-    """The state of one account and region."""
+class DrsBackend(State, BaseBackend):
+    """The state of one account and region, and the operations on it by component."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -69,9 +70,26 @@ class DrsBackend(
         #: Only where the scenario says so, or once InitializeService was called.
         self.initialized = False
         self._keeps_templates = False
-        self.make_templates()
+        self.configuration = Configuration(self)
+        self.configuration_templates = ConfigurationTemplates(self)
+        self.extended_servers = ExtendedServers(self)
+        self.failback = Failback(self)
+        self.listings = Listings(self)
+        self.native_executions = NativeExecutions(self)
+        self.native_plans = NativePlans(self)
+        self.on_premises = OnPremises(self)
+        self.post_launch = LaunchActions(self)
+        self.protection = Protection(self)
+        self.recoveries = Recoveries(self)
+        self.source_networks = SourceNetworks(self)
+        self.configuration_templates.make_templates()
 
-    def add_server(self, simulation: Simulation, spec: ServerSpec) -> SourceServer:
+    def peer(self, account: str, region: str) -> DrsBackend:
+        """DRS in another account or region."""
+        backend: DrsBackend = drs_backends[account][region]
+        return backend
+
+    def add_server(self, simulation: Runtime, spec: ServerSpec) -> SourceServer:
         """A source server of the scenario, or one that a failback made."""
         now = simulation.clock.now()
         server = SourceServer(
@@ -99,7 +117,7 @@ class DrsBackend(
             self._keep(simulation, ADDRESS_EVERY, copy_address)
         return server
 
-    def _keep(self, simulation: Simulation, seconds: float, write: Callable[[SourceServer], None]) -> None:
+    def _keep(self, simulation: Runtime, seconds: float, write: Callable[[SourceServer], None]) -> None:
         """Write what DRS writes into all launch templates, every so many seconds."""
 
         def due() -> None:
@@ -110,6 +128,21 @@ class DrsBackend(
         simulation.clock.call_in(seconds, due)
 
 
+#: The components of a backend by their names in it.
+COMPONENTS: Final[dict[str, type[Component]]] = {
+    "configuration": Configuration,
+    "configuration_templates": ConfigurationTemplates,
+    "extended_servers": ExtendedServers,
+    "failback": Failback,
+    "listings": Listings,
+    "native_executions": NativeExecutions,
+    "native_plans": NativePlans,
+    "on_premises": OnPremises,
+    "post_launch": LaunchActions,
+    "protection": Protection,
+    "recoveries": Recoveries,
+    "source_networks": SourceNetworks,
+}
 drs_backends = BackendDict(DrsBackend, "drs")
 
 
@@ -125,7 +158,7 @@ def backend_of(server_id: str) -> DrsBackend:
     raise ValueError(f"there is no source server {server_id}")
 
 
-def seed(simulation: Simulation, account: str, region: str, site: AccountSpec) -> None:
+def seed(simulation: Runtime, account: str, region: str, site: AccountSpec) -> None:
     """Put the servers of one account and region in place."""
     backend = drs_backends[account][region]
     backend.initialized = site.initialized
@@ -136,7 +169,7 @@ def seed(simulation: Simulation, account: str, region: str, site: AccountSpec) -
             _launched_before(backend, simulation, server)
 
 
-def _launched_before(backend: DrsBackend, simulation: Simulation, server: SourceServer) -> None:
+def _launched_before(backend: DrsBackend, simulation: Runtime, server: SourceServer) -> None:
     """An earlier job left an instance."""
     now = simulation.clock.now()
     is_drill = server.spec.launched == "drill"
@@ -160,4 +193,4 @@ def _launched_before(backend: DrsBackend, simulation: Simulation, server: Source
     backend.add_instance(instance)
     job.participants[0].recovery_instance_id = instance.id
     note_an_earlier_launch(job, server, instance.id)
-    backend.await_failback_client(instance)
+    backend.on_premises.await_failback_client(instance)

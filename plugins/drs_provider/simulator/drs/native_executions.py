@@ -14,9 +14,8 @@ from drs_provider.simulator import permissions
 from drs_provider.simulator.clock import Timer
 from drs_provider.simulator.drs.exceptions import Conflict, DrsError, NotFound, Validation
 from drs_provider.simulator.drs.jobs import Job
-from drs_provider.simulator.drs.native_plans import NativePlans, checked_configuration, same_kind, step_server_ids
-from drs_provider.simulator.drs.recoveries import Recoveries
-from drs_provider.simulator.drs.state import Request
+from drs_provider.simulator.drs.native_plans import checked_configuration, same_kind, step_server_ids
+from drs_provider.simulator.drs.state import Component, Request
 from drs_provider.simulator.drs.timestamps import timestamp
 
 __all__ = ["Execution", "ExecutionStep", "NativeExecutions"]
@@ -113,34 +112,36 @@ class Execution:
         return shown
 
 
-class NativeExecutions(NativePlans, Recoveries):
+class NativeExecutions(Component):
     """The operations on executions."""
 
     def start_recovery_plan_execution(self, request: Request) -> dict[str, Any]:
         """StartRecoveryPlanExecution; one execution of a plan at a time; idempotent by `clientToken`."""
-        plan = self.plan(request["recoveryPlanArn"])
-        known = self._by_token(f"execution/{plan.arn}", request)
+        plan = self.backend.native_plans.plan(request["recoveryPlanArn"])
+        known = self.backend.native_plans.by_token(f"execution/{plan.arn}", request)
         if known is not None:
             return {"recoveryPlanExecution": self.execution(known).describe()}
-        self.refuse_executing(plan)
-        if not plan.steps or self.plan_status(plan) != "ACTIVE":
+        self.backend.native_plans.refuse_executing(plan)
+        if not plan.steps or self.backend.native_plans.plan_status(plan) != "ACTIVE":
             raise Conflict(f"Recovery plan {plan.arn} has no steps, or is not valid", resourceId=plan.arn)
         moments = {}
         for entry in request.get("sourceServers") or ():
             if entry["sourceServerID"] not in plan.server_ids():
                 raise Validation(f"Source server {entry['sourceServerID']} is not in the plan", reason="other")
-            moments[entry["sourceServerID"]] = self.moment(entry["sourceServerID"], entry["recoverySnapshotID"])
-        now = self.clock.now()
-        arn = self._arn("recovery-plan-execution/rpe-")
+            moments[entry["sourceServerID"]] = self.backend.recoveries.moment(
+                entry["sourceServerID"], entry["recoverySnapshotID"]
+            )
+        now = self.backend.clock.now()
+        arn = self.backend.native_plans.arn("recovery-plan-execution/rpe-")
         steps = [
             ExecutionStep(f"{arn}/step/rpes-{uuid.uuid4().hex[:17]}", step.name, step.configuration, now, now)
             for step in plan.steps
         ]
         execution = Execution(arn, plan.arn, request["mode"], now, dict(request.get("tags") or {}), moments, steps)
         execution.who = permissions.caller.get()
-        self.executions[arn] = execution
-        self._remember(f"execution/{plan.arn}", request, arn)
-        self.clock.call_in(_TO_START, lambda: self._go_on(execution))
+        self.backend.executions[arn] = execution
+        self.backend.native_plans.remember(f"execution/{plan.arn}", request, arn)
+        self.backend.clock.call_in(_TO_START, lambda: self._go_on(execution))
         return {"recoveryPlanExecution": execution.describe()}
 
     def get_recovery_plan_execution(self, request: Request) -> dict[str, Any]:
@@ -151,18 +152,20 @@ class NativeExecutions(NativePlans, Recoveries):
         """ListRecoveryPlanExecutions, newest first, by plan or status."""
         found = [
             execution
-            for execution in reversed(self.executions.values())
+            for execution in reversed(self.backend.executions.values())
             if request.get("recoveryPlanArn") in (None, execution.plan_arn)
             and request.get("status") in (None, execution.status)
         ]
-        return self.paged(request, found, lambda one: one.arn, lambda one: one.summary(), "recoveryPlanExecutions")
+        return self.backend.paged(
+            request, found, lambda one: one.arn, lambda one: one.summary(), "recoveryPlanExecutions"
+        )
 
     def delete_recovery_plan_execution(self, request: Request) -> dict[str, Any]:
         """DeleteRecoveryPlanExecution of an ended one."""
         execution = self.execution(request["recoveryPlanExecutionArn"])
         if not execution.ended:
             raise Conflict(f"Execution {execution.arn} is {execution.status}", resourceId=execution.arn)
-        del self.executions[execution.arn]
+        del self.backend.executions[execution.arn]
         return {"recoveryPlanExecutionArn": execution.arn}
 
     def cancel_recovery_plan_execution(self, request: Request) -> dict[str, Any]:
@@ -177,7 +180,7 @@ class NativeExecutions(NativePlans, Recoveries):
             execution.timer.cancel()
         execution.status = "CANCELLING"
         if not any(step.status == "EXECUTING" for step in execution.steps):
-            self.clock.call_in(_TO_START, lambda: self._end(execution, "CANCELLED"))
+            self.backend.clock.call_in(_TO_START, lambda: self._end(execution, "CANCELLED"))
         return {"recoveryPlanExecution": execution.describe()}
 
     def list_recovery_plan_execution_steps(self, request: Request) -> dict[str, Any]:
@@ -185,7 +188,7 @@ class NativeExecutions(NativePlans, Recoveries):
         execution = self.execution(request["recoveryPlanExecutionArn"])
         status = (request.get("filter") or {}).get("status")
         found = [item for item in enumerate(execution.steps, 1) if status in (None, item[1].status)]
-        return self.paged(
+        return self.backend.paged(
             request,
             found,
             lambda item: item[1].arn,
@@ -212,9 +215,9 @@ class NativeExecutions(NativePlans, Recoveries):
             if not same_kind(changes, step.configuration):
                 raise Validation("The type of a step cannot be changed", reason="other")
             for server_id in step_server_ids(changes):
-                self.server(server_id)
+                self.backend.server(server_id)
             step.configuration = changes
-            step.updated_at = self.clock.now()
+            step.updated_at = self.backend.clock.now()
         else:
             if step.status not in ("NOT_STARTED", "FAILED"):
                 raise Conflict(f"Step {step.arn} is {step.status}", resourceId=step.arn)
@@ -237,12 +240,12 @@ class NativeExecutions(NativePlans, Recoveries):
 
     def execution(self, arn: str) -> Execution:
         """An execution, or `NotFound`."""
-        if arn not in self.executions:
+        if arn not in self.backend.executions:
             raise NotFound("RecoveryPlanExecution", arn)
-        return self.executions[arn]
+        return self.backend.executions[arn]
 
     def _execution_step(self, arn: str) -> tuple[Execution, int, ExecutionStep]:
-        execution = self.executions.get(arn.split("/step/")[0])
+        execution = self.backend.executions.get(arn.split("/step/")[0])
         for index, step in enumerate(execution.steps if execution else (), 1):
             if step.arn == arn and execution is not None:
                 return execution, index, step
@@ -259,11 +262,11 @@ class NativeExecutions(NativePlans, Recoveries):
     def _take_up(self, execution: Execution) -> None:
         """Go on with an execution that failed, unless another one of the plan runs."""
         if execution.ended:
-            plan = self.plans.get(execution.plan_arn)
+            plan = self.backend.plans.get(execution.plan_arn)
             if plan is not None:
-                self.refuse_executing(plan)
+                self.backend.native_plans.refuse_executing(plan)
             execution.status, execution.error, execution.completed_at = "IN_PROGRESS", None, None
-            self.clock.call_in(_TO_START, lambda: self._go_on(execution))
+            self.backend.clock.call_in(_TO_START, lambda: self._go_on(execution))
 
     def _go_on(self, execution: Execution) -> None:
         """Begin the next step, or end."""
@@ -277,7 +280,7 @@ class NativeExecutions(NativePlans, Recoveries):
         wait = step.configuration.get("waitStepConfiguration")
         if wait is not None:
             self._set(step, "WAITING")
-            execution.timer = self.clock.call_in(
+            execution.timer = self.backend.clock.call_in(
                 wait["waitDurationMinutes"] * 60, lambda: self._step_ended(execution, step, "COMPLETED")
             )
             return
@@ -292,13 +295,13 @@ class NativeExecutions(NativePlans, Recoveries):
 
     def _launch_step(self, execution: Execution, step: ExecutionStep) -> Job:
         ids = step_server_ids(step.configuration)
-        if step.job_id is not None and step.job_id in self.jobs:
-            launched = {one.source_server_id for one in self.jobs[step.job_id].participants if one.launched}
+        if step.job_id is not None and step.job_id in self.backend.jobs:
+            launched = {one.source_server_id for one in self.backend.jobs[step.job_id].participants if one.launched}
             ids = [server_id for server_id in ids if server_id not in launched] or ids
         for server_id in ids:
-            self.launchable(server_id)
+            self.backend.recoveries.launchable(server_id)
         with permissions.acting_as(execution.who):
-            return self.launch(
+            return self.backend.recoveries.launch(
                 ids,
                 initiated_by="START_DRILL" if execution.mode == "DRILL" else "START_RECOVERY",
                 tags=execution.tags,
@@ -333,8 +336,8 @@ class NativeExecutions(NativePlans, Recoveries):
 
     def _end(self, execution: Execution, status: str) -> None:
         execution.status = status
-        execution.completed_at = self.clock.now()
+        execution.completed_at = self.backend.clock.now()
 
     def _set(self, step: ExecutionStep, status: str) -> None:
         step.status = status
-        step.updated_at = self.clock.now()
+        step.updated_at = self.backend.clock.now()

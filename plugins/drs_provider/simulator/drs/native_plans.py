@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound, QuotaExceeded, Validation
-from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.state import Component, Request
 from drs_provider.simulator.drs.timestamps import timestamp
 
 __all__ = ["MAX_STEPS", "NativePlans", "PlanStep", "RecoveryPlan", "checked_configuration", "same_kind"]
@@ -55,7 +55,7 @@ class RecoveryPlan:
         return {server_id for step in self.steps for server_id in step_server_ids(step.configuration)}
 
 
-class NativePlans(State):
+class NativePlans(Component):
     """The operations on plans and steps."""
 
     #: Answers to create calls by client token, so that a repeated call creates nothing.
@@ -63,18 +63,18 @@ class NativePlans(State):
 
     def create_recovery_plan(self, request: Request) -> dict[str, Any]:
         """CreateRecoveryPlan; idempotent by `clientToken`."""
-        known = self._by_token("plan", request)
+        known = self.by_token("plan", request)
         if known is None:
-            if any(plan.name == request["name"] for plan in self.plans.values()):
+            if any(plan.name == request["name"] for plan in self.backend.plans.values()):
                 raise Conflict(f"A recovery plan with the name {request['name']} exists")
-            if len(self.plans) >= _MAX_PLANS:
+            if len(self.backend.plans) >= _MAX_PLANS:
                 raise QuotaExceeded(f"Maximum number of recovery plans ({_MAX_PLANS}) exceeded", quota_code="")
-            now = self.clock.now()
-            known = self._arn("recovery-plan/rp-")
-            self.plans[known] = RecoveryPlan(
+            now = self.backend.clock.now()
+            known = self.arn("recovery-plan/rp-")
+            self.backend.plans[known] = RecoveryPlan(
                 known, request["name"], request.get("description"), now, now, dict(request.get("tags") or {})
             )
-            self._remember("plan", request, known)
+            self.remember("plan", request, known)
         return {"recoveryPlan": self._show_plan(self.plan(known))}
 
     def get_recovery_plan(self, request: Request) -> dict[str, Any]:
@@ -88,29 +88,31 @@ class NativePlans(State):
             shown = self._show_plan(plan)
             return {name: shown[name] for name in ("recoveryPlanArn", "name", "status", "createdAt", "updatedAt")}
 
-        return self.paged(request, list(self.plans.values()), lambda plan: plan.arn, summary, "recoveryPlans")
+        return self.backend.paged(
+            request, list(self.backend.plans.values()), lambda plan: plan.arn, summary, "recoveryPlans"
+        )
 
     def update_recovery_plan(self, request: Request) -> dict[str, Any]:
         """UpdateRecoveryPlan: name, description."""
         plan = self.plan(request["recoveryPlanArn"])
         name = request.get("name", plan.name)
-        if any(other.name == name and other is not plan for other in self.plans.values()):
+        if any(other.name == name and other is not plan for other in self.backend.plans.values()):
             raise Conflict(f"A recovery plan with the name {name} exists")
         plan.name, plan.description = name, request.get("description", plan.description)
-        plan.updated_at = self.clock.now()
+        plan.updated_at = self.backend.clock.now()
         return {"recoveryPlan": self._show_plan(plan)}
 
     def delete_recovery_plan(self, request: Request) -> dict[str, Any]:
         """DeleteRecoveryPlan, unless it is being executed."""
         plan = self.plan(request["recoveryPlanArn"])
         self.refuse_executing(plan)
-        del self.plans[plan.arn]
+        del self.backend.plans[plan.arn]
         return {"recoveryPlanArn": plan.arn}
 
     def create_recovery_plan_step(self, request: Request) -> dict[str, Any]:
         """CreateRecoveryPlanStep: at `stepOrder`, moving those after it, or at the end."""
         plan = self.plan(request["recoveryPlanArn"])
-        known = self._by_token(plan.arn, request)
+        known = self.by_token(plan.arn, request)
         if known is None:
             if len(plan.steps) >= MAX_STEPS:
                 raise QuotaExceeded(f"Maximum number of steps in a recovery plan ({MAX_STEPS}) exceeded", quota_code="")
@@ -118,11 +120,11 @@ class NativePlans(State):
             if order > len(plan.steps) + 1:
                 raise Validation(f"stepOrder {order} leaves a gap: the plan has {len(plan.steps)} steps")
             configuration = self._allowed(plan, request["configuration"], None)
-            now = self.clock.now()
+            now = self.backend.clock.now()
             known = f"{plan.arn}/step/rps-{uuid.uuid4().hex[:17]}"
             plan.steps.insert(order - 1, PlanStep(known, request["stepName"], configuration, now, now))
             plan.updated_at = now
-            self._remember(plan.arn, request, known)
+            self.remember(plan.arn, request, known)
         return {"recoveryPlanStep": self._show_step(known)}
 
     def get_recovery_plan_step(self, request: Request) -> dict[str, Any]:
@@ -132,7 +134,7 @@ class NativePlans(State):
     def list_recovery_plan_steps(self, request: Request) -> dict[str, Any]:
         """ListRecoveryPlanSteps, in order."""
         steps = list(enumerate(self.plan(request["recoveryPlanArn"]).steps, 1))
-        return self.paged(
+        return self.backend.paged(
             request, steps, lambda item: item[1].arn, lambda item: item[1].describe(item[0]), "recoveryPlanSteps"
         )
 
@@ -145,7 +147,7 @@ class NativePlans(State):
                 raise Validation("The type of a step cannot be changed", reason="other")
             step.configuration = configuration
         step.name = request.get("stepName", step.name)
-        step.updated_at = plan.updated_at = self.clock.now()
+        step.updated_at = plan.updated_at = self.backend.clock.now()
         return {"recoveryPlanStep": self._show_step(step.arn)}
 
     def delete_recovery_plan_step(self, request: Request) -> dict[str, Any]:
@@ -153,7 +155,7 @@ class NativePlans(State):
         plan, step = self._step(request["recoveryPlanStepArn"])
         self.refuse_executing(plan)
         plan.steps.remove(step)
-        plan.updated_at = self.clock.now()
+        plan.updated_at = self.backend.clock.now()
         return {"recoveryPlanStepArn": step.arn}
 
     def reorder_recovery_plan_steps(self, request: Request) -> dict[str, Any]:
@@ -164,22 +166,22 @@ class NativePlans(State):
         if sorted(wanted) != sorted(steps):
             raise Validation("orderedStepArns must name every step of the plan exactly once")
         plan.steps = [steps[arn] for arn in wanted]
-        plan.updated_at = self.clock.now()
+        plan.updated_at = self.backend.clock.now()
         return {"recoveryPlanSteps": [step.describe(order) for order, step in enumerate(plan.steps, 1)]}
 
     def plan(self, arn: str) -> RecoveryPlan:
         """A plan, or `NotFound`."""
-        if arn not in self.plans:
+        if arn not in self.backend.plans:
             raise NotFound("RecoveryPlan", arn)
-        return self.plans[arn]
+        return self.backend.plans[arn]
 
     def plan_status(self, plan: RecoveryPlan) -> str:
         """ACTIVE, or INVALID where a server of it is gone."""
-        return "ACTIVE" if plan.server_ids() <= set(self.servers) else "INVALID"
+        return "ACTIVE" if plan.server_ids() <= set(self.backend.servers) else "INVALID"
 
     def refuse_executing(self, plan: RecoveryPlan) -> None:
         """Refuse while an execution of the plan has not ended."""
-        for execution in self.executions.values():
+        for execution in self.backend.executions.values():
             if execution.plan_arn == plan.arn and not execution.ended:
                 raise Conflict(f"Recovery plan {plan.arn} is being executed", resourceId=plan.arn)
 
@@ -201,7 +203,7 @@ class NativePlans(State):
         return step.describe(plan.steps.index(step) + 1)
 
     def _step(self, arn: str) -> tuple[RecoveryPlan, PlanStep]:
-        for plan in self.plans.values():
+        for plan in self.backend.plans.values():
             for step in plan.steps:
                 if step.arn == arn:
                     return plan, step
@@ -212,20 +214,20 @@ class NativePlans(State):
         checked = checked_configuration(configuration)
         elsewhere = {one for step in plan.steps if step is not own for one in step_server_ids(step.configuration)}
         for server_id in step_server_ids(checked):
-            self.server(server_id)
+            self.backend.server(server_id)
             if server_id in elsewhere:
                 raise Validation(f"Source server {server_id} stands in another step of the plan", reason="other")
         return checked
 
-    def _by_token(self, scope: str, request: Request) -> str | None:
-        return self.tokens.get((scope, request.get("clientToken") or ""))
+    def by_token(self, scope: str, request: Request) -> str | None:
+        return self.backend.tokens.get((scope, request.get("clientToken") or ""))
 
-    def _remember(self, scope: str, request: Request, arn: str) -> None:
+    def remember(self, scope: str, request: Request, arn: str) -> None:
         if request.get("clientToken"):
-            self.tokens[scope, request["clientToken"]] = arn
+            self.backend.tokens[scope, request["clientToken"]] = arn
 
-    def _arn(self, prefix: str) -> str:
-        return f"arn:aws:drs:{self.region_name}:{self.account_id}:{prefix}{uuid.uuid4().hex[:17]}"
+    def arn(self, prefix: str) -> str:
+        return f"arn:aws:drs:{self.backend.region_name}:{self.backend.account_id}:{prefix}{uuid.uuid4().hex[:17]}"
 
 
 def checked_configuration(configuration: Request) -> dict[str, Any]:

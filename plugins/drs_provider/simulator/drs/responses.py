@@ -1,8 +1,8 @@
 """DRS over HTTP: reads a request by the service model, asks the backend, writes its answer.
 
-Every operation of the service model that the backend has a method for is served; the method takes the request as the
-model names it and returns the answer as the model names it. Lists are asked for all the time, and take a shorter way
-through moto than the rest.
+Every operation of the service model that a component of the backend has a method for is served; the method takes the
+request as the model names it and returns the answer as the model names it. Lists are asked for all the time, and take a
+shorter way through moto than the rest.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from moto.core.utils import camelcase_to_underscores, get_service_model, utcnow
 from moto.utilities.aws_headers import gen_amzn_requestid_long
 from werkzeug.http import http_date
 
-from drs_provider.simulator.drs.exceptions import DrsError, Uninitialized
-from drs_provider.simulator.drs.models import DrsBackend, drs_backends
-from drs_provider.simulator.drs.validation import validate
+from drs_provider.simulator.drs.exceptions import DrsError, Uninitialized, Validation
+from drs_provider.simulator.drs.models import COMPONENTS, DrsBackend, drs_backends
+from drs_provider.simulator.validation import violations
 
-__all__ = ["DrsResponse", "supported_operations"]
+__all__ = ["DrsResponse", "operations"]
 
 #: Initialising is how an account begins.
 _BEFORE_INITIALISATION = {"InitializeService"}
@@ -85,25 +85,33 @@ def _is_plain_list(operation: str, params: Any) -> bool:
     return members is not None and members.issuperset(params) and None not in params.values()
 
 
-def supported_operations() -> dict[str, str]:
-    """Operation name to backend method, for all that is served."""
+@functools.cache
+def operations() -> dict[str, str]:
+    """The operations that are served, and the component of the backend that serves each."""
     names = get_service_model("drs").operation_names
+    methods = {name: camelcase_to_underscores(name) for name in names}
     return {
-        name: camelcase_to_underscores(name) for name in names if hasattr(DrsBackend, camelcase_to_underscores(name))
+        name: component
+        for name, method in methods.items()
+        for component, kind in COMPONENTS.items()
+        if method in vars(kind)
     }
 
 
-def _serve(operation: str, method: str) -> Callable[[DrsResponse], Any]:
+def _serve(operation: str, component: str) -> Callable[[DrsResponse], Any]:
     status = get_service_model("drs").operation_model(operation).http.get("responseCode", 200)
+    method = camelcase_to_underscores(operation)
 
     def serve(response: DrsResponse) -> tuple[int, dict[str, Any], str]:
         request = response.params
         try:
             backend = response.backend
-            validate(operation, request)
+            problem = violations("drs", operation, request)
+            if problem is not None:
+                raise Validation(problem)
             if not backend.initialized and operation not in _BEFORE_INITIALISATION:
                 raise Uninitialized
-            answer = getattr(backend, method)(request)
+            answer = getattr(getattr(backend, component), method)(request)
         except DrsError as error:
             headers = {"status": error.status, "Content-Type": "application/json", "x-amzn-ErrorType": error.code}
             return error.status, headers, json.dumps(error.body)
@@ -114,5 +122,5 @@ def _serve(operation: str, method: str) -> Callable[[DrsResponse], Any]:
     return serve
 
 
-for _operation, _method in supported_operations().items():
-    setattr(DrsResponse, _method, _serve(_operation, _method))
+for _operation, _component in operations().items():
+    setattr(DrsResponse, camelcase_to_underscores(_operation), _serve(_operation, _component))

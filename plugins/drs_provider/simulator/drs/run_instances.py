@@ -14,6 +14,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.iam.models import iam_backends
 
 from drs_provider.simulator.ec2_limits import LimitReached, refuse_above_limits
+from drs_provider.simulator.moto_compat.instance_states import holder_of
 
 __all__ = ["LaunchRefused", "instance_profile", "refuse"]
 
@@ -101,5 +102,5 @@ def _refuse_address(subnet: Any, address: str) -> None:
     if int(wanted) - int(cidr.network_address) < _RESERVED_FIRST or wanted == cidr.broadcast_address:
         message = f"Address {address} is in subnet's reserved address range"
         raise LaunchRefused("InvalidParameterValue", message)
-    if address in subnet._subnet_ips:
+    if holder_of(subnet, address) is not None:
         raise LaunchRefused("InvalidIPAddress.InUse", f"Address {address} is in use.")

@@ -209,7 +209,7 @@ class ServerLaunch:
             self._read()
         try:
             if self.settings.launches_into:
-                self.target = self.backend.launch_target(self.server, self.settings)
+                self.target = self.backend.configuration.launch_target(self.server, self.settings)
             else:
                 starts = not self.settings.stopped
                 self.target = begin_instance(self.server, self._own_version(), self._tags(), starts=starts)
@@ -266,7 +266,7 @@ class ServerLaunch:
         )
         if self.server.fails_back is not None and not self.job.is_drill:
             self.server.fails_back.failback_state = "FAILBACK_COMPLETED"
-        self.backend.await_failback_client(instance)
+        self.backend.on_premises.await_failback_client(instance)
         participant.recovery_instance_id = instance.id
         self._note("LAUNCH_END", targetInstanceID=instance.id)
         self.end("LAUNCHED")

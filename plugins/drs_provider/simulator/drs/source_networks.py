@@ -12,10 +12,10 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound
 from drs_provider.simulator.drs.jobs import Job, Resource
-from drs_provider.simulator.drs.state import Request, State
+from drs_provider.simulator.drs.state import Component, Request
 from drs_provider.simulator.drs.timestamps import timestamp
 
 __all__ = ["SourceNetwork", "SourceNetworks"]
@@ -72,7 +72,7 @@ class SourceNetwork:
         return shown
 
 
-class SourceNetworks(State):
+class SourceNetworks(Component):
     """The operations on source networks."""
 
     def create_source_network(self, request: Request) -> dict[str, Any]:
@@ -80,11 +80,11 @@ class SourceNetworks(State):
         vpc, account, region = request["vpcID"], request["originAccountID"], request["originRegion"]
         if vpc not in ec2_backends[account][region].vpcs:
             raise NotFound("Vpc", vpc)
-        if any((one.vpc_id, one.origin_account) == (vpc, account) for one in self.networks.values()):
+        if any((one.vpc_id, one.origin_account) == (vpc, account) for one in self.backend.networks.values()):
             raise Conflict(f"VPC {vpc} is a source network already", resourceId=vpc)
         tags = dict(request.get("tags") or {})
-        network = SourceNetwork(self.account_id, self.region_name, vpc, account, region, tags)
-        self.networks[network.id] = network
+        network = SourceNetwork(self.backend.account_id, self.backend.region_name, vpc, account, region, tags)
+        self.backend.networks[network.id] = network
         return {"sourceNetworkID": network.id}
 
     def describe_source_networks(self, request: Request) -> dict[str, Any]:
@@ -93,19 +93,19 @@ class SourceNetworks(State):
         wanted = set(filters.get("sourceNetworkIDs") or ())
         found = [
             one
-            for one in self.networks.values()
+            for one in self.backend.networks.values()
             if (not wanted or one.id in wanted)
             and filters.get("originAccountID") in (None, one.origin_account)
             and filters.get("originRegion") in (None, one.origin_region)
         ]
-        return self.paged(request, found, lambda one: one.id, lambda one: one.describe())
+        return self.backend.paged(request, found, lambda one: one.id, lambda one: one.describe())
 
     def delete_source_network(self, request: Request) -> dict[str, Any]:
         """DeleteSourceNetwork of a stopped one."""
         network = self._network(request["sourceNetworkID"])
         if network.status != "STOPPED":
             raise Conflict(f"Replication of {network.id} is {network.status}, not STOPPED", resourceId=network.id)
-        del self.networks[network.id]
+        del self.backend.networks[network.id]
         return {}
 
     def start_source_network_replication(self, request: Request) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class SourceNetworks(State):
             if network.status == "IN_PROGRESS":
                 network.status = "PROTECTED"
 
-        self.clock.call_in(_TO_PROTECT, protected)
+        self.backend.clock.call_in(_TO_PROTECT, protected)
         return {"sourceNetwork": network.describe()}
 
     def stop_source_network_replication(self, request: Request) -> dict[str, Any]:
@@ -162,13 +162,13 @@ class SourceNetworks(State):
     def export_source_network_cfn_template(self, request: Request) -> dict[str, Any]:
         """ExportSourceNetworkCfnTemplate of a protected one."""
         network = self._protected(request["sourceNetworkID"])
-        bucket = f"aws-elasticdisasterrecovery-{self.region_name}-{self.account_id}"
-        return {"s3DestinationUrl": f"https://s3.{self.region_name}.amazonaws.com/{bucket}/{network.id}.json"}
+        bucket = f"aws-elasticdisasterrecovery-{self.backend.region_name}-{self.backend.account_id}"
+        return {"s3DestinationUrl": f"https://s3.{self.backend.region_name}.amazonaws.com/{bucket}/{network.id}.json"}
 
     def _network(self, network_id: str) -> SourceNetwork:
-        if network_id not in self.networks:
+        if network_id not in self.backend.networks:
             raise NotFound("SourceNetwork", network_id)
-        return self.networks[network_id]
+        return self.backend.networks[network_id]
 
     def _protected(self, network_id: str) -> SourceNetwork:
         network = self._network(network_id)
@@ -180,29 +180,29 @@ class SourceNetworks(State):
 
     def _job(self, what: str, networks: list[SourceNetwork], tags: dict[str, str]) -> Job:
         job = Job(
-            account=self.account_id,
-            region=self.region_name,
+            account=self.backend.account_id,
+            region=self.backend.region_name,
             type="LAUNCH",
             initiated_by=f"{what}_NETWORK_RECOVERY",
-            created_at=self.clock.now(),
+            created_at=self.backend.clock.now(),
             participants=[],
             resources=[Resource(network.id) for network in networks],
             tags=dict(tags),
         )
         for network in networks:
             network.job, network.result = job, "IN_PROGRESS"
-        self.job_began(job)
+        self.backend.job_began(job)
         return job
 
     def _work(self, job: Job, networks: list[SourceNetwork], event: str, seconds: float, done: Any) -> None:
-        simulation = simulations.require()
+        simulation = runtime.require()
 
         def note(name: str, network: SourceNetwork | None = None) -> None:
             data: dict[str, Any] = {}
             if network is not None:
                 named = {"sourceNetworkID": network.id, "sourceVpc": network.vpc_id}
                 data = {"eventResourceData": {"sourceNetworkData": named}}
-            job.note(self.clock.now(), name, data)
+            job.note(self.backend.clock.now(), name, data)
             simulation.record(name, job.id, None, account=job.account, region=job.region)
 
         def begin() -> None:
@@ -211,25 +211,25 @@ class SourceNetworks(State):
             for network, resource in zip(networks, job.resources, strict=True):
                 resource.launch_status = "IN_PROGRESS"
                 note(f"{event}_START", network)
-            self.clock.call_in(seconds, end)
+            self.backend.clock.call_in(seconds, end)
 
         def end() -> None:
             for network, resource in zip(networks, job.resources, strict=True):
                 done(network)
                 resource.launch_status = "LAUNCHED"
                 note(f"{event}_END", network)
-            job.status, job.ended_at = "COMPLETED", self.clock.now()
-            self.job_ended(job)
+            job.status, job.ended_at = "COMPLETED", self.backend.clock.now()
+            self.backend.job_ended(job)
             note("JOB_END")
 
-        self.clock.call_in(_TO_START, begin)
+        self.backend.clock.call_in(_TO_START, begin)
 
     def _deploy(self, network: SourceNetwork) -> str:
         """A VPC like the protected one, with its subnets, in the recovery region."""
         source = ec2_backends[network.origin_account][network.origin_region]
-        here = ec2_backends[self.account_id][self.region_name]
+        here = ec2_backends[self.backend.account_id][self.backend.region_name]
         vpc = here.create_vpc(source.vpcs[network.vpc_id].cidr_block)
-        zones = sorted(zone for zone in here.subnets if zone.startswith(self.region_name))
+        zones = sorted(zone for zone in here.subnets if zone.startswith(self.backend.region_name))
         subnets = [one for each in source.subnets.values() for one in each.values() if one.vpc_id == network.vpc_id]
         for index, subnet in enumerate(subnets):
             here.create_subnet(vpc.id, subnet.cidr_block, availability_zone=zones[index % len(zones)])

@@ -1,11 +1,11 @@
-"""What the parts of the DRS backend share: the state, the clock, and how to find a thing or say that there is none."""
+"""What the components of DRS share: the state, the clock, and how to find a thing or say that there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.drs.exceptions import NotFound, Validation
 from drs_provider.simulator.drs.instances import terminate_instance
 from drs_provider.simulator.drs.jobs import Job
@@ -16,18 +16,19 @@ from drs_provider.simulator.pagination import InvalidToken, page
 if TYPE_CHECKING:
     from drs_provider.simulator.clock import Clock
     from drs_provider.simulator.drs.configuration_templates import ConfigurationTemplate
+    from drs_provider.simulator.drs.models import DrsBackend
     from drs_provider.simulator.drs.native_executions import Execution
     from drs_provider.simulator.drs.native_plans import RecoveryPlan
     from drs_provider.simulator.drs.source_networks import SourceNetwork
 
-__all__ = ["Request", "State"]
+__all__ = ["Component", "Request", "State"]
 
 Request = dict[str, Any]
 Item = TypeVar("Item")
 
 
 class State:
-    """Base of the parts of the backend."""
+    """What DRS holds in one account and region; the operations on it are those of the components."""
 
     account_id: str
     region_name: str
@@ -43,13 +44,15 @@ class State:
     replication_templates: dict[str, ConfigurationTemplate]
     launch_actions: dict[str, dict[str, dict[str, Any]]]
     networks: dict[str, SourceNetwork]
+    #: What a client token began, by the operation's kind and the token.
+    tokens: dict[tuple[str, str], str]
     quotas: dict[str, float]
     initialized: bool
 
     @property
     def clock(self) -> Clock:
         """The simulation's clock."""
-        return simulations.require().clock
+        return runtime.require().clock
 
     def server(self, server_id: str) -> SourceServer:
         """A source server, or `NotFound`."""
@@ -120,3 +123,13 @@ class State:
         if token:
             answer["nextToken"] = token
         return answer
+
+
+class Component:
+    """One group of operations on the state of an account and region.
+
+    Each operation takes the request as a dict in the names of the service model, and returns the answer likewise.
+    """
+
+    def __init__(self, backend: DrsBackend) -> None:
+        self.backend = backend

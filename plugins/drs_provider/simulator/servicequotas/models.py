@@ -9,11 +9,11 @@ from moto.core.exceptions import ServiceException
 from moto.servicequotas.models import ServiceQuotasBackend
 from moto.servicequotas.resources.default_quotas.vpc import VPC_DEFAULT_QUOTAS
 
-from drs_provider.simulator.servicequotas.quotas import DRS_QUOTAS, SERVICE_CODE, Quota, quota_values
+from drs_provider.simulator.quotas import DRS_QUOTAS, SERVICE_CODE, Quota, quota_values
 
 if TYPE_CHECKING:
+    from drs_provider.simulator.runtime import Runtime
     from drs_provider.simulator.scenario import AccountSpec
-    from drs_provider.simulator.simulation import Simulation
 
 __all__ = ["NoSuchResource", "QuotasBackend", "seed", "servicequotas_backends"]
 
@@ -77,6 +77,6 @@ class QuotasBackend(ServiceQuotasBackend):
 servicequotas_backends = BackendDict(QuotasBackend, "service-quotas")
 
 
-def seed(simulation: Simulation, account: str, region: str, site: AccountSpec) -> None:
+def seed(simulation: Runtime, account: str, region: str, site: AccountSpec) -> None:
     """Put the quotas that a scenario names for an account and region in force."""
     servicequotas_backends[account][region].values = quota_values(site.quotas)

@@ -8,9 +8,9 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
 
-from drs_provider.simulator.drs.validation import violations
 from drs_provider.simulator.pagination import InvalidToken, page
 from drs_provider.simulator.servicequotas.models import QuotasBackend, servicequotas_backends
+from drs_provider.simulator.validation import violations
 
 __all__ = ["QuotasResponse"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from drs_provider.aws.typical import STEP
 from drs_provider.simulator.durations import parse_duration
-from drs_provider.simulator.simulation import Simulation
+from drs_provider.simulator.runtime import Runtime
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.api_calls import ApiCalls
 from drs_provider.simulator.ssm.automations import (
@@ -48,7 +48,7 @@ class ActingExecution(Execution):
 
     def __init__(
         self,
-        simulation: Simulation,
+        simulation: Runtime,
         runbook: Runbook,
         request: Mapping[str, Any],
         executed_by: str,

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 from moto.ec2.models import ec2_backends
 
 from drs_provider.aws.typical import AGENT_ONLINE
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.documents import AgentSpec
-from drs_provider.simulator.instance_times import started_at, stopped_at
+from drs_provider.simulator.moto_compat.instance_times import started_at, stopped_at
 from drs_provider.simulator.scenario import Scenario, ServerSpec
 
 __all__ = ["SOURCE_SERVER_TAG", "Fleet", "Node"]
@@ -86,7 +86,7 @@ class Fleet:
 
         SSM knows a terminated one for a while longer, as one whose connection is lost.
         """
-        now = simulations.require().clock.now()
+        now = runtime.require().clock.now()
         instances = self._all()
         if among is not None:
             instances = {each: instances[each] for each in among if each in instances}
@@ -116,7 +116,7 @@ class Fleet:
         return self._servers[1].get(server_id)
 
     def _node(self, instance: Any) -> Node:
-        simulation = simulations.require()
+        simulation = runtime.require()
         tags = {str(key): str(value) for key, value in instance.ec2_backend.tags.get(instance.id, {}).items()}
         server = self._server(simulation.scenario, tags.get(SOURCE_SERVER_TAG))
         windows = server.os == "windows" if server else instance.platform == "windows"

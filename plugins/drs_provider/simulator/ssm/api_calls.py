@@ -1,7 +1,8 @@
 """API calls that a runbook makes: of DRS, SSM and EC2 as the simulator has them, of every other service as moto has it.
 
-A call takes the way of every other call, through the simulator's entry, so that faults strike it, IAM is asked where
-the scenario enforces it, and the log shows it. Only what would hold an answer back is left out: nobody waits for it.
+A call takes the way of every other call, through the simulator's middleware, so that faults strike it, IAM is asked
+where the scenario enforces it, and the log shows it. Only what would hold an answer back is left out: nobody waits for
+it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from moto.core.models import botocore_stubber
 from moto.iam.exceptions import NotFoundException
 
 from drs_provider.simulator import permissions
-from drs_provider.simulator.entry import on_behalf_of
+from drs_provider.simulator.call_context import on_behalf_of
 from drs_provider.simulator.policies import documents_of_principal
 from drs_provider.simulator.ssm.selectors import RunbookError
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from moto.ssm.exceptions import ValidationException
 from moto.ssm.models import Document
 
-from drs_provider.simulator import permissions
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import permissions, runtime
 from drs_provider.simulator.documents import DocumentSpec, InstanceOutcome, StepSpec
 from drs_provider.simulator.pagination import InvalidToken, page
+from drs_provider.simulator.runbook_syntax import has_content
 from drs_provider.simulator.ssm.acting import ActingExecution
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.api_calls import ApiCalls
@@ -34,7 +34,7 @@ from drs_provider.simulator.ssm.exceptions import (
     InvalidTarget,
 )
 from drs_provider.simulator.ssm.library import document_steps, parameter_problems, typed_parameters
-from drs_provider.simulator.ssm.runbook_content import StepDefinition, has_content, step_definitions
+from drs_provider.simulator.ssm.runbook_content import StepDefinition, step_definitions
 
 if TYPE_CHECKING:
     from drs_provider.simulator.ssm.models import SsmBackend
@@ -49,7 +49,7 @@ class Automation:
     """The executions of one account and region. Requests and answers are plain data with the service model's names."""
 
     def __init__(self, backend: SsmBackend) -> None:
-        self._backend = backend
+        self.backend = backend
         self._executions: dict[str, Execution] = {}
         self._tokens: dict[str, tuple[str, str]] = {}
         self._turns: Counter[str] = Counter()
@@ -63,7 +63,7 @@ class Automation:
             if known != content:
                 raise IdempotentParameterMismatch(token=token)
             return {"AutomationExecutionId": execution_id}
-        document = self._backend.document_for(request, "Automation", AutomationDefinitionNotFound)
+        document = self.backend.document_for(request, "Automation", AutomationDefinitionNotFound)
         execution = self._start(document, request)
         if token:
             self._tokens[token] = (content, execution.execution_id)
@@ -130,7 +130,7 @@ class Automation:
                 permissions.caller.reset(token)
 
         runbook = Runbook(document.name, document.document_version, (), "Success", None, {})
-        parent = TargetedExecution(simulations.require(), runbook, request, self._executed_by, values, start_child)
+        parent = TargetedExecution(runtime.require(), runbook, request, self._executed_by, values, start_child)
         self._executions[parent.execution_id] = parent
         return parent
 
@@ -144,8 +144,8 @@ class Automation:
         values = [value for each in (request.get("Parameters") or {}).values() for value in each]
         nodes = self._nodes(values)
         runbook = self._runbook(document, [*values, *(name for node in nodes for name in node.names)])
-        given = (simulations.require(), runbook, request, self._executed_by, nodes, parent, target)
-        running_since = self._backend.run_command.running_since
+        given = (runtime.require(), runbook, request, self._executed_by, nodes, parent, target)
+        running_since = self.backend.run_command.running_since
         if self._acts(document):
             parameters = typed_parameters(document, request.get("Parameters") or {})
             execution: Execution = ActingExecution(
@@ -164,22 +164,22 @@ class Automation:
         """Whether an execution carries out what the document's content says: unless the scenario says how it ends."""
         if document.schema_version != "0.3" or not has_content(document.content_json):
             return False
-        spec = self._backend.spec_of(document)
+        spec = self.backend.spec_of(document)
         return spec is None or spec.content is not None or not spec.model_fields_set & {"outcome", "steps", "instances"}
 
     def _definitions(self, document: Document) -> list[StepDefinition]:
-        spec = self._backend.spec_of(document)
+        spec = self.backend.spec_of(document)
         return step_definitions(document.content_json, {step.name: step for step in spec.steps} if spec else {})
 
     def _calls(self, document: Document, parameters: Mapping[str, Any]) -> ApiCalls:
         role = str(document.content_json.get("assumeRole") or "")
         name = role.strip().removeprefix("{{").removesuffix("}}").strip()
         role = str(parameters.get(name) or "") if role.strip().startswith("{{") else role
-        return ApiCalls(self._backend.account_id, self._backend.region_name, permissions.caller.get(), role or None)
+        return ApiCalls(self.backend.account_id, self.backend.region_name, permissions.caller.get(), role or None)
 
     def _runbook(self, document: Document, names: Iterable[str]) -> Runbook:
         """What an execution will do; `names`: its parameters' values, and what the instances among them are called."""
-        given = self._backend.spec_of(document)
+        given = self.backend.spec_of(document)
         spec = given or DocumentSpec()
         turn = self._turns[document.name]
         self._turns[document.name] += 1
@@ -202,7 +202,7 @@ class Automation:
         return Runbook(document.name, version, steps, outcome, spec.message, spec.outputs, on_instances=unknown)
 
     def _check(self, document: Document, parameters: Mapping[str, list[str]]) -> None:
-        problems = parameter_problems(document, parameters, lenient=self._backend.spec_of(document) is not None)
+        problems = parameter_problems(document, parameters, lenient=self.backend.spec_of(document) is not None)
         if problems:
             raise InvalidAutomationExecutionParameters(f"Document {document.name}: {'; '.join(problems)}")
 
@@ -211,7 +211,7 @@ class Automation:
         if key in ("ParameterValues", "InstanceIds"):
             found = values
         elif key.startswith("tag:") or key == "tag-key":
-            found = [node.instance_id for node in self._backend.fleet.matching([target])]
+            found = [node.instance_id for node in self.backend.fleet.matching([target])]
         else:
             raise InvalidTarget(f"The target key {key} is not valid")
         if not found:
@@ -219,7 +219,7 @@ class Automation:
         return found
 
     def _nodes(self, values: Iterable[str]) -> list[Node]:
-        nodes = (self._backend.fleet.node(value) for value in values if value.startswith("i-"))
+        nodes = (self.backend.fleet.node(value) for value in values if value.startswith("i-"))
         return [node for node in nodes if node is not None]
 
     def _execution(self, request: Mapping[str, Any]) -> Execution:
@@ -230,7 +230,7 @@ class Automation:
 
     @property
     def _executed_by(self) -> str:
-        return f"arn:{self._backend.partition}:iam::{self._backend.account_id}:root"
+        return f"arn:{self.backend.partition}:iam::{self.backend.account_id}:root"
 
 
 def _page(items: list[Any], key: Any, request: dict[str, Any]) -> tuple[list[Any], str | None]:

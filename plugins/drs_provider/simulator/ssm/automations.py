@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from drs_provider.simulator.clock import Timer
 from drs_provider.simulator.documents import StepSpec
-from drs_provider.simulator.simulation import Simulation
+from drs_provider.simulator.runtime import Runtime
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.commands import share
 from drs_provider.simulator.ssm.exceptions import InvalidAutomationSignal, InvalidAutomationStatusUpdate
@@ -111,7 +111,7 @@ class Execution:
 
     def __init__(
         self,
-        simulation: Simulation,
+        simulation: Runtime,
         runbook: Runbook,
         request: Mapping[str, Any],
         executed_by: str,
@@ -321,7 +321,7 @@ class TargetedExecution(Execution):
 
     def __init__(
         self,
-        simulation: Simulation,
+        simulation: Runtime,
         runbook: Runbook,
         request: Mapping[str, Any],
         executed_by: str,

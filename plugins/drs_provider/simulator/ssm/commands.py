@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from drs_provider.simulator.clock import Timer
-from drs_provider.simulator.simulation import Simulation
+from drs_provider.simulator.runtime import Runtime
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.outcomes import INVOCATION_ENDS, INVOCATION_HOLDS, InvocationPlan
 
@@ -61,7 +61,7 @@ class Command:
 
     def __init__(
         self,
-        simulation: Simulation,
+        simulation: Runtime,
         request: Mapping[str, Any],
         document_version: str,
         plugin: str,

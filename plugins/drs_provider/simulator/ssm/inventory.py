@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from moto.ssm.exceptions import InvalidFilterKey, ValidationException
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.pagination import InvalidToken, page
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.command_views import moment
@@ -36,7 +36,7 @@ class Inventory:
     """The nodes of one account and region as SSM lists them."""
 
     def __init__(self, backend: SsmBackend) -> None:
-        self._backend = backend
+        self.backend = backend
 
     def describe_instance_information(self, request: dict[str, Any]) -> dict[str, Any]:
         """The nodes whose agent ever came online; one that never did is not there at all."""
@@ -48,11 +48,11 @@ class Inventory:
             raise ValidationException("Filters and InstanceInformationFilterList cannot be combined")
         filters += request.get("Filters") or []
         _check(filters)
-        now = simulations.require().clock.now()
+        now = runtime.require().clock.now()
         among = next((each["Values"] for each in filters if each["Key"] == "InstanceIds"), None)
         found = [
             node
-            for node in self._backend.fleet.nodes(among)
+            for node in self.backend.fleet.nodes(among)
             if all(_matches(node, each["Key"], list(each["Values"]), now) for each in filters)
         ]
         try:
@@ -98,7 +98,7 @@ def _matches(node: Node, key: str, values: list[str], now: float) -> bool:
 
 
 def _ping(node: Node, now: float) -> str:
-    simulation = simulations.require()
+    simulation = runtime.require()
     patience = simulation.clock.scaled(simulation.scenario.ssm.connection_lost_after)
     return node.ping_status(now, patience)
 

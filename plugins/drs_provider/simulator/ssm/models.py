@@ -9,7 +9,7 @@ from moto.core.exceptions import ServiceException
 from moto.ssm.exceptions import InvalidDocumentVersion
 from moto.ssm.models import Document, Documents, SimpleSystemManagerBackend
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.documents import DocumentSpec
 from drs_provider.simulator.ssm.agents import Fleet
 from drs_provider.simulator.ssm.automation import Automation
@@ -30,7 +30,7 @@ class SsmBackend(SimpleSystemManagerBackend):
         self.run_command = RunCommand(self)
         self.automation = Automation(self)
         self.inventory = Inventory(self)
-        simulation = simulations.current()
+        simulation = runtime.current()
         self._documents.update(built_in(account_id, simulation.scenario.documents if simulation else {}))
 
     def create_document(self, *args: Any, **fields: Any) -> Documents:
@@ -61,7 +61,7 @@ class SsmBackend(SimpleSystemManagerBackend):
 
     def spec_of(self, document: Document) -> DocumentSpec | None:
         """What the scenario says of a document, if anything."""
-        return simulations.require().scenario.documents.get(document.name)
+        return runtime.require().scenario.documents.get(document.name)
 
     def _is(self, document: Document, kind: str) -> bool:
         spec = self.spec_of(document)

@@ -11,9 +11,9 @@ from moto.core.utils import camelcase_to_underscores
 from moto.ssm.exceptions import ValidationException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from drs_provider.simulator import simulation as simulations
-from drs_provider.simulator.drs.validation import violations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.ssm.models import SsmBackend, ssm_backends
+from drs_provider.simulator.validation import violations
 
 __all__ = ["OPERATIONS", "SsmResponse"]
 
@@ -48,7 +48,7 @@ def _serve(operation: str, part: str) -> Callable[[SsmResponse], ActionResult]:
     method = camelcase_to_underscores(operation)
 
     def serve(response: SsmResponse) -> ActionResult:
-        if simulations.current() is None:
+        if runtime.current() is None:
             return _moto(method)(response)  # moto goes on without the simulator, in tests of something else.
         request: dict[str, Any] = json.loads(response.body or "{}")
         problem = violations("ssm", operation, request)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ssm.exceptions import InvalidDocument, ValidationException
 from moto.ssm.models import Document
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.pagination import InvalidToken, page
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.command_views import (
@@ -44,31 +44,31 @@ class RunCommand:
     """The commands of one account and region. Requests and answers are plain data with the service model's names."""
 
     def __init__(self, backend: SsmBackend) -> None:
-        self._backend = backend
+        self.backend = backend
         self._commands: dict[str, Command] = {}
         self._turns: Counter[tuple[str, str]] = Counter()
 
     def send_command(self, request: dict[str, Any]) -> dict[str, Any]:
         """Accept a command; its invocations come to exist a moment later."""
-        document = self._backend.document_for(request, "Command", InvalidDocument)
+        document = self.backend.document_for(request, "Command", InvalidDocument)
         instance_ids: list[str] = list(request.get("InstanceIds") or [])
         targets: list[dict[str, Any]] = list(request.get("Targets") or [])
         if bool(instance_ids) == bool(targets):
             raise ValidationException("Specify either InstanceIds or Targets, and not both")
         if len(set(instance_ids)) < len(instance_ids):
             raise DuplicateInstanceId
-        spec = self._backend.spec_of(document)
+        spec = self.backend.spec_of(document)
         problems = parameter_problems(document, request.get("Parameters") or {}, lenient=spec is not None)
         if problems:
             raise InvalidParameters(f"Document {document.name}: {'; '.join(problems)}")
         nodes = self._checked(document, instance_ids)
 
         def resolve() -> list[tuple[Node, InvocationPlan]]:
-            found = nodes if instance_ids else self._backend.fleet.matching(targets)
+            found = nodes if instance_ids else self.backend.fleet.matching(targets)
             return [(node, self._plan(document, node, request)) for node in found]
 
         command = Command(
-            simulations.require(),
+            runtime.require(),
             {**request, "DocumentName": document.name},
             document.document_version,
             plugin_of(document),
@@ -123,7 +123,7 @@ class RunCommand:
         instance_ids = list(request.get("InstanceIds") or [])
         unknown = [each for each in instance_ids if command.exists and command.invocation(each) is None]
         if unknown:
-            raise InvalidInstanceId(instances=", ".join(unknown), account=self._backend.account_id)
+            raise InvalidInstanceId(instances=", ".join(unknown), account=self.backend.account_id)
         command.cancel(instance_ids)
         return {}
 
@@ -133,13 +133,13 @@ class RunCommand:
         :raises InvalidInstanceId: one is unknown, does not run, or its agent never came online.
         :raises UnsupportedPlatformType: the document does not run on one.
         """
-        now = simulations.require().clock.now()
-        nodes = {each: self._backend.fleet.node(each) for each in instance_ids}
+        now = runtime.require().clock.now()
+        nodes = {each: self.backend.fleet.node(each) for each in instance_ids}
         usable = [node for node in nodes.values() if node is not None and node.running and node.registered(now)]
         if len(usable) < len(nodes):
             fine = {node.instance_id for node in usable}
             bad = ", ".join(each for each in nodes if each not in fine)
-            raise InvalidInstanceId(instances=bad, account=self._backend.account_id)
+            raise InvalidInstanceId(instances=bad, account=self.backend.account_id)
         foreign = [node.instance_id for node in usable if node.platform not in document.platform_types]
         if foreign:
             raise UnsupportedPlatformType(document=document.name, instances=", ".join(foreign))
@@ -150,12 +150,12 @@ class RunCommand:
         self._turns[document.name, node.instance_id] += 1
         if node.platform not in document.platform_types:
             return InvocationPlan("InvalidPlatform", 0.0, 0.0, -1, "", "")
-        return plan_invocation(self._backend.spec_of(document), node.names, request.get("Parameters") or {}, turn)
+        return plan_invocation(self.backend.spec_of(document), node.names, request.get("Parameters") or {}, turn)
 
     def running_since(self, instance_id: str) -> float | None:
         """Since when an instance runs (epoch seconds) whose agent answers now; None where it does not."""
-        node = self._backend.fleet.node(instance_id)
-        return node.started_at if node is not None and node.online(simulations.require().clock.now()) else None
+        node = self.backend.fleet.node(instance_id)
+        return node.started_at if node is not None and node.online(runtime.require().clock.now()) else None
 
     def _asked(self, request: dict[str, Any]) -> list[Command]:
         if request.get("CommandId"):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import yaml
-
 from drs_provider.simulator.documents import StepSpec
 
-__all__ = ["ACTING", "StepDefinition", "has_content", "parse_content", "step_definitions"]
+__all__ = ["ACTING", "StepDefinition", "step_definitions"]
 
 #: The actions that are carried out; every other one goes on as the scenario says.
 ACTING: Final = frozenset(
@@ -46,45 +43,6 @@ class StepDefinition:
     is_critical: bool = True
     max_attempts: int = 1
     timeout: float | None = None
-
-
-def parse_content(content: Any) -> dict[str, Any]:
-    """A runbook's content from a mapping, or from JSON or YAML text.
-
-    :raises ValueError: it is no runbook of schema 0.3; the message says why.
-    """
-    if isinstance(content, str):
-        try:
-            content = yaml.safe_load(content)
-        except yaml.YAMLError as error:
-            raise ValueError(f"the content is neither JSON nor YAML: {error}") from error
-    if not isinstance(content, Mapping):
-        raise ValueError("the content is no mapping with schemaVersion and mainSteps")
-    if str(content.get("schemaVersion")) != "0.3":
-        raise ValueError(f"schemaVersion is {content.get('schemaVersion')}; a runbook has 0.3")
-    if not content.get("mainSteps") or not all(isinstance(step, Mapping) for step in content["mainSteps"]):
-        raise ValueError("mainSteps lists no steps")
-    names = [str(step.get("name")) for step in content["mainSteps"]]
-    if wrong := [name for name in names if not re.fullmatch(r"[a-zA-Z0-9_]{3,128}", name)]:
-        raise ValueError(f"{wrong[0]} is no name of a step: 3 to 128 letters, digits and underscores")
-    if len(set(names)) < len(names):
-        raise ValueError("two steps of mainSteps have one name")
-    for step in content["mainSteps"]:
-        targets = [step.get("nextStep"), str(step.get("onFailure", "")).partition("step:")[2] or None]
-        inputs = step.get("inputs") or {}
-        if step.get("action") == "aws:branch":
-            targets += [inputs.get("Default"), *(each.get("NextStep") for each in inputs.get("Choices") or ())]
-        for target in targets:
-            if target is not None and target not in names:
-                raise ValueError(f"step {step.get('name')} goes on to {target}, which is no step")
-    # Through JSON, so that dates and the like are the text that Automation sees.
-    plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
-    return plain
-
-
-def has_content(content: Mapping[str, Any]) -> bool:
-    """Whether a document says what its steps do: those that the simulator makes up have no inputs."""
-    return any(step.get("inputs") for step in content.get("mainSteps") or ())
 
 
 def step_definitions(content: Mapping[str, Any], scenario: Mapping[str, StepSpec]) -> list[StepDefinition]:

@@ -12,19 +12,7 @@ from typing import Any
 
 from moto.core.utils import get_service_model
 
-from drs_provider.simulator.drs.exceptions import Validation
-
-__all__ = ["validate", "violations"]
-
-
-def validate(operation: str, request: Any) -> None:
-    """Refuse what the input shape of a DRS operation does not allow.
-
-    :raises Validation: with every violation in one message, in the words that AWS uses.
-    """
-    problem = violations("drs", operation, request)
-    if problem is not None:
-        raise Validation(problem)
+__all__ = ["violations"]
 
 
 def violations(service: str, operation: str, request: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.iam.responses import IamResponse
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.policies import decision, documents_of_principal, missing_context
 
 __all__ = ["install"]
@@ -26,7 +26,7 @@ def install() -> None:
 
 
 def _simulate_principal_policy(response: Any) -> ActionResult:
-    simulation = simulations.current()
+    simulation = runtime.current()
     enforced = simulation is not None and simulation.scenario.iam
     arn = response._get_param("PolicySourceArn")
     documents = documents_of_principal(response.current_account, arn) if enforced else None

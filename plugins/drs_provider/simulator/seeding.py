@@ -1,27 +1,25 @@
-"""What stands around DRS in a scenario: EC2 instances that DRS did not launch, SNS topics, and IAM roles."""
+"""Seeds what a scenario has besides DRS: EC2 instances that DRS did not launch, SNS topics, and IAM roles."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import moto.ec2.models.instances as moto_instances
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.sns.models import sns_backends
 
-from drs_provider.simulator.instance_times import began_at
+from drs_provider.simulator.moto_compat.instance_states import with_instance_id
+from drs_provider.simulator.moto_compat.instance_times import began_at
 from drs_provider.simulator.scenario import InstanceSpec, RoleSpec, Scenario
 
-__all__ = ["seed_surroundings"]
+__all__ = ["seed_scenario"]
 
 _IMAGE = {"linux": "ami-1e749f67", "windows": "ami-56ec3e2f"}
 _DAY = 86400.0
 
 
-def seed_surroundings(scenario: Scenario, now: float) -> None:
+def seed_scenario(scenario: Scenario, now: float) -> None:
     """Put the scenario's instances, topics and roles in place; the instances have been running for a day."""
     for account, region, site in scenario.sites():
         for spec in site.instances:
@@ -39,7 +37,7 @@ def seed_surroundings(scenario: Scenario, now: float) -> None:
 def _instance(account: str, region: str, spec: InstanceSpec) -> Any:
     backend = ec2_backends[account][region]
     tags = {"Name": spec.name, **spec.tags} if spec.name else dict(spec.tags)
-    with _with_id(spec.id):
+    with with_instance_id(spec.id):
         reservation = backend.run_instances(
             _IMAGE[spec.os],
             1,
@@ -74,16 +72,3 @@ def _role(scenario: Scenario, spec: RoleSpec) -> None:
     )
     for number, document in enumerate(spec.policies):
         backend.put_role_policy(name, f"policy-{number}", json.dumps(document))
-
-
-@contextmanager
-def _with_id(instance_id: str | None) -> Iterator[None]:
-    """moto makes up the ids of instances; for a while it makes up this one. Runs under the simulation's lock."""
-    module: Any = moto_instances
-    original = module.random_instance_id
-    if instance_id is not None:
-        module.random_instance_id = lambda: instance_id
-    try:
-        yield
-    finally:
-        module.random_instance_id = original

@@ -22,22 +22,22 @@ def install() -> None:
     backend: Any = AmiBackend
     make, describe = AmiBackend._load_amis, AmiBackend.describe_images
 
-    def images(ec2: Any) -> dict[str, Any]:
-        if _MADE not in vars(ec2):
-            setattr(ec2, _MADE, {})
-            make(ec2)
-        found: dict[str, Any] = vars(ec2)[_MADE]
+    def images(self: Any) -> dict[str, Any]:
+        if _MADE not in vars(self):
+            setattr(self, _MADE, {})
+            make(self)
+        found: dict[str, Any] = vars(self)[_MADE]
         return found
 
-    def describe_images(ec2: Any, ami_ids: Any = None, filters: Any = None, *more: Any, **others: Any) -> list[Any]:
+    def describe_images(self: Any, ami_ids: Any = None, filters: Any = None, *more: Any, **others: Any) -> list[Any]:
         wanted = (filters or {}).get("image-id")
         if not isinstance(wanted, str):  # Callers of DescribeImages give lists; a new instance asks for its own.
-            return describe(ec2, ami_ids, filters, *more, **others)
-        image = images(ec2).get(wanted) if _MADE in vars(ec2) else _properties().get(wanted)
+            return describe(self, ami_ids, filters, *more, **others)
+        image = images(self).get(wanted) if _MADE in vars(self) else _properties().get(wanted)
         return [image] if image is not None else []
 
-    backend._load_amis = lambda ec2: None
-    backend.amis = property(images, lambda ec2, empty: None)
+    backend._load_amis = lambda self: None
+    backend.amis = property(images, lambda self, empty: None)
     backend.describe_images = describe_images
 
 

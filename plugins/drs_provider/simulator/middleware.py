@@ -1,15 +1,14 @@
-"""The one entry of every API call, whatever its service: logging, faults and the lock stand here.
+"""What every API call passes, whatever its service: logging, faults, IAM and the lock stand here.
 
-Each handler that moto finds for a URL is wrapped in an `Entry`, in `mock_aws()` and in the server alike. A call first
-lets everything happen that is due, and runs under the simulation's lock, because moto's own backends are not made for
-threads. Outside of it are only waiting (slow and held answers), and answers that nothing has changed since
+Each handler that moto finds for a URL is wrapped in a `Middleware`, in `mock_aws()` and in the server alike. A call
+first lets everything happen that is due, and runs under the simulation's lock, because moto's own backends are not made
+for threads. Outside of it are only waiting (slow and held answers), and answers that nothing has changed since
 (`answers`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import functools
 import json
 import re
@@ -28,22 +27,14 @@ from moto.core.utils import get_service_model, service_name_from_moto_package_na
 from moto.iam.models import get_account_id_from
 from werkzeug.exceptions import HTTPException, NotFound
 
-from drs_provider.simulator import permissions, regions, trust
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import permissions, regions, runtime, trust
 from drs_provider.simulator.answers import KEPT
 from drs_provider.simulator.authorization import Requirement, denied
+from drs_provider.simulator.call_context import on_behalf_of, page_limit
 from drs_provider.simulator.faults import Fault
 from drs_provider.simulator.history import READS
 
-__all__ = ["Entry", "account_of_response", "on_behalf_of", "page_limit"]
-
-#: The longest page that a fault allows the call that is being served.
-page_limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("page_limit", default=None)
-
-#: Set while a runbook makes a call: for whom, where IAM is enforced and the runbook has no role of its own.
-on_behalf_of: contextvars.ContextVar[tuple[permissions.Caller | None] | None] = contextvars.ContextVar(
-    "on_behalf_of", default=None
-)
+__all__ = ["Middleware", "account_of_response"]
 
 _ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 _REGION = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/")
@@ -72,8 +63,8 @@ class _InjectedError(ServiceException):
     """An error of a fault. Its module is not moto's, where moto would look for the service that it belongs to."""
 
 
-class Entry:
-    """A handler of moto's, behind the simulator's entry; without a simulation it is the handler alone."""
+class Middleware:
+    """A handler of moto's, behind the simulator's middleware; without a simulation it is the handler alone."""
 
     def __init__(self, package: str, handler: Callable[..., Any]) -> None:
         self.package = package
@@ -84,7 +75,7 @@ class Entry:
             self.__self__ = getattr(handler, "__self__", type(self))
 
     def __call__(self, request: Any, full_url: str, headers: Any) -> Any:
-        simulation = simulations.current()
+        simulation = runtime.current()
         if simulation is None or self.package in _NOT_AWS:
             if simulation is not None:
                 simulation.clock.changed()  # moto's own pages can reset all that it has.
@@ -140,7 +131,7 @@ class Entry:
 class _Call:
     """What is known of a call before its service sees it."""
 
-    def __init__(self, simulation: simulations.Simulation, package: str, request: Any) -> None:
+    def __init__(self, simulation: runtime.Runtime, package: str, request: Any) -> None:
         self.simulation = simulation
         self.request = request
         self.t = simulation.clock.now()
@@ -265,7 +256,7 @@ def account_of_response(original: Callable[[Any], str]) -> Callable[[Any], str]:
     """moto's account of a call, the scenario's own account in the place of moto's default."""
 
     def get_current_account(response: Any) -> str:
-        simulation = simulations.current()
+        simulation = runtime.current()
         return original(response) if simulation is None else _account(simulation, response)
 
     return get_current_account
@@ -277,7 +268,7 @@ def _service(package: str) -> str:
     return str(service_name_from_moto_package_name(package))
 
 
-def _account(simulation: simulations.Simulation, carrier: Any) -> str:
+def _account(simulation: runtime.Runtime, carrier: Any) -> str:
     if account := carrier.headers.get("x-moto-account-id"):
         return str(account)
     key = _ACCESS_KEY.search(carrier.headers.get("Authorization", ""))

@@ -6,18 +6,20 @@ state by the simulation's clock. An instance that is on its way elsewhere is not
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import moto.ec2.models.instances as moto_instances
 from moto.ec2.exceptions import EC2ClientError, OperationNotPermitted4
 from moto.ec2.models.instances import Instance, InstanceBackend
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 from drs_provider.simulator.ec2_limits import LimitReached, refuse_above_limits
 
-__all__ = ["install", "set_state"]
+__all__ = ["holder_of", "install", "set_state", "with_instance_id"]
 
 _CODES: Final = {
     "pending": 0,
@@ -40,6 +42,11 @@ def install() -> None:
     instance.terminate = _giving_back(Instance.terminate)
 
 
+def holder_of(subnet: Any, address: str) -> Any:
+    """What has a private address of a subnet; None: nothing."""
+    return subnet._subnet_ips.get(address)
+
+
 def set_state(instance: Any, name: str) -> None:
     """Let an instance be in a state, and nothing else happen to it."""
     instance._state.name, instance._state.code = name, _CODES[name]
@@ -47,17 +54,17 @@ def set_state(instance: Any, name: str) -> None:
 
 def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def start_instances(ec2: Any, instance_ids: list[str]) -> Any:
-        simulation = simulations.current()
+    def start_instances(self: Any, instance_ids: list[str]) -> Any:
+        simulation = runtime.current()
         if simulation is None:
-            return original(ec2, instance_ids)
-        instances = ec2.get_multi_instances_by_id(instance_ids)
+            return original(self, instance_ids)
+        instances = self.get_multi_instances_by_id(instance_ids)
         for instance in instances:
             if instance.state in (*_GOING, "stopping"):
                 raise _incorrect_state(instance, "started")
         stopped = [instance for instance in instances if instance.state == "stopped"]
         try:
-            refuse_above_limits(ec2.account_id, ec2.region_name, [str(one.instance_type) for one in stopped])
+            refuse_above_limits(self.account_id, self.region_name, [str(one.instance_type) for one in stopped])
         except LimitReached as error:
             raise EC2ClientError(error.code, error.message) from error
         before = _before(instances)
@@ -71,11 +78,11 @@ def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _stopping(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def stop_instances(ec2: Any, instance_ids: list[str]) -> Any:
-        simulation = simulations.current()
-        instances = ec2.get_multi_instances_by_id(instance_ids)
+    def stop_instances(self: Any, instance_ids: list[str]) -> Any:
+        simulation = runtime.current()
+        instances = self.get_multi_instances_by_id(instance_ids)
         if simulation is None or any(instance.disable_api_stop is True for instance in instances):
-            return original(ec2, instance_ids)
+            return original(self, instance_ids)
         for instance in instances:
             if instance.state in (*_GOING, "pending"):
                 raise _incorrect_state(instance, "stopped")
@@ -91,11 +98,11 @@ def _stopping(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _terminating(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def terminate_instances(ec2: Any, instance_ids: list[str]) -> Any:
-        simulation = simulations.current()
+    def terminate_instances(self: Any, instance_ids: list[str]) -> Any:
+        simulation = runtime.current()
         if simulation is None or not instance_ids:
-            return original(ec2, instance_ids)
-        instances = ec2.get_multi_instances_by_id(instance_ids)
+            return original(self, instance_ids)
+        instances = self.get_multi_instances_by_id(instance_ids)
         for instance in instances:
             if instance.disable_api_termination is True:
                 raise OperationNotPermitted4(instance.id)
@@ -116,7 +123,7 @@ def _giving_back(original: Callable[..., Any]) -> Callable[..., Any]:
         used = [(nic.subnet, nic.private_ip_address) for nic in instance.nics.values()]
         answer = original(instance)
         for subnet, address in used:
-            if subnet._subnet_ips.get(address) is instance:
+            if holder_of(subnet, address) is instance:
                 subnet.del_subnet_ip(address)
         return answer
 
@@ -127,7 +134,7 @@ def _before(instances: list[Any]) -> list[tuple[Any, Any]]:
     return [(instance, copy.copy(instance._state)) for instance in instances]
 
 
-def _between(simulation: simulations.Simulation, instance: Any, state: str, last: str, seconds: float) -> None:
+def _between(simulation: runtime.Runtime, instance: Any, state: str, last: str, seconds: float) -> None:
     if not seconds:
         return
     set_state(instance, state)
@@ -142,3 +149,16 @@ def _between(simulation: simulations.Simulation, instance: Any, state: str, last
 def _incorrect_state(instance: Any, what: str) -> EC2ClientError:
     message = f"The instance '{instance.id}' is not in a state from which it can be {what}."
     return EC2ClientError("IncorrectInstanceState", message)
+
+
+@contextlib.contextmanager
+def with_instance_id(instance_id: str | None) -> Iterator[None]:
+    """moto makes up the ids of instances; for a while it makes up this one. Runs under the simulation's lock."""
+    module: Any = moto_instances
+    original = module.random_instance_id
+    if instance_id is not None:
+        module.random_instance_id = lambda: instance_id
+    try:
+        yield
+    finally:
+        module.random_instance_id = original

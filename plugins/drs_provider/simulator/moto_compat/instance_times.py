@@ -13,7 +13,7 @@ from typing import Any
 
 from moto.ec2.models.instances import Instance
 
-from drs_provider.simulator import simulation as simulations
+from drs_provider.simulator import runtime
 
 __all__ = ["began_at", "ended_at", "install", "on_change", "started_at", "stopped_at"]
 
@@ -60,7 +60,7 @@ def _noting(original: Any, note: Any) -> Any:
     @functools.wraps(original)
     def noting(instance: Any, *args: Any, **fields: Any) -> Any:
         answer = original(instance, *args, **fields)
-        simulation = simulations.current()
+        simulation = runtime.current()
         note(instance, simulation.clock.now() if simulation is not None else datetime.now(timezone.utc).timestamp())
         for callback in vars(instance).get(_CALLBACKS, ()):
             callback()

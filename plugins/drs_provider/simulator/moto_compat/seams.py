@@ -1,0 +1,131 @@
+"""The parts of moto's inside that the simulator uses or replaces, and a check that they are where they were.
+
+moto promises nothing of them. A release that moves one is refused when the simulator is registered, with its name,
+and not found out by an answer that is slightly wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterable
+from typing import Any, Final
+
+import moto
+
+__all__ = ["ATTRIBUTES", "SIGNATURES", "MotoChangedError", "check"]
+
+#: Attributes that must be there, as `module:object.attribute`.
+ATTRIBUTES: Final[tuple[str, ...]] = (
+    "moto.backend_index:backend_url_patterns",
+    "moto.backends:get_backend",
+    "moto.core.base_backend:BackendDict.reset",
+    "moto.core.base_backend:BackendDict._instances",
+    "moto.core.base_backend:BaseBackend.urls",
+    "moto.core.base_backend:BaseBackend.flask_paths",
+    "moto.core.model_instances:reset_model_data",
+    "moto.core.models:botocore_stubber",
+    "moto.core.responses:method_names_from_class",
+    "moto.core.serialize:get_serializer_class",
+    "moto.core.utils:MISSING",
+    "moto.core.utils:service_name_from_moto_package_name",
+    "moto.ec2.models.amis:AMIS",
+    "moto.ec2.models.instance_types:INSTANCE_TYPES",
+    "moto.ec2.models.instances:Instance.start",
+    "moto.ec2.models.instances:Instance.stop",
+    "moto.ec2.models.instances:Instance.terminate",
+    "moto.ec2.models.subnets:Subnet._base_avail_ip_iterator.cache_clear",
+    "moto.ec2.models.subnets:Subnet.del_subnet_ip",
+    "moto.ec2.utils:EC2_PREFIX_TO_RESOURCE",
+    "moto.iam.models:get_account_id_from",
+    "moto.moto_server.werkzeug_app:DomainDispatcherApplication.get_backend_for_host",
+    "moto.moto_server.werkzeug_app:MotoRequestHandler",
+)
+#: Functions that are called or replaced, by what their parameters must begin with.
+SIGNATURES: Final[dict[str, tuple[str, ...]]] = {
+    "moto.core.botocore_stubber:BotocoreStubber.process_request": ("self", "request"),
+    "moto.core.responses:BaseResponse.get_current_account": ("self",),
+    "moto.core.responses:BaseResponse._dispatch": ("self", "request", "full_url", "headers"),
+    "moto.core.responses:BaseResponse._enrich_response": ("headers", "body"),
+    "moto.core.responses:BaseResponse._get_param": ("self", "param_name"),
+    "moto.core.serialize:EC2Serializer._serialize_body": ("self", "body"),
+    "moto.core.serialize:XFormedAttributePicker.get_possible_keys": ("self", "context"),
+    "moto.core.serialize:XFormedAttributePicker.__call__": ("self", "context"),
+    "moto.core.utils:get_value": ("obj", "key", "default"),
+    "moto.ec2.models.amis:AmiBackend._load_amis": ("self",),
+    "moto.ec2.models.amis:AmiBackend.describe_images": ("self", "ami_ids", "filters"),
+    "moto.ec2.models.instances:InstanceBackend.get_instance": ("self", "instance_id"),
+    "moto.ec2.models.instances:InstanceBackend.start_instances": ("self", "instance_ids"),
+    "moto.ec2.models.instances:InstanceBackend.stop_instances": ("self", "instance_ids"),
+    "moto.ec2.models.instances:InstanceBackend.terminate_instances": ("self", "instance_ids"),
+    "moto.ec2.models.instances:random_instance_id": (),
+    "moto.ec2.models.tags:TagBackend.describe_tags": ("self", "filters"),
+    "moto.ec2.responses.launch_templates:LaunchTemplates.create_launch_template_version": ("self",),
+    "moto.iam.access_control:create_access_key": ("account_id", "partition", "access_key_id", "headers"),
+    "moto.ssm.models:SimpleSystemManagerBackend.create_document": ("self",),
+}
+#: What the constructors of classes must set.
+_SET_BY_INIT: Final[dict[str, tuple[str, ...]]] = {
+    "moto.ec2.models.instances:Instance": ("_state",),
+    "moto.ec2.models.subnets:Subnet": ("_subnet_ips",),
+    "moto.ec2.models.tags:TagBackend": ("tags",),
+    "moto.ssm.models:SimpleSystemManagerBackend": ("_documents",),
+}
+
+
+class MotoChangedError(RuntimeError):
+    """This release of moto lacks something that the simulator needs."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        super().__init__(
+            f"The simulator does not work with moto {moto.__version__}: {'; '.join(problems)}. "
+            "Install the release that the constraints name."
+        )
+
+
+def check() -> None:
+    """Refuse a moto whose inside is another.
+
+    :raises MotoChangedError: with every seam that has moved.
+    """
+    problems = [*_missing(), *_changed(), *_unset()]
+    if problems:
+        raise MotoChangedError(problems)
+
+
+def _missing() -> Iterable[str]:
+    for path in (*ATTRIBUTES, *SIGNATURES, *_SET_BY_INIT):
+        if _found(path) is None:
+            yield f"{path} is gone"
+
+
+def _changed() -> Iterable[str]:
+    for path, wanted in SIGNATURES.items():
+        found = _found(path)
+        if found is None:
+            continue
+        parameters = tuple(inspect.signature(inspect.unwrap(found)).parameters)
+        if parameters[: len(wanted)] != wanted:
+            yield f"{path} takes {', '.join(parameters)}, and not {', '.join(wanted)}"
+
+
+def _unset() -> Iterable[str]:
+    for path, names in _SET_BY_INIT.items():
+        made = _found(path)
+        if made is None:
+            continue
+        known = set(inspect.unwrap(made.__init__).__code__.co_names)
+        for name in names:
+            if name not in known:
+                yield f"{path} has no {name}"
+
+
+def _found(path: str) -> Any:
+    module, _, attributes = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for name in attributes.split("."):
+            found = vars(found)[name] if isinstance(found, type) and name in vars(found) else getattr(found, name)
+    except (ImportError, AttributeError):
+        return None
+    return found.__func__ if isinstance(found, staticmethod) else found
