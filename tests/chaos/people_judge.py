@@ -25,7 +25,7 @@ from drs_provider.aws.drs.run_identity import INSTALLATION_TAG, MODE_TAG, RUN_TA
 from drs_provider.plan import RecoveryPlan
 from drs_provider.readiness.orphans import find_drill_instances
 from drs_provider.simulator.drs.models import drs_backends
-from drs_provider.simulator.simulation import current
+from drs_provider.simulator.runtime import current
 from tests.chaos.cases import REGION
 from tests.chaos.in_process import MarkedFailed
 from tests.chaos.people_plan import APPROVERS

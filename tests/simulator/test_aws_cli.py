@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.failback_steps import A1, B1, ORIGIN, RECOVERY
+from tests.simulator.drs.failback_steps import A1, B1, ORIGIN, RECOVERY
 
 ROOT = Path(__file__).parents[2]
 Aws = Callable[..., Any]

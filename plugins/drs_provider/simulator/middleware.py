@@ -27,7 +27,7 @@ from moto.core.utils import get_service_model, service_name_from_moto_package_na
 from moto.iam.models import get_account_id_from
 from werkzeug.exceptions import HTTPException, NotFound
 
-from drs_provider.simulator import permissions, regions, runtime, trust
+from drs_provider.simulator import call_context, permissions, regions, runtime, trust
 from drs_provider.simulator.answers import KEPT
 from drs_provider.simulator.authorization import Requirement, denied
 from drs_provider.simulator.call_context import on_behalf_of, page_limit
@@ -93,7 +93,7 @@ class Middleware:
             return known
         limits = [fault.page_size for fault in faults if fault.page_size is not None]
         token = page_limit.set(min(limits) if limits else None)
-        who = permissions.caller.set(None)
+        who = call_context.caller.set(None)
         try:
             with simulation.clock.lock:
                 simulation.clock.run_due()
@@ -118,7 +118,7 @@ class Middleware:
             raise
         finally:
             page_limit.reset(token)
-            permissions.caller.reset(who)
+            call_context.caller.reset(who)
         late = [fault for fault in faults if fault.error or fault.reset]
         if late:
             return call.fail(late[0], faults)
@@ -190,7 +190,7 @@ class _Call:
             return self._denial(who, Requirement(f"sts:{self.operation}", str(self.params.get("RoleArn", ""))))
         if not self.simulation.scenario.iam:
             return None
-        permissions.caller.set(who)
+        call_context.caller.set(who)
         # Everybody may ask who they are, and a trust policy that names the caller is enough.
         trusted = assumes and trust.needs_no_policy(who, str(self.params.get("RoleArn", "")))
         if trusted or self.operation in ("GetCallerIdentity", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"):

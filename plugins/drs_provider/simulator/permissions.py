@@ -6,14 +6,11 @@ its roles with them, and then calls as a role.
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
 from typing import Any
 
 from drs_provider.simulator.policies import Context, Document, concerning, decision, documents_of_caller
 
-__all__ = ["Caller", "acting_as", "caller", "explain"]
+__all__ = ["Caller", "explain"]
 
 
 class Caller:
@@ -57,20 +54,6 @@ class Caller:
             self._concerning[action] = concerning(self.documents, action)
         own = {"aws:PrincipalArn": self.principal, "aws:PrincipalAccount": self.principal.split(":")[4]}
         return decision(self._concerning[action], action, resource, {**own, **context}) == "allowed"
-
-
-#: The caller of the call that is being served, where the scenario enforces IAM.
-caller: contextvars.ContextVar[Caller | None] = contextvars.ContextVar("caller", default=None)
-
-
-@contextlib.contextmanager
-def acting_as(who: Caller | None) -> Iterator[None]:
-    """Let what runs later, by the clock, run with the permissions of whoever asked for it."""
-    token = caller.set(who)
-    try:
-        yield
-    finally:
-        caller.reset(token)
 
 
 def explain(who: Caller, action: str, resource: str | None) -> str:

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from drs_provider.simulator import permissions
+from drs_provider.simulator import call_context, permissions
 from drs_provider.simulator.clock import Timer
 from drs_provider.simulator.drs.exceptions import Conflict, DrsError, NotFound, Validation
 from drs_provider.simulator.drs.jobs import Job
@@ -138,7 +138,7 @@ class NativeExecutions(Component):
             for step in plan.steps
         ]
         execution = Execution(arn, plan.arn, request["mode"], now, dict(request.get("tags") or {}), moments, steps)
-        execution.who = permissions.caller.get()
+        execution.who = call_context.caller.get()
         self.backend.executions[arn] = execution
         self.backend.native_plans.remember(f"execution/{plan.arn}", request, arn)
         self.backend.clock.call_in(_TO_START, lambda: self._go_on(execution))
@@ -300,7 +300,7 @@ class NativeExecutions(Component):
             ids = [server_id for server_id in ids if server_id not in launched] or ids
         for server_id in ids:
             self.backend.recoveries.launchable(server_id)
-        with permissions.acting_as(execution.who):
+        with call_context.acting_as(execution.who):
             return self.backend.recoveries.launch(
                 ids,
                 initiated_by="START_DRILL" if execution.mode == "DRILL" else "START_RECOVERY",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.simulator import permissions, runtime
+from drs_provider.simulator import call_context, runtime
 from drs_provider.simulator.drs.exceptions import Conflict, InJob, NotFound, QuotaExceeded, Validation
 from drs_provider.simulator.drs.jobs import Job, Participant
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
@@ -60,7 +60,7 @@ class Recoveries(Component):
             [Participant(instance.server.id, recovery_instance_id=instance.id) for instance in instances],
             {},
         )
-        Terminating(self.backend, job, instances, LaunchPermissions(permissions.caller.get())).start()
+        Terminating(self.backend, job, instances, LaunchPermissions(call_context.caller.get())).start()
         return {"job": job.describe()}
 
     def launchable(self, server_id: str) -> None:
@@ -96,7 +96,7 @@ class Recoveries(Component):
         self.within_quotas(len(server_ids))
         participants = [Participant(server_id) for server_id in server_ids]
         job = self.add_job("LAUNCH", initiated_by, participants, tags)
-        Launching(self.backend, job, dict(moments), LaunchPermissions(permissions.caller.get())).start()
+        Launching(self.backend, job, dict(moments), LaunchPermissions(call_context.caller.get())).start()
         return job
 
     def add_job(self, kind: str, initiated_by: str, participants: list[Participant], tags: dict[str, str]) -> Job:

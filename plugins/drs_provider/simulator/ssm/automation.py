@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from moto.ssm.exceptions import ValidationException
 from moto.ssm.models import Document
 
-from drs_provider.simulator import permissions, runtime
+from drs_provider.simulator import call_context, runtime
 from drs_provider.simulator.documents import DocumentSpec, InstanceOutcome, StepSpec
 from drs_provider.simulator.pagination import InvalidToken, page
 from drs_provider.simulator.runbook_syntax import has_content
-from drs_provider.simulator.ssm.acting import ActingExecution
 from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.api_calls import ApiCalls
 from drs_provider.simulator.ssm.automation_views import (
@@ -24,7 +23,6 @@ from drs_provider.simulator.ssm.automation_views import (
     step_matches,
     step_view,
 )
-from drs_provider.simulator.ssm.automations import Execution, Runbook, TargetedExecution
 from drs_provider.simulator.ssm.exceptions import (
     AutomationDefinitionNotFound,
     AutomationExecutionNotFound,
@@ -33,8 +31,12 @@ from drs_provider.simulator.ssm.exceptions import (
     InvalidNextToken,
     InvalidTarget,
 )
+from drs_provider.simulator.ssm.executions import Execution
 from drs_provider.simulator.ssm.library import document_steps, parameter_problems, typed_parameters
 from drs_provider.simulator.ssm.runbook_content import StepDefinition, step_definitions
+from drs_provider.simulator.ssm.runbook_executions import RunbookExecution
+from drs_provider.simulator.ssm.runbook_steps import Runbook, Start
+from drs_provider.simulator.ssm.targeted_executions import TargetedExecution
 
 if TYPE_CHECKING:
     from drs_provider.simulator.ssm.models import SsmBackend
@@ -117,20 +119,17 @@ class Automation:
         values = self._target_values(request["Targets"][0])
         self._check(document, {**(request.get("Parameters") or {}), name: values[:1]})
 
-        caller = permissions.caller.get()
+        caller = call_context.caller.get()
 
         def start_child(parent: TargetedExecution, value: str) -> Execution:
             # A child may start by the clock, when nobody calls: it acts for whoever started the parent.
-            token = permissions.caller.set(caller)
-            try:
-                parameters = {**(request.get("Parameters") or {}), name: [value]}
-                child = {"DocumentName": document.name, "Parameters": parameters, "Tags": request.get("Tags")}
+            parameters = {**(request.get("Parameters") or {}), name: [value]}
+            child = {"DocumentName": document.name, "Parameters": parameters, "Tags": request.get("Tags")}
+            with call_context.acting_as(caller):
                 return self._execute(document, child, parent, value)
-            finally:
-                permissions.caller.reset(token)
 
         runbook = Runbook(document.name, document.document_version, (), "Success", None, {})
-        parent = TargetedExecution(runtime.require(), runbook, request, self._executed_by, values, start_child)
+        parent = TargetedExecution(runtime.require(), runbook, Start(request, self._executed_by), values, start_child)
         self._executions[parent.execution_id] = parent
         return parent
 
@@ -144,19 +143,20 @@ class Automation:
         values = [value for each in (request.get("Parameters") or {}).values() for value in each]
         nodes = self._nodes(values)
         runbook = self._runbook(document, [*values, *(name for node in nodes for name in node.names)])
-        given = (runtime.require(), runbook, request, self._executed_by, nodes, parent, target)
         running_since = self.backend.run_command.running_since
+        start = Start(request, self._executed_by, tuple(nodes), parent, target, running_since)
         if self._acts(document):
             parameters = typed_parameters(document, request.get("Parameters") or {})
-            execution: Execution = ActingExecution(
-                *given,
-                running_since,
+            execution: Execution = RunbookExecution(
+                runtime.require(),
+                runbook,
+                start,
                 definitions=self._definitions(document),
                 parameters=parameters,
                 calls=self._calls(document, parameters),
             )
         else:
-            execution = Execution(*given, running_since)
+            execution = Execution(runtime.require(), runbook, start)
         self._executions[execution.execution_id] = execution
         return execution
 
@@ -175,7 +175,7 @@ class Automation:
         role = str(document.content_json.get("assumeRole") or "")
         name = role.strip().removeprefix("{{").removesuffix("}}").strip()
         role = str(parameters.get(name) or "") if role.strip().startswith("{{") else role
-        return ApiCalls(self.backend.account_id, self.backend.region_name, permissions.caller.get(), role or None)
+        return ApiCalls(self.backend.account_id, self.backend.region_name, call_context.caller.get(), role or None)
 
     def _runbook(self, document: Document, names: Iterable[str]) -> Runbook:
         """What an execution will do; `names`: its parameters' values, and what the instances among them are called."""

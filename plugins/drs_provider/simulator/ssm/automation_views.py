@@ -8,9 +8,11 @@ from typing import Any
 
 from moto.ssm.exceptions import InvalidFilterKey, InvalidFilterValue
 
-from drs_provider.simulator.ssm.automations import Execution, Step, TargetedExecution
 from drs_provider.simulator.ssm.command_views import moment
+from drs_provider.simulator.ssm.executions import Execution
 from drs_provider.simulator.ssm.outputs import as_text
+from drs_provider.simulator.ssm.runbook_steps import Step
+from drs_provider.simulator.ssm.targeted_executions import TargetedExecution
 
 __all__ = ["execution_detail", "execution_matches", "execution_summary", "step_matches", "step_view"]
 

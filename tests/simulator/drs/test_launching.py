@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.simulator.launches import ONE, THREE, TWO, ends, events, job_of, refusal, server, start
+from tests.simulator.drs.launches import ONE, THREE, TWO, ends, events, job_of, refusal, server, start
 
 
 @pytest.fixture

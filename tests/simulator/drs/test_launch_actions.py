@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.simulator.launches import ONE, change_template, ends, job_of, launched_instance, refusal, server, start
+from tests.simulator.drs.launches import ONE, change_template, ends, job_of, launched_instance, refusal, server, start
 
 DOCUMENTS = {
     "Shop-Warm": {"kind": "Command", "duration": 30},

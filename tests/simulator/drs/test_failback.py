@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.simulator.failback_steps import A1, B1, ORIGIN, Client, refusal
+from tests.simulator.drs.failback_steps import A1, B1, ORIGIN, Client, refusal
 
 CONFLICT = "ConflictException"
 

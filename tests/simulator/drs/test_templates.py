@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.simulator.launches import (
+from tests.simulator.drs.launches import (
     ONE,
     TWO,
     change_template,

@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.simulator.launches import ONE, TWO, ends, events, job_of, log_items, server, start
+from tests.simulator.drs.launches import ONE, TWO, ends, events, job_of, log_items, server, start
 
 
 @pytest.fixture

@@ -8,44 +8,23 @@ that runs on an instance which is lost, stopped or terminated meanwhile never su
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from drs_provider.simulator.clock import Timer
-from drs_provider.simulator.documents import StepSpec
 from drs_provider.simulator.runtime import Runtime
-from drs_provider.simulator.ssm.agents import Node
-from drs_provider.simulator.ssm.commands import share
 from drs_provider.simulator.ssm.exceptions import InvalidAutomationSignal, InvalidAutomationStatusUpdate
-from drs_provider.simulator.ssm.runbook_content import StepDefinition
+from drs_provider.simulator.ssm.runbook_steps import ENDED, NEVER_ENDING, SUCCEEDED, Runbook, Start, Step
 
-__all__ = ["ENDED", "NEVER_ENDING", "Execution", "Runbook", "RunningSince", "Step", "TargetedExecution"]
+__all__ = ["Execution"]
 
-#: Since when an instance runs (epoch seconds) whose agent answers at this moment; None where it does not.
-RunningSince = Callable[[str], float | None]
-
-ENDED: Final = frozenset(
-    {
-        "Success",
-        "TimedOut",
-        "Cancelled",
-        "Failed",
-        "Rejected",
-        "ChangeCalendarOverrideRejected",
-        "CompletedWithSuccess",
-        "CompletedWithFailure",
-        "Exited",
-    }
-)
-_GOOD: Final = frozenset({"Success", "CompletedWithSuccess", "Exited"})
 #: Seconds of AWS until an execution leaves Pending, and until an approval that nobody answers times out.
 _STARTS_AFTER: Final = 0.5
 _APPROVAL_TIMEOUT: Final = 604800.0
 #: After which a step on an instance that is gone times out, where nothing else is said.
 _COMMAND_TIMEOUT: Final = 3600.0
 _RUN_COMMAND: Final = "aws:runCommand"
-#: Outcomes whose status stands instead of any step, and those whose step never ends.
+#: Outcomes whose status stands instead of any step.
 _HELD: Final = frozenset(
     {
         "Pending",
@@ -58,82 +37,26 @@ _HELD: Final = frozenset(
         "ChangeCalendarOverrideApproved",
     }
 )
-NEVER_ENDING: Final = {"hangs": "InProgress", "InProgress": "InProgress", "RunbookInProgress": "RunbookInProgress"}
-
-
-@dataclass(frozen=True)
-class Runbook:
-    """What an execution will do: its steps, how it ends once they are through, and what it says and puts out.
-
-    :param on_instances: whether its steps run on the instances that its parameters name, whatever their action: so it
-        is taken where nobody says what the steps do.
-    :param declared: the outputs that the document names, as `step.Output`.
-    """
-
-    name: str
-    version: str
-    steps: tuple[StepSpec, ...]
-    outcome: str
-    message: str | None
-    outputs: Mapping[str, list[str]]
-    on_instances: bool = False
-    declared: tuple[str, ...] = ()
-
-
-@dataclass
-class Step:
-    """One step; times are epoch seconds."""
-
-    spec: StepSpec
-    step_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    status: str = "Pending"
-    started: float | None = None
-    ended: float | None = None
-    message: str | None = None
-    approvals: int = 0
-    outputs: dict[str, list[str]] = field(default_factory=dict)
-    #: What the document's content says of it, where that is known.
-    definition: StepDefinition | None = None
-    inputs: dict[str, Any] = field(default_factory=dict)
-    attempts: int = 0
-    #: Where a branch goes on to.
-    chosen: str | None = None
 
 
 class Execution:
-    """One automation execution.
+    """One automation execution."""
 
-    :param nodes: the instances that its parameters name; the log names them too.
-    :param parent: the execution that runs this one for one of its targets.
-    :param target: the target's value, where there is a parent.
-    :param running_since: tells whether the agents of instances are there.
-    """
-
-    def __init__(
-        self,
-        simulation: Runtime,
-        runbook: Runbook,
-        request: Mapping[str, Any],
-        executed_by: str,
-        nodes: Sequence[Node] = (),
-        parent: TargetedExecution | None = None,
-        target: str | None = None,
-        running_since: RunningSince = lambda instance: None,
-    ) -> None:
+    def __init__(self, simulation: Runtime, runbook: Runbook, start: Start) -> None:
         self.execution_id = str(uuid.uuid4())
         self.runbook = runbook
-        self.request = dict(request)
-        self.executed_by = executed_by
-        self.parent = parent
-        self.target = target
+        self.request = dict(start.request)
+        self.executed_by = start.executed_by
+        self.parent = start.parent
+        self.target = start.target
         self.steps = [Step(spec) for spec in runbook.steps]
         self.status = "Pending"
         self.message: str | None = None
         self.started = simulation.clock.now()
         self.ended: float | None = None
         self._simulation = simulation
-        self._nodes = tuple(nodes)
-        self._running_since = running_since
+        self._nodes = start.nodes
+        self._running_since = start.running_since
         self._timers: list[Timer] = []
         self._completing = False
         self._log("AUTOMATION_START")
@@ -274,7 +197,7 @@ class Execution:
         outcome = self.runbook.outcome
         if outcome == "PendingApproval":
             outcome = "CompletedWithSuccess"
-        bad = outcome not in _GOOD
+        bad = outcome not in SUCCEEDED
         self._finish(outcome, self.runbook.message if bad else None)
 
     def _cancelled(self) -> None:
@@ -311,56 +234,3 @@ class Execution:
             more["target"] = self.target
         server = next((node.server_id for node in self._nodes if node.server_id), None)
         self._simulation.record(event, server=server, **more)
-
-
-class TargetedExecution(Execution):
-    """An execution over targets: it runs one execution for each target, under MaxConcurrency and MaxErrors.
-
-    :param start_child: starts the execution of one target's value.
-    """
-
-    def __init__(
-        self,
-        simulation: Runtime,
-        runbook: Runbook,
-        request: Mapping[str, Any],
-        executed_by: str,
-        targets: list[str],
-        start_child: Callable[[TargetedExecution, str], Execution],
-    ) -> None:
-        self.targets = targets
-        self.children: list[Execution] = []
-        self._start_child = start_child
-        super().__init__(simulation, runbook, request, executed_by)
-
-    def begin(self) -> None:
-        """Start as many children as may run at once."""
-        self.status = "InProgress"
-        self.child_ended()
-
-    def stop(self, kind: str) -> None:
-        """Stop the children too, and start no more.
-
-        :raises InvalidAutomationStatusUpdate: it has ended.
-        """
-        self._completing = True
-        super().stop("Cancel")
-        for child in self.children:
-            if not child.over:
-                child.stop(kind)
-
-    def child_ended(self) -> None:
-        """Start the next children, or end once all are through."""
-        if self.over or self.status == "Cancelling":
-            return
-        total = len(self.targets)
-        failed = [child for child in self.children if child.over and child.status not in _GOOD]
-        too_many = len(failed) > share(str(self.request.get("MaxErrors") or "0"), total)
-        running = sum(1 for child in self.children if not child.over)
-        room = max(1, share(str(self.request.get("MaxConcurrency") or "50"), total)) - running
-        if not too_many and not self._completing:
-            for value in self.targets[len(self.children) : len(self.children) + room]:
-                self.children.append(self._start_child(self, value))
-                running += 1
-        if running == 0:
-            self._finish("Failed" if too_many else "Success", "Too many targets failed" if too_many else None)

@@ -191,7 +191,8 @@ def test_pages_of_describe_instance_information(drs_simulator):
 
 
 def test_without_a_simulation_moto_answers_as_it_always_did(drs_simulator):
-    from drs_provider.simulator.simulation import activate, current, deactivate
+    from drs_provider.simulator.runtime import current
+    from drs_provider.simulator.simulation import activate, deactivate
 
     simulation = current()
     deactivate()

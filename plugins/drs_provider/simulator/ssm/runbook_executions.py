@@ -13,22 +13,15 @@ from typing import Any, Final
 from drs_provider.aws.typical import STEP
 from drs_provider.simulator.durations import parse_duration
 from drs_provider.simulator.runtime import Runtime
-from drs_provider.simulator.ssm.agents import Node
 from drs_provider.simulator.ssm.api_calls import ApiCalls
-from drs_provider.simulator.ssm.automations import (
-    NEVER_ENDING,
-    Execution,
-    Runbook,
-    RunningSince,
-    Step,
-    TargetedExecution,
-)
 from drs_provider.simulator.ssm.branches import choose
+from drs_provider.simulator.ssm.executions import Execution
 from drs_provider.simulator.ssm.outputs import as_texts, typed
 from drs_provider.simulator.ssm.runbook_content import StepDefinition
+from drs_provider.simulator.ssm.runbook_steps import NEVER_ENDING, Runbook, Start, Step
 from drs_provider.simulator.ssm.selectors import RunbookError, resolve, select
 
-__all__ = ["ActingExecution"]
+__all__ = ["RunbookExecution"]
 
 #: Seconds of AWS: between two looks of a step that waits, and until it gives up where the document says nothing.
 _LOOK: Final = 5.0
@@ -38,7 +31,7 @@ _OWN_INPUTS: Final = frozenset({"Service", "Api", "PropertySelector", "DesiredVa
 _CHANGES: Final = {"running": "StartInstances", "stopped": "StopInstances", "terminated": "TerminateInstances"}
 
 
-class ActingExecution(Execution):
+class RunbookExecution(Execution):
     """One execution of a runbook with content.
 
     :param definitions: its steps.
@@ -50,12 +43,7 @@ class ActingExecution(Execution):
         self,
         simulation: Runtime,
         runbook: Runbook,
-        request: Mapping[str, Any],
-        executed_by: str,
-        nodes: Sequence[Node],
-        parent: TargetedExecution | None,
-        target: str | None,
-        running_since: RunningSince,
+        start: Start,
         *,
         definitions: Sequence[StepDefinition],
         parameters: Mapping[str, Any],
@@ -65,7 +53,7 @@ class ActingExecution(Execution):
         self._calls = calls
         self._values: dict[str, dict[str, Any]] = {}
         self._critical_failed = False
-        super().__init__(simulation, runbook, request, executed_by, nodes, parent, target, running_since)
+        super().__init__(simulation, runbook, start)
         for step, definition in zip(self.steps, definitions, strict=True):
             step.definition = definition
         self._next: Step | None = self.steps[0]
