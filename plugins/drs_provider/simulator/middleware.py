@@ -255,9 +255,9 @@ class _Call:
 def account_of_response(original: Callable[[Any], str]) -> Callable[[Any], str]:
     """moto's account of a call, the scenario's own account in the place of moto's default."""
 
-    def get_current_account(response: Any) -> str:
+    def get_current_account(self: Any) -> str:
         simulation = runtime.current()
-        return original(response) if simulation is None else _account(simulation, response)
+        return original(self) if simulation is None else _account(simulation, self)
 
     return get_current_account
 
