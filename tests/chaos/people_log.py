@@ -27,7 +27,8 @@ _SLACK = 2.0
 class Deed:
     """What somebody did to a run, in epoch seconds.
 
-    :param what: ``created``, ``deleted``, ``approved``, ``cleared``, ``around`` or ``ended``.
+    :param what: ``created``, ``deleted``, ``approved``, ``cleared``, ``ended``, or of a gate ``around``, and ``marked``
+        where it had been passed before: its record stands.
     :param tasks: the tasks that it was about; of a clear: every task that it cleared.
     :param who: the user.
     """
@@ -87,10 +88,14 @@ class Diary:
         began, starter, _ = self.began(at)
         anew = max((deed.at for deed in self.since(began, at, "cleared") if gate in deed.tasks), default=began)
         answers = [deed for deed in self.since(anew, at, "approved") if gate in deed.tasks]
-        if not answers and gate != "confirm":
-            # A record outlives a clear until the task begins again.
+        if not answers and (gate != "confirm" or self.marked(gate, anew, at)):
+            # A record outlives a clear until the task begins again, which one that is marked instead never does.
             answers = [deed for deed in self.since(began, at, "approved") if gate in deed.tasks]
         return {deed.who for deed in answers if deed.who in self.approvers and deed.who != starter}
+
+    def marked(self, gate: str, began: float, at: float) -> bool:
+        """Return whether a gate that had been passed before was marked as success between two moments."""
+        return any(gate in deed.tasks for deed in self.since(began, at, "marked"))
 
 
 def people_violations(log: Sequence[Mapping[str, Any]], diaries: Sequence[Diary]) -> list[str]:
@@ -131,7 +136,8 @@ def _launch(diary: Diary, call: Mapping[str, Any], tags: Mapping[str, str]) -> I
         if own and not cleared and at > deed.at + _SLACK:
             yield f"{what}, although {', '.join(own)} was marked by hand at {deed.at:.1f}"
     clears = diary.since(began, at, "cleared")
-    if clears and (closed := diary.closed.get(clears[-1])) and "confirm" not in clears[-1].tasks:
+    anew = bool(clears) and "confirm" in clears[-1].tasks and not diary.marked("confirm", clears[-1].at, at)
+    if clears and (closed := diary.closed.get(clears[-1])) and not anew:
         if closed.state == "success":
             yield f"{what}, although the run had ended with success at {closed.at:.1f}"
         elif clears[-1].at - closed.at > diary.continue_for + 30:
@@ -174,6 +180,8 @@ def _instances(log: Sequence[Mapping[str, Any]], by_tag: Mapping[str, Diary]) ->
         if launch is None or launch.drill is not False:
             continue
         diary = by_tag.get(run_of(launch))
+        if diary is None and run_of(launch):
+            continue  # The run of another round, which was judged there.
         wave = (
             next((w["name"] for w in diary.plan["waves"] if launch.server in {s["id"] for s in w["servers"]}), "")
             if diary

@@ -208,8 +208,11 @@ class _Story:
         self.acts.append(f"  mallory marks {task} as {state}")
         gate = task in ("confirm", "preflight") or task.endswith(".approve")
         key = "evidence" if task == "preflight" else "custody"
-        if gate and state == "success" and self.site.api.xcom(name, "run0", task, key) is None:
-            self.diaries[name].deeds.append(Deed(time.time(), "around", frozenset({task}), "mallory"))
+        if gate and state == "success":
+            passed = self.site.api.xcom(name, "run0", task, key) is not None
+            self.diaries[name].deeds.append(
+                Deed(time.time(), "marked" if passed else "around", frozenset({task}), "mallory")
+            )
 
     def clear(self, task: str, *, downstream: bool = True) -> None:
         """Clear a task, and note what was cleared."""

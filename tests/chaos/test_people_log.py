@@ -93,6 +93,24 @@ def test_a_launch_of_a_run_that_is_over_is_seen(state: str, cleared: float, viol
     assert (violation in found(log, one)) and (violation or "had" not in found(log, one))
 
 
+def test_a_gate_that_was_passed_cleared_and_marked_continues_a_run_that_failed_and_no_other() -> None:
+    cleared, marked = Deed(40, "cleared", GATES), Deed(41, "marked", frozenset({"confirm"}))
+    one = diary(cleared, marked)
+    one.closed[cleared] = Closed(35, "failed")
+    assert found([start(44)], one) == ""
+    one.closed[cleared] = Closed(35, "success")
+    assert "ended with success" in found([start(44)], one)
+    one = diary(cleared)
+    one.closed[cleared] = Closed(35, "failed")
+    assert "nobody who may has approved the recovery" in found([start(44)], one)
+
+
+def test_the_end_of_another_rounds_instance_is_not_judged_again() -> None:
+    log = [start(20, run="other/run0"), *up(30), terminate(110)]
+    assert found(log, diary()) == ""
+    assert "which no run launched" in found([start(20, tags=False), *up(30), terminate(110)], diary())
+
+
 def test_an_approval_of_a_run_that_was_deleted_does_not_count() -> None:
     one = diary(Deed(15, "deleted"))
     one.starters.append((16.0, "alice", "recovery"))
