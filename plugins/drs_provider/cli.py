@@ -28,6 +28,7 @@ from drs_provider.commands.orphans import orphans
 from drs_provider.commands.rehearse import rehearse
 from drs_provider.commands.report import report
 from drs_provider.commands.run import run
+from drs_provider.commands.runbook import runbook
 from drs_provider.commands.schema import schema
 from drs_provider.commands.validate import validate
 from drs_provider.commands.waiting import end_now
@@ -49,6 +50,7 @@ app.command("check")(check)
 app.command("explain")(explain)
 app.command("run")(run)
 app.command("orphans")(orphans)
+app.command("runbook")(runbook)
 app.command("report")(report)
 app.command("history")(history)
 

@@ -11,7 +11,7 @@ from drs_provider.plan.schema import plan_schema
 __all__ = ["keys_page"]
 
 _ORDER = (
-    "Target", "Objectives", "Drill", "Recovery", "Notification", "Defaults", "ProtectionGroup", "Wave",
+    "Target", "Objectives", "Drill", "Recovery", "Notification", "Contact", "Defaults", "ProtectionGroup", "Wave",
     "ServerSelector", "Script", "ParametersByMode",
     "Targets", "Approval", "InstanceStatusCheck", "SsmOnlineCheck", "TcpCheck", "HttpCheck",
 )  # fmt: skip

@@ -27,7 +27,7 @@ from drs_provider.plan.scalars import (
 )
 from drs_provider.plan.waves import Approval, Listed, OnFailure, ProtectionGroup, ServerSelector, Wave
 
-__all__ = ["Drill", "Notification", "Objectives", "Recovery", "RecoveryPlan", "Target"]
+__all__ = ["Contact", "Drill", "Notification", "Objectives", "Recovery", "RecoveryPlan", "Target"]
 
 
 class Target(PlanModel):
@@ -101,6 +101,14 @@ class Notification(PlanModel):
         return self
 
 
+class Contact(PlanModel):
+    """A person to call in the night of a recovery; the runbook lists them."""
+
+    name: Text = Field(description="The person, or the team.")
+    role: str = Field("", description="What they are called for: database, network, business owner.")
+    phone: str = Field("", description="A phone number, or another way to reach them at night.")
+
+
 class RecoveryPlan(PlanModel):
     """One plan file, and one Airflow DAG."""
 
@@ -118,6 +126,7 @@ class RecoveryPlan(PlanModel):
     notify: Listed[Notification] = Field(
         (), description="Who is told on start, wave failure, approval wanted, RTO at risk, and end."
     )
+    contacts: Listed[Contact] = Field((), description="People to call; drs-plan runbook lists them.")
     defaults: Defaults = Field(
         Defaults(), description="Values for the waves and the scripts that do not give their own."
     )

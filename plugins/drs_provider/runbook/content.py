@@ -1,0 +1,282 @@
+"""What stands in a runbook, made from the plan, the account, and the times that are to be expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from drs_provider.estimate.forecast import Forecast
+from drs_provider.evidence.duration import duration_text
+from drs_provider.plan import LoadedPlan, RecoveryPlan
+from drs_provider.plan.graph import levels
+from drs_provider.plan.health import HealthCheck
+from drs_provider.plan.steps import Step, steps_of
+from drs_provider.plan.waves import Wave
+from drs_provider.readiness.resolution import ResolvedServer
+from drs_provider.runbook.aws_commands import (
+    PLACEHOLDER,
+    check_commands,
+    launch_commands,
+    script_commands,
+    variable,
+    wait_commands,
+)
+
+__all__ = ["Chapter", "Part", "Runbook", "ServerLine", "make_runbook"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing to do.
+
+    :param title: such as ``Launch the servers``.
+    :param text: what to do, to expect, and to do otherwise.
+    :param commands: for a shell, in order.
+    """
+
+    title: str
+    text: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServerLine:
+    """A server of a wave: host name, DRS id, the source's addresses, and what it is called in EC2."""
+
+    hostname: str
+    id: str
+    addresses: str
+    source: str
+    critical: bool
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A wave.
+
+    :param after: the waves that must be up first.
+    :param start: the same as a sentence.
+    :param starts: when it usually starts, after the beginning.
+    :param ends: when it is usually up.
+    """
+
+    name: str
+    description: str
+    after: tuple[str, ...]
+    start: str
+    starts: str
+    ends: str
+    servers: tuple[ServerLine, ...]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """The document.
+
+    :param facts: label and value, for the first page.
+    :param contacts: name, role and phone of whom to call.
+    :param before: what to do before the first wave.
+    :param remarks: what could not be found out when the runbook was made.
+    """
+
+    plan: str
+    description: str
+    region: str
+    made: datetime
+    plan_hash: str
+    facts: tuple[tuple[str, str], ...]
+    contacts: tuple[tuple[str, str, str], ...]
+    before: tuple[Part, ...]
+    chapters: tuple[Chapter, ...]
+    remarks: tuple[str, ...]
+
+
+def make_runbook(
+    loaded: LoadedPlan,
+    resolved: Mapping[str, Sequence[ResolvedServer]],
+    listed: Sequence[Mapping[str, Any]],
+    *,
+    made: datetime,
+    servers_per_job: int,
+    forecast: Forecast | None,
+    remarks: Sequence[str] = (),
+) -> Runbook:
+    """Make the runbook of a real recovery.
+
+    :param loaded: the plan with its hash.
+    :param resolved: the servers of each wave.
+    :param listed: items of DescribeSourceServers, for the addresses of the servers.
+    :param made: now.
+    :param servers_per_job: the account's quota.
+    :param forecast: when each wave is to be expected; None where that cannot be said.
+    :param remarks: what could not be found out.
+    """
+    plan = loaded.plan
+    items = {str(item["sourceServerID"]): item for item in listed}
+    return Runbook(
+        plan=plan.name,
+        description=plan.description,
+        region=plan.target.region,
+        made=made,
+        plan_hash=loaded.hash,
+        facts=tuple(_facts(plan, forecast)),
+        contacts=tuple((one.name, one.role, one.phone) for one in plan.contacts),
+        before=_before(plan, [server.id for servers in resolved.values() for server in servers]),
+        chapters=tuple(
+            _chapter(plan, plan.wave(name), resolved.get(name, ()), items, servers_per_job, forecast)
+            for level in levels(plan)
+            for name in level
+        ),
+        remarks=tuple(remarks),
+    )
+
+
+def _facts(plan: RecoveryPlan, forecast: Forecast | None) -> list[tuple[str, str]]:
+    approval = plan.recovery.approval
+    facts = [
+        ("Recovers into", plan.target.region),
+        ("Owner", plan.owner),
+        ("RTO", duration_text(plan.objectives.rto.total_seconds()) if plan.objectives.rto else "none set"),
+        ("RPO", duration_text(plan.objectives.rpo.total_seconds()) if plan.objectives.rpo else "none set"),
+    ]
+    if forecast is not None:
+        facts.append(("Usually takes", f"{duration_text(forecast.rto.typical)} with the plan's DAG; by hand, longer"))
+    if approval is not None:
+        who = ", ".join(approval.approvers) or "anyone who may run the plan"
+        facts.append(("Approved by", f"{who}{f' ({approval.count} of them)' if approval.count > 1 else ''}"))
+    return facts
+
+
+def _before(plan: RecoveryPlan, servers: Sequence[str]) -> tuple[Part, ...]:
+    region = plan.target.region
+    parts = [
+        Part(
+            "Use the recovery account and region",
+            ("Open one bash shell and keep it open: later commands use what earlier ones printed.",),
+            (f"export AWS_REGION={region} AWS_DEFAULT_REGION={region} AWS_PAGER=", "aws sts get-caller-identity"),
+        ),
+        Part(
+            "Look for jobs in progress",
+            ("A server in an active job cannot be launched (ConflictException). Wait until these have ended.",),
+            (
+                "aws drs describe-jobs --query \"items[?status!='COMPLETED'].[jobID,type,status,initiatedBy]\" "
+                "--output table",
+            ),
+        ),
+        Part(
+            "Look for instances of an earlier recovery",
+            (
+                "A launch deletes the server's previous recovery instance. Stop here if one of these is not a drill "
+                "(isDrill False) and holds data that you need.",
+            ),
+            (
+                f"aws drs describe-recovery-instances --filters sourceServerIDs={','.join(servers)} "
+                "--query 'items[].[sourceServerID,ec2InstanceID,isDrill,ec2InstanceState]' --output table",
+            )
+            if servers
+            else (),
+        ),
+    ]
+    return tuple(parts)
+
+
+def _chapter(
+    plan: RecoveryPlan,
+    wave: Wave,
+    servers: Sequence[ResolvedServer],
+    items: Mapping[str, Mapping[str, Any]],
+    servers_per_job: int,
+    forecast: Forecast | None,
+) -> Chapter:
+    known = {one.name: one.times for one in forecast.waves} if forecast else {}
+    times = known.get(wave.name)
+    ids = [server.id for server in servers]
+    parts = [_part(wave, step, ids, servers_per_job) for step in steps_of(wave) if step.takes_part("recovery")]
+    return Chapter(
+        name=wave.name,
+        description=wave.description,
+        after=wave.depends_on,
+        start=_start(wave.depends_on),
+        starts=duration_text(times.started) if times else "",
+        ends=duration_text(times.ended) if times else "",
+        servers=tuple(_line(server, items.get(server.id, {})) for server in servers),
+        parts=tuple(part for part in parts if part is not None),
+    )
+
+
+def _start(after: Sequence[str]) -> str:
+    return f"Start when {' and '.join(after)} {'are' if len(after) > 1 else 'is'} up." if after else "Start at once."
+
+
+def _line(server: ResolvedServer, item: Mapping[str, Any]) -> ServerLine:
+    properties = item.get("sourceProperties") or {}
+    addresses = [ip for each in properties.get("networkInterfaces") or () for ip in each.get("ips") or ()]
+    hints = properties.get("identificationHints") or {}
+    return ServerLine(
+        hostname=server.hostname or "",
+        id=server.id,
+        addresses=", ".join(map(str, addresses)),
+        source=str(hints.get("awsInstanceID") or hints.get("vmWareUuid") or ""),
+        critical=server.critical,
+    )
+
+
+def _part(wave: Wave, step: Step, ids: Sequence[str], size: int) -> Part | None:
+    """Return how a step is done by hand."""
+    if step.kind == "approve":
+        approval = wave.approval
+        who = ", ".join(approval.approvers) if approval and approval.approvers else "the person in charge"
+        asked = f" They are asked: {approval.message}" if approval and approval.message else ""
+        return Part("Get the approval", (f"Ask {who}, and write down who said yes and when.{asked}",))
+    if step.kind in ("launch", "wait_for_launch") and not ids:
+        return Part("Launch the servers", ("No server was found for this wave.",)) if step.kind == "launch" else None
+    if step.kind == "launch":
+        text = (
+            "Each command prints a job id. An answer that does not come is no proof that nothing was started: look at "
+            "the jobs before you repeat it.",
+        )
+        return Part("Launch the servers", text, tuple(launch_commands(wave.name, ids, size)))
+    if step.kind == "wait_for_launch":
+        return Part("Wait until they are up", _how_launched(wave, len(ids)), tuple(wait_commands(wave.name, ids, size)))
+    if step.kind == "settle":
+        seconds = int(wave.settle.total_seconds())
+        return Part("Let them settle", (f"Wait {duration_text(seconds)}.",), (f"sleep {seconds}",))
+    if step.kind == "health" and step.check is not None:
+        limit = duration_text(step.limit.total_seconds())
+        text = (f"{_expected(step.check)} Repeat until it does. The plan gives up after {limit}.",)
+        return Part(f"Check: {step.title}", text, tuple(check_commands(wave.name, step.check)))
+    if step.kind == "script" and step.script is not None:
+        commands = script_commands(wave.name, step.script.in_mode("recovery"))
+        limit = duration_text(step.limit.total_seconds())
+        expected = f"It must end with Success within {limit}."
+        if step.script.on_failure == "continue":
+            expected = "A failure does not stop the wave."
+        if any(PLACEHOLDER in command for command in commands):
+            expected += f" Put the value itself in place of {PLACEHOLDER}: Airflow keeps it in a connection."
+        return Part(f"Run the script {step.title}", (expected,), tuple(commands))
+    return Part(
+        f"Do what the step {step.name} does", ("This document knows no commands for it: its own page says how.",)
+    )
+
+
+def _expected(check: HealthCheck) -> str:
+    if check.type == "instance_status":
+        return "It must print passed."
+    if check.type == "ssm_online":
+        return "It must list every instance as Online."
+    if check.via == "ssm":
+        return "It must list every instance with Success."
+    return f"It must print {check.expect} for each." if check.type == "http" else "Each connection must succeed."
+
+
+def _how_launched(wave: Wave, total: int) -> tuple[str, ...]:
+    needed = wave.required_launched(total)
+    enough = f"At least {needed} of {total} must say LAUNCHED." if needed is not None else "Each must say LAUNCHED."
+    return (
+        f"{enough} The plan waits {duration_text(wave.launch_timeout.total_seconds())}.",
+        "For one that says FAILED, read why in the job's log (aws drs describe-job-log-items --job-id "
+        f"${variable('job', wave.name)}), and launch that server alone again.",
+    )
