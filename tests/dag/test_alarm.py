@@ -35,7 +35,14 @@ def alarm(monkeypatch: pytest.MonkeyPatch) -> Any:
         told.append(message)
         return [Delivery(message.event, message.wave, "somebody", "2026-11-24T00:00:00+00:00", "success")]
 
-    def call(states: Any, state: str = "running", passed: float = 2160, conf: Any = None) -> tuple[str, list[Any], Any]:
+    def call(
+        states: Any,
+        state: str = "running",
+        passed: float = 2160,
+        conf: Any = None,
+        run_type: str = "manual",
+        **more: Any,
+    ) -> tuple[str, list[Any], Any]:
         def get_task_states(**kwargs: Any) -> Any:
             if isinstance(states, Exception):
                 raise states
@@ -44,9 +51,13 @@ def alarm(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
         monkeypatch.setattr(delivery, "deliver_async", deliver_async)
         monkeypatch.setattr(XCom, "set", lambda **kwargs: left.update(kwargs))
-        context = {"dag_run": {"dag_id": "shop", "dag_run_id": "manual__1", "state": state, "conf": conf}}
+        context = {
+            "dag_run": {"dag_id": "shop", "dag_run_id": "manual__1", "state": state, "conf": conf, "run_type": run_type}
+        }
         said = asyncio.run(
-            rto_alarm(2700, passed, ["database", "web"], [{"sns": "x"}], aws_conn_id="aws_default", context=context)
+            rto_alarm(
+                2700, passed, ["database", "web"], [{"sns": "x"}], aws_conn_id="aws_default", context=context, **more
+            )
         )
         return said, told, left
 
@@ -122,6 +133,12 @@ def test_it_tells_what_is_not_up_yet_and_leaves_word_for_the_report(alarm: Any) 
 def test_waves_that_the_run_leaves_out_are_not_waited_for(alarm: Any) -> None:
     _, (message,), _ = alarm({"database.launch": None, "web.launch": None}, conf={"waves": ["database"]})
     assert "Not up yet: database\n" in message.text
+    going = {"database.launch": None, "web.launch": None}
+    _, (*_, message), _ = alarm(going, run_type="scheduled", drill_waves=["web"], conf={"ticket": "CHG-1"})
+    assert "Not up yet: web\n" in message.text
+    assert (message.ticket, message.text.splitlines()[-1]) == ("CHG-1", "Ticket: CHG-1")
+    _, (*_, message), _ = alarm(going, drill_waves=["web"])
+    assert "Not up yet: database, web\n" in message.text, "a person chooses the waves of other drills"
 
 
 def test_at_the_objective_it_says_that_it_is_missed(alarm: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 from drs_provider.aws.calls import Calls
+from drs_provider.aws.clients import client_config
 from drs_provider.aws.drs.reads import DrsReads
 from drs_provider.aws.faults import Fault, classify
 from drs_provider.aws.quotas import Quotas
@@ -173,3 +175,11 @@ def test_a_signature_that_came_too_late_is_no_refusal(message: str, fault: Fault
     error = {"Code": "InvalidSignatureException", "Message": message}
     response = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 403}}
     assert classify(ClientError(response, "Operation")) is fault  # type: ignore[arg-type]
+
+
+def test_boto_does_not_say_for_each_client_where_it_found_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    loggers = [logging.getLogger(name) for name in ("botocore.credentials", "botocore.configprovider")]
+    for logger, level in zip(loggers, (logging.NOTSET, logging.DEBUG), strict=True):
+        monkeypatch.setattr(logger, "level", level)
+    client_config(None)
+    assert [logger.level for logger in loggers] == [logging.WARNING, logging.DEBUG], "one that somebody set stays"

@@ -117,13 +117,27 @@ def test_a_drill_is_started_with_its_parameters(airflow: Airflow) -> None:
 
 def test_a_recovery_is_named_so_and_asks_a_drill_in_progress_to_stop(airflow: Airflow) -> None:
     airflow.runs.append(dict(DRILL))
-    result = invoke(*RECOVERY, "--stop-drill", "--note", "the site is gone")
+    override = (
+        "--override-finding",
+        "replication-lag",
+        "--override-finding",
+        "disconnected",
+        "--override-reason",
+        "fire",
+    )
+    result = invoke(*RECOVERY, "--stop-drill", "--note", "the site is gone", "--ticket", "INC-7", *override)
     assert result.exit_code == 0, result.output
     recovery = airflow.runs[1]
     assert recovery["dag_run_id"].startswith("recovery__")
-    assert recovery["conf"] == {"mode": "recovery", "confirm": "shop", "stop_drill": True}
-    assert "RECOVERY" in recovery["note"]
-    assert "the site is gone" in recovery["note"]
+    assert recovery["conf"] == {
+        "mode": "recovery",
+        "confirm": "shop",
+        "stop_drill": True,
+        "override_findings": ["replication-lag", "disconnected"],
+        "override_reason": "fire",
+        "ticket": "INC-7",
+    }
+    assert recovery["note"] == "RECOVERY, started by drs-plan run, INC-7: the site is gone"
     request = RunRequest.model_validate_json(airflow.variables[request_key("stop_drill", "shop")])
     assert (request.from_run, request.by) == (recovery["dag_run_id"], "alice")
     assert airflow.variables[BELL]
@@ -165,6 +179,7 @@ def test_nothing_is_asked_to_stop_without_the_option(airflow: Airflow) -> None:
         (("--mode", "real"), "expected drill, recovery"),
         (("--stop-drill",), "is for recoveries"),
         (("--param", "ticket=CHG-1"), "expected NAME=JSON"),
+        (("--param", 'tiket="CHG-1"'), "did you mean ticket?"),
         (("--param", 'mode="recovery"'), "have options of their own"),
         (("--wait", "long"), "expected no, begun, ended"),
     ],
