@@ -237,3 +237,17 @@ def test_b1_stopped_loses_every_point_in_time(client: Client) -> None:
     client.recovery.stop_replication(sourceServerID=B1)
     assert client.recovery.describe_recovery_snapshots(sourceServerID=B1)["items"] == []
     assert refusal(client.recovery.start_recovery, sourceServers=[{"sourceServerID": B1}]) == CONFLICT
+    client.recovery.stop_replication(sourceServerID=B1)
+    assert client.recovery.describe_recovery_snapshots(sourceServerID=B1)["items"] == []
+    assert refusal(client.recovery.start_recovery, sourceServers=[{"sourceServerID": B1}]) == CONFLICT
+
+
+def test_another_launch_of_a2_deletes_production(client: Client) -> None:
+    """A launch deletes the server's previous instance, which after a failback is A3, and B1 protects nothing more."""
+    client.until("stop_replication")
+    assert client.whole(client.recovery, B1)
+    status, again = client.launch(client.origin, client.a2)
+    assert status == "LAUNCHED" and again != client.a3
+    (group,) = client.origin_ec2.describe_instances(InstanceIds=[client.a3])["Reservations"]
+    assert group["Instances"][0]["State"]["Name"] == "terminated"
+    assert client.replication(client.recovery, B1)[0] == "STALLED"
