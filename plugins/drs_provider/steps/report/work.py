@@ -14,7 +14,7 @@ from drs_provider.dag.gate_report import gates_of_run, gone_around
 from drs_provider.dag.messages import ended
 from drs_provider.dag.notifications import notify
 from drs_provider.dag.rehearsing import rehearsal_speed, simulator_speed
-from drs_provider.dag.run import RecoveryRun
+from drs_provider.dag.run import RecoveryRun, RunParameterError
 from drs_provider.dag.work.base import RecoveryWork, pulled, task_states
 from drs_provider.dag.work.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued, recorded_plan
 from drs_provider.dag.work.identity import IDENTITY_KEY
@@ -115,9 +115,15 @@ class ReportWork(RecoveryWork, BaseOperator):
         return {"folder": stored.folder, "state": state}
 
     def run(self, context: Mapping[str, Any]) -> RecoveryRun:
-        """Return the run as it began: a scheduled drill has the waves of the plan that its first task recorded."""
+        """Return the run as it began: a scheduled drill has the waves of the plan that its first task recorded.
+
+        :raises AirflowFailException: when a run parameter cannot be read.
+        """
         recorded = recorded_plan(self.loaded, pulled(context, "confirm", PLAN_KEY) or {})
-        return RecoveryRun.from_context(context, recorded)
+        try:
+            return RecoveryRun.from_context(context, recorded)
+        except RunParameterError as error:
+            raise AirflowFailException(str(error)) from None
 
     def _gates(self, context: Context, states: Mapping[str, str | None]) -> list[dict[str, Any]]:
         """Judge every gate of the run once more: a state proves nothing."""
