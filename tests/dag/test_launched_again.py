@@ -24,12 +24,14 @@ from drs_provider.aws.quotas import Quotas
 from drs_provider.dag.factory import build_dag
 from drs_provider.dag.work import base
 from drs_provider.dag.work.base import PLAN_KEY
+from drs_provider.evidence.events import EVIDENCE_KEY
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from drs_provider.steps.launch import work as launch
 from drs_provider.steps.launch.work import LaunchWork
 from drs_provider.steps.preflight import work as preflight
+from drs_provider.steps.preflight.event import PreflightEvent
 from drs_provider.steps.wait_for_launch.work import WaitForLaunchWork
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import all_succeeded, loaded_plan, passed
@@ -351,6 +353,8 @@ def wait_of(plan: LoadedPlan, **xcoms: Any) -> tuple[WaitForLaunchWork, dict[str
     }
     values = {("web.launch", "return_value"): launched, **xcoms}
     values |= {("confirm", name): value for name, value in passed(plan).items()}
+    checked = PreflightEvent(started=now, ended=now, status="success")
+    values["preflight", EVIDENCE_KEY] = checked.written()
     work = WaitForLaunchWork(task_id="web.wait_for_launch", loaded=plan, wave=plan.plan.waves[0])
     ti = SimpleNamespace(
         dag_id="shop",
