@@ -60,8 +60,8 @@ FROM_LIVE: Final[dict[str, str]] = {
     "and whether each by itself, is not established",
     "drs.StartRecovery": "the spread between servers is even and the same in each job; what DRS writes into its own "
     "version of a launch template, from which version and when, is assumed (knobs); it deletes none of its old ones; "
-    "a launch whose previous instance EC2 does not terminate fails; profile, root device and boot mode of an existing "
-    "instance that a server is launched into are not looked at",
+    "a launch whose previous instance EC2 does not terminate fails; profile, root device, boot mode and, for "
+    "licences brought along, tenancy of an existing instance that a server is launched into are not looked at",
     "drs.DescribeJobLogItems": "no attemptCount and conversionProperties; SERVER_SKIPPED by the scenario only, "
     "JOB_CANCEL and NETWORK_RECOVERY_FAIL never",
     "drs.UpdateLaunchConfiguration": "right-sizing and copyPrivateIp are written at fixed intervals",

@@ -47,6 +47,15 @@ def test_a_conflict_names_neither_server_nor_job(drs_simulator, drs):
         assert not any(named in answer for named in (ONE, TWO, job, instance)), answer
 
 
+def test_a_conflict_over_a_servers_state_does_not_name_the_server_either(drs_simulator, drs):
+    drs_simulator.load({"servers": [server(ONE, replication="STOPPED"), server(TWO)]})
+    with pytest.raises(ClientError) as caught:
+        start(drs, ONE, TWO)
+    answer = str(caught.value.response)
+    assert caught.value.response["Error"]["Code"] == "ConflictException"
+    assert "STOPPED" in answer and ONE not in answer and TWO not in answer
+
+
 def test_a_job_has_what_live_jobs_have(drs_simulator, drs):
     drs_simulator.load({"servers": [server(ONE)]})
     job = job_of(drs, start(drs, ONE, tags={"wave": "db"}))
