@@ -147,7 +147,9 @@ class Custody:
         if wave not in self.up:
             return None
         since = [name for at, name in self.unwound if at >= self.up[wave]]
-        if not [name for name in since if name in APPROVERS and name != self.starter]:
+        # Where the plan names no approvers, anybody may approve, whoever started the run too; but somebody has to.
+        named = self.plan.recovery.approval is not None
+        if not [name for name in since if not named or (name in APPROVERS and name != self.starter)]:
             return f"the wave was up, and nobody who may has approved its rollback ({since})"
         return None
 

@@ -100,6 +100,16 @@ def test_what_is_right_is_not_noted(site: Site) -> None:
     assert site.found == []
 
 
+def test_anybody_approves_a_rollback_where_the_plan_names_no_approvers(site: Site) -> None:
+    run = site.run(up={"web": 1.0}, now_running="web.launch")
+    run.plan = PLAN.model_copy(update={"recovery": PLAN.recovery.model_copy(update={"approval": None})})
+    assert "nobody who may has approved" in str(run.why_not_unwind("web"))
+    run.unwound = [(2.0, "alice")]
+    assert run.why_not_unwind("web") is None
+    run.plan = PLAN
+    assert "nobody who may has approved" in str(run.why_not_unwind("web"))
+
+
 def _console_first(site: Site, mode: str) -> None:
     site.launch(None, isDrill=False)
     site.launch(site.run(mode))
