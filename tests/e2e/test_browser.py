@@ -52,11 +52,16 @@ def test_a_person_starts_a_drill_and_watches_it_to_its_end(stack: Stack, page: P
     page.context.add_cookies([{"name": "_token", "value": stack.token("admin"), "url": stack.airflow.url}])
     page.goto(f"{stack.airflow.url}/dags/pictured")
     page.get_by_test_id("trigger-dag-button").first.click()
-    for label in ("Mode", "Confirm a real recovery", "Waves", "Point in time", "Skip scripts", "Keep drill instances"):
+    for label in ("Mode", "Waves", "Point in time", "Skip scripts", "Keep drill instances"):
         expect(page.get_by_role("group").filter(has_text=label).first).to_be_visible()
     expect(page.get_by_text("Drill: rehearse, then clean up").first).to_be_visible()
-    expect(page.get_by_text("type the plan's name, pictured").first).to_be_visible()
     _shoot(page, "trigger-form")
+    # What a drill has no use for is folded away.
+    expect(page.get_by_text("type the plan's name, pictured").first).not_to_be_visible()
+    page.get_by_text("Real recovery only").first.click()
+    expect(page.get_by_role("group").filter(has_text="Confirm a real recovery").first).to_be_visible()
+    expect(page.get_by_text("type the plan's name, pictured").first).to_be_visible()
+    _shoot(page, "trigger-form-recovery")
     page.get_by_test_id("trigger-dag-submit").click()
 
     # The form leads to the run that it started.
