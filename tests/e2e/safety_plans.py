@@ -254,8 +254,8 @@ SERVERS: dict[str, dict[str, Any]] = {
     # Long enough in its job to be cancelled there.
     "cancel": {"durations": {"conversion": 2400}},
     "canthen": {},
-    "markfl": {"durations": {"conversion": 2400}},
-    "markok": {"durations": {"conversion": 2400}},
+    "markfl": {"durations": {"conversion": 3600}},
+    "markok": {"durations": {"conversion": 3600}},
     "health": _LOCAL,
     "sick": _LOCAL,
     "stuck": {},

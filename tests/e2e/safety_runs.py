@@ -245,9 +245,10 @@ def cancelled(runs: Runs) -> Flow:
 def marked(runs: Runs) -> Flow:
     """Somebody marks the wait of one wave as failed and that of the other as a success, in the middle of their jobs."""
     runs.start("marked")
-    for wave, state in (("failed", "failed"), ("succeeded", "success")):
-        task = f"{wave}.wait_for_launch"
-        yield lambda task=task: runs.tasks("marked")[task] == "deferred"  # type: ignore[misc]
+    waits = ("failed.wait_for_launch", "succeeded.wait_for_launch")
+    # Both at once: the looks at the other flows in between may outlast a job.
+    yield lambda: [runs.tasks("marked")[task] for task in waits] == ["deferred", "deferred"]
+    for task, state in zip(waits, ("failed", "success"), strict=True):
         runs.mark("marked", task, state)
     yield runs.ended("marked")
 
