@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(100000))
     parser.add_argument("--stories", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=2, help="stories side by side")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no more stories are told")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no more stories begin")
     parser.add_argument("--verbose", action="store_true", help="print every story")
     chosen = parser.parse_args(arguments)
     print(f"seed {chosen.seed}", flush=True)

@@ -238,6 +238,18 @@ def test_a_run_whose_instance_somebody_terminated_is_no_success(
         assert [wave.state for wave in report.waves] == ["failed", "success"]
 
 
+def test_a_drill_that_keeps_instances_which_it_may_not_look_at_ends_as_kept(
+    drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, meanwhile: Any
+) -> None:
+    load(drs_simulator)
+    meanwhile(lambda: drs_simulator.add_fault(operation="DescribeInstances", error="UnauthorizedOperation"))
+    run = run_of(keep_drill_instances=True)
+    with quick_aws(monkeypatch):
+        run.go()
+    assert run.states["terminate"] == "skipped"
+    assert run.xcoms["terminate"]["evidence"]["status"] == "kept"
+
+
 def test_a_launch_after_the_end_of_a_recovery_changes_nothing_of_its_report(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""The approval before a wave as it stands in the DAG."""
+"""The approval before a wave: its task in the DAG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run's first task as it stands in the DAG."""
+"""The confirmation of a run: its task in the DAG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A health check as it stands in the DAG."""
+"""A health check: its task in the DAG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launch of a wave as it stands in the DAG."""
+"""The launch of a wave: its task in the DAG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run as it stands in the DAG."""
+"""The report of a run: its task in the DAG."""
 
 from __future__ import annotations
 

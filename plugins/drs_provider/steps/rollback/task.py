@@ -1,4 +1,4 @@
-"""The rollback of a wave as it stands in the DAG."""
+"""The rollback of a wave: its task in the DAG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A script before or after a wave's launch as it stands in the DAG."""
+"""A script before or after a wave's launch: its task in the DAG."""
 
 from __future__ import annotations
 

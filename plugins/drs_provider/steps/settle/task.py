@@ -1,4 +1,4 @@
-"""The pause after a launch as it stands in the DAG."""
+"""The pause after a launch: its task in the DAG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a drill as it stands in the DAG."""
+"""The end of a drill: its task in the DAG."""
 
 from __future__ import annotations
 

@@ -83,7 +83,13 @@ class TerminateWork(RecoveryWork, BaseOperator):
             raise AirflowSkipException("The instances of a recovery stay")
         self.require_connection(run)
         self.note_start(context)
-        self._note_gone(context)
+        try:
+            self._note_gone(context)
+        except Exception as error:
+            if not is_final(error, context, self.patience_over):
+                raise
+            # Nothing more is asked of EC2 where the instances are kept: evidence must not fail that.
+            self.log.warning("Whether instances were gone already is not known: %s", reason_of(error))
         drill = self.loaded.plan.drill
         if run.keep_drill_instances or drill.terminate == "never":
             self._keep(context, "the run" if run.keep_drill_instances else "the plan")

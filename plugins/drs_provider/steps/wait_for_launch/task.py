@@ -1,4 +1,4 @@
-"""The wait for a wave's DRS jobs as it stands in the DAG."""
+"""The wait for a wave's DRS jobs: its task in the DAG."""
 
 from __future__ import annotations
 
