@@ -157,7 +157,7 @@ def _lost_of_wave(wave: Wave) -> list[str]:
         (wave.on_failure == "rollback", "on_failure: what a failed step launched stays"),
         (pinned, f"snapshot: the execution chooses the moment, for all servers ({pinned})"),
         (wave.launch_timeout != timedelta(minutes=60), f"launch_timeout: {format_duration(wave.launch_timeout)}"),
-        (wave.max_replication_lag, "max_replication_lag: a lagging server is launched all the same"),
+        (wave.max_replication_lag, "max_replication_lag: a lagging server is launched anyway"),
         (wave.settle.total_seconds() % 60, f"settle: {format_duration(wave.settle)} is rounded up to minutes"),
         (wave.description, "description: a step has none"),
     ):

@@ -231,8 +231,8 @@ class DrsTerminateRecoveryInstancesOperator(OutlivesTriggerer, AwsBaseOperator[D
             real = [instance["recoveryInstanceID"] for instance in instances if instance.get("isDrill") is False]
             if real:
                 raise AirflowException(
-                    f"{', '.join(real)}: launched by a recovery in earnest, not by a drill. Set drills_only=False to "
-                    "end them all the same."
+                    f"{', '.join(real)}: launched by a real recovery, not by a drill. Set drills_only=False to "
+                    "terminate them anyway."
                 )
         ending = Termination(self.hook, self.log)
         ids = ending.end(instances, deadline)

@@ -40,7 +40,7 @@ def refusal_skips_the_rest(work: RecoveryWork, context: Mapping[str, Any]) -> It
             if not is_cleared(context) and not any(states.get(task) for task in behind):
                 skip_tasks(sorted(behind - {"report"}))
         except Exception:
-            # The run is refused all the same; its other tasks show as not reached.
+            # The run is refused anyway; its other tasks show as not reached.
             work.log.warning("The other tasks of the run could not be skipped", exc_info=True)
         raise
 
