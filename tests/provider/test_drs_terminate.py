@@ -100,12 +100,12 @@ class TestTerminate:
         left = hook().recovery_instances(job_id=other)
         assert [one["ec2InstanceState"] for one in left] == ["RUNNING", "RUNNING"]
 
-    def test_a_recovery_in_earnest_is_refused_unless_allowed(
+    def test_a_real_recovery_is_refused_unless_allowed(
         self, drs_simulator_server: Any, task_context: Any, end: Any
     ) -> None:
         load(drs_simulator_server)
         job = self.launched(task_context, SERVERS[:1], is_drill=False)
-        with pytest.raises(AirflowException, match="by a recovery in earnest"):
+        with pytest.raises(AirflowException, match="launched by a real recovery, not by a drill"):
             end(job_ids=job)
         assert not calls(drs_simulator_server, "TerminateRecoveryInstances")
         assert len(end(job_ids=job, drills_only=False)["terminated"]) == 1
