@@ -7,7 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from drs_provider.commands.history import history
+from drs_provider.commands.report import report
 from drs_provider.evidence.collect import RunFacts, collect_record
 from drs_provider.evidence.events import EVIDENCE_KEY
 from drs_provider.steps.approve.event import ApprovalEvent
@@ -396,3 +400,12 @@ def _add_jobs(drs: FakeDrs | None) -> None:
 def namespace() -> type[SimpleNamespace]:
     """For plans that no file could say."""
     return SimpleNamespace
+
+
+@pytest.fixture
+def run() -> Any:
+    """Run a command as the console script does."""
+    app = typer.Typer()
+    app.command("report")(report)
+    app.command("history")(history)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from drs_provider.commands.history import history, sparkline
-from drs_provider.commands.report import report
+from drs_provider.commands.history import sparkline
 from drs_provider.evidence import storage
 from drs_provider.evidence.storage import (
     UnreadableReport,
@@ -26,15 +23,6 @@ from drs_provider.evidence.storage import (
     write_files,
     write_report,
 )
-
-
-@pytest.fixture
-def run() -> Any:
-    """Run a command as the console script does."""
-    app = typer.Typer()
-    app.command("report")(report)
-    app.command("history")(history)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_a_report_is_written_and_read_again(drill: Any, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def history(
         typer.echo(json.dumps(found, indent=2))
     else:
         _print(plan, records)
+        _print_not_tested(records[-1])
         if missed:
             moments = ", ".join(moment_text(moment) for moment in missed[-last:])
             typer.echo(f"Scheduled drills that were not held: {len(missed)} ({moments})")
@@ -122,11 +123,21 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "plan_hash": record.plan.hash,
         "rto": record.rto.model_dump(exclude={"server"}),
         "rpo": record.rpo.model_dump(),
+        "not_tested": [{"label": each.label, **each.model_dump()} for each in record.not_tested],
     }
 
 
 def _moment(record: RunRecord) -> str | None:
     return record.run.started.isoformat() if record.run.started else None
+
+
+def _print_not_tested(newest: RunRecord) -> None:
+    """Say what the figures of the newest run do not stand for."""
+    if newest.not_tested:
+        which = "Not tested in the newest drill" if newest.run.mode == "drill" else "Not done in the newest recovery"
+        typer.echo(f"{which}: {len(newest.not_tested)}")
+        for each in newest.not_tested:
+            typer.echo(f"  {each.label}: {each.reason}")
 
 
 def _print(plan: str, records: Sequence[RunRecord]) -> None:

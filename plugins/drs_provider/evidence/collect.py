@@ -21,6 +21,7 @@ from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.events import GONE_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
 from drs_provider.evidence.jobs import AnnouncedJob, DrsReader, JobFacts, Reading, read_jobs
+from drs_provider.evidence.not_tested import collect_not_tested
 from drs_provider.evidence.people import all_approvals, collect_approvals, collect_notifications, collect_overrides
 from drs_provider.evidence.reading import first, mapping, moment, number, text
 from drs_provider.evidence.record import (
@@ -173,6 +174,7 @@ def collect_record(
         ),
         critical_path=path,
         time_spent=time_spent(path, waves, clock, _before_the_waves(preflight, approvals)),
+        not_tested=collect_not_tested(plan, waves, mode, state, mapping(facts.parameters)),
         preflight=preflight,
         gates=gates,
         approvals=approvals,

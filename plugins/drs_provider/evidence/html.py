@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from drs_provider.evidence.duration import ABSENT, clock_text, duration_text, moment_text
 from drs_provider.evidence.gantt import BAR_HEIGHT, BAR_TOP, KINDS, ROW_HEIGHT, SPINE, gantt, server_strip
 from drs_provider.evidence.record import RunRecord
-from drs_provider.evidence.verdict import cards, simulated_text, verdict
+from drs_provider.evidence.verdict import cards, not_tested_title, simulated_text, verdict
 
 __all__ = ["render_html"]
 
@@ -55,7 +55,13 @@ def _environment() -> Environment:
         mark=lambda state: _MARKS.get(str(state), "?"),
         tone=_tone,
     )
-    environment.globals.update(absent=ABSENT, server_strip=server_strip, kinds=KINDS, simulated_text=simulated_text)
+    environment.globals.update(
+        absent=ABSENT,
+        server_strip=server_strip,
+        kinds=KINDS,
+        simulated_text=simulated_text,
+        not_tested_title=not_tested_title,
+    )
     return environment
 
 

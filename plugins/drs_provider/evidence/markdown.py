@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
 from drs_provider.evidence.gantt import KINDS
 from drs_provider.evidence.record import Gate, Run, RunRecord, Script
-from drs_provider.evidence.verdict import cards, simulated_text, verdict
+from drs_provider.evidence.verdict import cards, not_tested_title, simulated_text, verdict
 from drs_provider.markdown import code, escape
 
 __all__ = ["render_markdown"]
@@ -40,6 +40,7 @@ def render_markdown(record: RunRecord) -> str:
                 + (f", **changed during the run** to {code(record.plan.changed_to)}" if record.plan.changed_to else ""),
             ]
         ),
+        *_not_tested(record),
         "## Waves",
         _waves(record),
     ]
@@ -59,6 +60,11 @@ def render_markdown(record: RunRecord) -> str:
     if record.unread:
         parts += ["## Not known", _list(f"{escape(gap.what)}: {escape(gap.why)}" for gap in record.unread)]
     return "\n\n".join(parts) + "\n"
+
+
+def _not_tested(record: RunRecord) -> list[str]:
+    lines = [f"{escape(each.label)}: {escape(each.reason)}" for each in record.not_tested]
+    return [f"## {not_tested_title(record)}", _list(lines)] if lines else []
 
 
 def _gates(record: RunRecord) -> str:

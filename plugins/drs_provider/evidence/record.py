@@ -32,6 +32,7 @@ __all__ = [
     "Job",
     "LeftInstance",
     "Measured",
+    "NotTested",
     "Notification",
     "Objectives",
     "Override",
@@ -384,6 +385,25 @@ class Termination(_Timed):
     reason: str | None = None
 
 
+class NotTested(_Fact):
+    """Something that a recovery of the whole plan does, and that this run did not do."""
+
+    what: Literal["wave", "approval", "server", "script", "parameters", "health_check"] = Field(
+        description="parameters: the script ran, with other parameters than in a recovery"
+    )
+    wave: str | None = Field(None, description="null: the whole run")
+    name: str | None = Field(None, description="of the server, the script or the health check")
+    reason: str
+
+    @property
+    def label(self) -> str:
+        """What it is, for people: ``script seize-roles of directory``."""
+        kind = {"health_check": "health check", "parameters": "script"}.get(self.what, self.what)
+        if self.name is None:
+            return f"{kind} of {self.wave or 'the recovery'}" if kind == "approval" else f"{kind} {self.wave}"
+        return f"{kind} {self.name} of {self.wave}" + (", as in a recovery" if self.what == "parameters" else "")
+
+
 class Unread(_Fact):
     """Something that the report could not read, and why. What depends on it is absent, not guessed."""
 
@@ -405,6 +425,9 @@ class RunRecord(_Fact):
     rpo: Measured
     critical_path: list[CriticalStep] = Field(default_factory=list)
     time_spent: list[TimeSpent] = Field(default_factory=list)
+    not_tested: list[NotTested] = Field(
+        default_factory=list, description="what a recovery of the whole plan does and this run did not do"
+    )
     preflight: Preflight
     gates: list[Gate] = Field(default_factory=list, description="absent in a report of a version without gates")
     approvals: list[Approval] = Field(default_factory=list)

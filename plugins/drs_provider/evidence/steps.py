@@ -15,8 +15,11 @@ from drs_provider.steps.script.event import InstanceOutput, ScriptEvent, ScriptR
 __all__ = ["collect_check", "collect_rollback", "collect_script", "left_instances"]
 
 
-def collect_script(script: Any, section: Any, task: TaskFacts) -> Script:
-    """Put one script together, from the plan and from what its task said: its event, or else what it returned."""
+def collect_script(script: Any, section: Any, task: TaskFacts, left_out: str | None = None) -> Script:
+    """Put one script together, from the plan and from what its task said: its event, or else what it returned.
+
+    :param left_out: why the run leaves it out; None where it does not.
+    """
     said = task.last(ScriptEvent) or task.result(ScriptResult)
     state = task.step
     if state == "success" and said.status is not None and step_state(said.status) == "failed":
@@ -32,7 +35,7 @@ def collect_script(script: Any, section: Any, task: TaskFacts) -> Script:
         status=said.status,
         instances=_script_instances(said.instances),
         output_tail=_outputs(said.outputs),
-        reason=said.reason,
+        reason=said.reason or (left_out if state in ("skipped", "not_started") else None),
         started=task.began,
         ended=task.finished,
     )

@@ -8,7 +8,7 @@ from typing import Literal
 from drs_provider.evidence.duration import duration_text, moment_text
 from drs_provider.evidence.record import NOT_JUDGED, Measured, Run, RunRecord
 
-__all__ = ["Card", "Tone", "Verdict", "cards", "compared", "simulated_text", "verdict"]
+__all__ = ["Card", "Tone", "Verdict", "cards", "compared", "not_tested_title", "simulated_text", "verdict"]
 
 Tone = Literal["good", "bad", "open"]
 
@@ -43,6 +43,11 @@ def simulated_text(run: Run) -> str:
     """Say by what AWS was simulated, how fast, and what that means; it goes on from ``AWS was simulated``."""
     speed = f", {run.simulated_speed:g} times as fast as AWS" if run.simulated_speed else ""
     return f"by {run.simulated_by}{speed}: no real server was launched. This is no drill, and no objective is judged."
+
+
+def not_tested_title(record: RunRecord) -> str:
+    """Return the heading of what a recovery does and the run did not do."""
+    return "Not tested in this drill" if record.run.mode == "drill" else "Not done in this recovery"
 
 
 def compared(measured: Measured) -> str:

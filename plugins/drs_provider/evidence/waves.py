@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
 from drs_provider.evidence.jobs import JobFacts, Reading
+from drs_provider.evidence.not_tested import why_left_out
 from drs_provider.evidence.reading import mapping, texts
 from drs_provider.evidence.record import (
     HealthCheck,
@@ -51,7 +52,13 @@ def collect_wave(
     tasks = [task for task in facts.tasks_of(wave.name) if not task.task_id.endswith(".rollback")]
     rollback = collect_rollback(facts.task(f"{wave.name}.rollback"))
     steps = [(step, facts.task(f"{wave.name}.{step.name}")) for step in steps_of(wave)]
-    scripts = [collect_script(step.script, step.section, task) for step, task in steps if step.script is not None]
+    parameters = mapping(facts.parameters)
+    mode, skip = str(parameters.get("mode") or "drill"), parameters.get("skip_scripts") is True
+    scripts = [
+        collect_script(step.script, step.section, task, why_left_out(step.script, mode, skip_scripts=skip))
+        for step, task in steps
+        if step.script is not None
+    ]
     checked = {step.title: task for step, task in steps if step.kind == "health"}
     checks = [collect_check(name, check, checked[name]) for name, check in wave.checks_by_name().items()]
     servers = collect_servers(facts, wave.name, jobs, reading)

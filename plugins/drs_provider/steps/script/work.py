@@ -18,6 +18,7 @@ from drs_provider.dag.work.base import (
     task_states,
 )
 from drs_provider.dag.work.script_secrets import with_secrets
+from drs_provider.evidence.not_tested import why_left_out
 from drs_provider.operators.automation import SsmAutomationOperator
 from drs_provider.operators.ssm import SsmScriptOperator
 from drs_provider.plan import Targets
@@ -62,10 +63,10 @@ class _ScriptWork(RecoveryWork):
         except AirflowFailException as refusal:
             self.leave_failure(context, str(refusal))
             raise
-        if run.skip_scripts:
-            raise AirflowSkipException("This run leaves all scripts out")
-        if run.mode not in self.script.modes:
-            raise AirflowSkipException(f"This script does not run in a {run.mode}")
+        if why := why_left_out(self.script, run.mode, skip_scripts=run.skip_scripts):
+            # Airflow's own line of a skipped task does not say which script, and that nothing was sent.
+            self.log.info("Skipped, and nothing was sent: script %s: %s", self.script.name, why)
+            raise AirflowSkipException(why)
         self.note_start(context)
 
     def may_continue(self, context: Mapping[str, Any]) -> bool:
