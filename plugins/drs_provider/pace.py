@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 
 __all__ = ["Pace"]
 

@@ -98,7 +98,7 @@ def test_reports_of_earlier_drills(files: tuple[Path, Path], tmp_path: Path) -> 
         ("servers: 3", "servers: expected a list"),
         ("servers: [{hostname: x}]", "servers[0].id: expected a source server id"),
         ("region: eu-west-1\nservers: [{id: s-1}]", "has no servers in us-west-2"),
-        ("servers: [{id: s-1, durations: {launch: soon}}]", "durations.launch of s-1: 'soon'"),
+        ("servers: [{id: s-1, durations: {launch: soon}}]", "durations.launch of s-1: expected a duration"),
         ("a: [", "scenario.yaml:1:5: not valid YAML"),
         ("a: x\nb: c: d\n", "scenario.yaml:2:5: not valid YAML: mapping values are not allowed"),
     ],

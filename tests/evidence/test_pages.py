@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drs_provider.durations import duration_text
 from drs_provider.evidence.collect import RunFacts, collect_record
-from drs_provider.evidence.duration import clock_text, duration_text, moment_text
 from drs_provider.evidence.events import EVIDENCE_KEY
 from drs_provider.evidence.gantt import gantt
 from drs_provider.evidence.html import render_html
 from drs_provider.evidence.markdown import render_markdown
 from drs_provider.evidence.record import RunRecord, schema_text
 from drs_provider.evidence.verdict import cards, verdict
+from drs_provider.timestamps import clock_text, moment_text
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "col"}
 HOSTILE = "</title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>&{{ 7*7 }}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 from drs_provider.plan.rules import RESERVED
 
 name = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,12}", fullmatch=True).filter(lambda text: text not in RESERVED)

@@ -14,9 +14,9 @@ from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferralError
 from airflow.triggers.base import TaskSuccessEvent
 
 from drs_provider.aws.drs.job_wait import LaunchFailed
-from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.sensors.drs import DrsJobSensor, DrsReplicationSensor
+from drs_provider.timestamps import parse_timestamp
 from drs_provider.triggers import drs as triggers
 from drs_provider.triggers.drs import JobSnapshot, job_poll_seconds
 from tests.provider.drs_servers import AWS, SERVERS, calls, load

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from drs_provider.plan import load_plan
-from drs_provider.simulator.durations import iso8601, parse_duration
 from drs_provider.simulator.plan_scenario import scenario_from_plan
 from drs_provider.simulator.scenario import Durations, Scenario, ServerSpec
 from drs_provider.simulator.scenario_file import ScenarioError, load_scenario
@@ -111,25 +110,6 @@ def test_one_id_for_two_servers(tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ScenarioError, match="No such file"):
         load_scenario(tmp_path / "none.yaml")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [(20, 20), (0.5, 0.5), ("90s", 90), ("1h30m", 5400), ("2d", 172800), ("P0D", 0), ("PT5M", 300), ("P1DT1H", 90000)],
-)
-def test_durations(text, seconds):
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "P", "PT", "5", "m", "1m1h", -1, None, True, "5 m", float("inf"), float("nan")])
-def test_what_is_no_duration(text):
-    with pytest.raises(ValueError, match="expected a duration"):
-        parse_duration(text)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "P0D"), (270, "PT4M30S"), (3600, "PT1H"), (90061, "P1DT1H1M1S")])
-def test_lag_is_written_as_drs_writes_it(seconds, text):
-    assert iso8601(seconds) == text and parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)

@@ -38,10 +38,10 @@ def check(
     """
     import json
 
-    from drs_provider.aws.timestamps import parse_timestamp
     from drs_provider.commands.connecting import connect
     from drs_provider.plan import PlanError, load_plan
     from drs_provider.readiness.preflight import run_preflight
+    from drs_provider.timestamps import parse_timestamp
 
     if mode not in ("drill", "recovery"):
         raise _cannot_run(f"--mode is {mode!r}; expected drill or recovery")

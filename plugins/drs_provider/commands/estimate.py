@@ -50,11 +50,12 @@ def estimate(
     2 the command could not be run.
     """
     from drs_provider.commands.connecting import airflow_apart
+    from drs_provider.durations import parse_duration
     from drs_provider.estimate.advice import judge
     from drs_provider.estimate.durations import Durations
     from drs_provider.estimate.forecast import NothingToLaunch, forecast
     from drs_provider.estimate.likely import Likely
-    from drs_provider.plan import PlanError, load_plan, parse_duration
+    from drs_provider.plan import PlanError, load_plan
 
     for name, value, allowed in (("--mode", mode, ("drill", "recovery")), ("--format", output, ("text", "json"))):
         if value not in allowed:

@@ -38,9 +38,9 @@ def history(
     import json
 
     from drs_provider.commands.connecting import airflow_apart
-    from drs_provider.evidence.duration import moment_text
     from drs_provider.evidence.storage import reports_folder as configured
     from drs_provider.evidence.storage import reports_of
+    from drs_provider.timestamps import moment_text
 
     for name, value, allowed in (
         ("--mode", mode, ("drill", "recovery", "all")),
@@ -146,7 +146,8 @@ def _print(plan: str, records: Sequence[RunRecord]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
+    from drs_provider.durations import ABSENT, duration_text
+    from drs_provider.timestamps import moment_text
 
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")

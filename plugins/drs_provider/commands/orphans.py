@@ -41,7 +41,7 @@ def orphans(
     from botocore.exceptions import BotoCoreError, ClientError
 
     from drs_provider.commands.connecting import connect
-    from drs_provider.plan.durations import parse_duration
+    from drs_provider.durations import parse_duration
     from drs_provider.readiness.orphans import find_drill_instances
 
     if output not in ("text", "json"):

@@ -20,7 +20,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from drs_provider.dag import messages
 from drs_provider.dag.notifications import channels_of, leave_word
 from drs_provider.dag.run_watch import QUEUED_FOR, watch_run
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan

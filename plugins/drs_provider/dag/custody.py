@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
 from drs_provider.dag.run import BY_HAND
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 
 if TYPE_CHECKING:
     from drs_provider.dag.run import RecoveryRun

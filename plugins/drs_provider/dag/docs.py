@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drs_provider.durations import format_duration
 from drs_provider.markdown import code, escape
 from drs_provider.plan.drawing import tree
-from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, RecoveryPlan, ServerSelector, Wave

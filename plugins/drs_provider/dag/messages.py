@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from airflow.providers.common.compat.sdk import conf
 
+from drs_provider.durations import format_duration
 from drs_provider.notifications.message import EventName, Message
-from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
     from drs_provider.dag.missed import NotHeld

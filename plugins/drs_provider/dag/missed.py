@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo
 
 from airflow.providers.common.compat.sdk import conf
 
-from drs_provider.evidence.duration import duration_text
-from drs_provider.plan.durations import format_duration, parse_duration
+from drs_provider.durations import duration_text, format_duration, parse_duration
 from drs_provider.plan.exclusions import excluded_by
 from drs_provider.plan.schedule import moments_between
 

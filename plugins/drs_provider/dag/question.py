@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.durations import format_duration
 from drs_provider.markdown import escape
-from drs_provider.plan.durations import format_duration
 
 if TYPE_CHECKING:
     from drs_provider.dag.custody import Answer

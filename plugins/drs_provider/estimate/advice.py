@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from drs_provider.durations import format_duration
 from drs_provider.estimate.forecast import Forecast, WaveForecast
-from drs_provider.plan.durations import format_duration
 
 __all__ = ["Advice", "Judgement", "first_to_shorten", "judge", "time_text"]
 

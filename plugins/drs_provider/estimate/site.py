@@ -13,7 +13,7 @@ from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.questions import Drs
 from drs_provider.aws.quotas import Quotas
 from drs_provider.aws.typical import SCRIPT, STEP
-from drs_provider.plan.durations import parse_duration
+from drs_provider.durations import parse_seconds
 from drs_provider.plan.syntax import syntax_problem
 from drs_provider.readiness.quotas import account_quotas
 from drs_provider.readiness.timeouts import system_of
@@ -201,9 +201,7 @@ class _Scenario:
 
     def _seconds(self, value: Any, what: str) -> float:
         """A duration of a scenario: seconds, ``90s``, or ISO 8601."""
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-            return float(value)
         try:
-            return parse_duration(str(value)).total_seconds()
+            return parse_seconds(value)
         except ValueError as error:
-            raise ScenarioUnreadable(f"{self.file}: {what}: {value!r} {error}") from error
+            raise ScenarioUnreadable(f"{self.file}: {what}: {error}") from error

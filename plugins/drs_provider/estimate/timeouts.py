@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drs_provider.durations import format_duration
 from drs_provider.estimate.likely import Case, Likely
 from drs_provider.estimate.work import WaveWork
-from drs_provider.plan.durations import format_duration
 from drs_provider.plan.health import InstanceStatusCheck, SsmOnlineCheck
 
 if TYPE_CHECKING:

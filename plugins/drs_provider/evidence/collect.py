@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue, ValidationError
 
 from drs_provider.evidence.aws_waits import collect_aws_waits
-from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.events import GONE_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
 from drs_provider.evidence.jobs import AnnouncedJob, DrsReader, JobFacts, Reading, read_jobs
@@ -56,6 +55,7 @@ from drs_provider.steps.launch.event import LaunchedJob, LaunchEvent, LaunchResu
 from drs_provider.steps.preflight.event import PreflightEvent
 from drs_provider.steps.terminate.event import TerminateEvent
 from drs_provider.steps.wait_for_launch.event import WaitEvent, WaitResult
+from drs_provider.timestamps import moment_text
 
 if TYPE_CHECKING:
     from drs_provider.aws.faults import TransientError

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from drs_provider.evidence.duration import clock_text, duration_text
+from drs_provider.durations import duration_text
 from drs_provider.evidence.record import Phase, RunRecord, Server, Wave
 from drs_provider.evidence.timeline import exclusive
+from drs_provider.timestamps import clock_text
 
 __all__ = ["KINDS", "Bar", "Chart", "Link", "Row", "Tick", "gantt", "server_strip"]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from drs_provider.evidence.duration import ABSENT, clock_text, duration_text, moment_text
+from drs_provider.durations import ABSENT, duration_text
 from drs_provider.evidence.gantt import BAR_HEIGHT, BAR_TOP, KINDS, ROW_HEIGHT, SPINE, gantt, server_strip
 from drs_provider.evidence.record import RunRecord
 from drs_provider.evidence.verdict import cards, not_tested_title, simulated_text, verdict
+from drs_provider.timestamps import clock_text, moment_text
 
 __all__ = ["render_html"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from drs_provider.evidence.duration import ABSENT, duration_text, moment_text
+from drs_provider.durations import ABSENT, duration_text
 from drs_provider.evidence.gantt import KINDS
 from drs_provider.evidence.record import Gate, Run, RunRecord, Script
 from drs_provider.evidence.verdict import cards, not_tested_title, simulated_text, verdict
 from drs_provider.markdown import code, escape
+from drs_provider.timestamps import moment_text
 
 __all__ = ["render_markdown"]
 

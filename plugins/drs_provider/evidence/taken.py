@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG
-from drs_provider.evidence.duration import moment_text
 from drs_provider.evidence.jobs import JobFacts, Reading
 from drs_provider.evidence.reading import items, mapping, moment, text
 from drs_provider.evidence.record import Wave
+from drs_provider.timestamps import moment_text
 
 __all__ = ["LISTED_BY_THEN", "is_gone", "without_taken"]
 

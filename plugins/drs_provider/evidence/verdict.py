@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from drs_provider.evidence.duration import duration_text, moment_text
+from drs_provider.durations import duration_text
 from drs_provider.evidence.record import NOT_JUDGED, Measured, Run, RunRecord
+from drs_provider.timestamps import moment_text
 
 __all__ = ["Card", "Tone", "Verdict", "cards", "compared", "not_tested_title", "simulated_text", "verdict"]
 

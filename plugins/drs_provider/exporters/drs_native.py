@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 from drs_provider.plan.graph import levels
 from drs_provider.readiness.concurrency import ancestors
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from drs_provider.durations import read_loosely
 from drs_provider.importers.fields import Fields
 from drs_provider.importers.orchestrator_groups import Groups
 from drs_provider.importers.report import ImportReport
 from drs_provider.importers.source_plan import SourcePlan, SourceSelector, SourceWave
 from drs_provider.importers.wave_numbers import Dependency, resolve_dependencies
-from drs_provider.plan.durations import read_loosely
 
 __all__ = ["OrchestratorOptions", "read_orchestrator"]
 

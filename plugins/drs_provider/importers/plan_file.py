@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from drs_provider.durations import format_duration
 from drs_provider.importers.naming import LegalNames
 from drs_provider.importers.report import ImportReport
 from drs_provider.importers.source_plan import SourcePlan, SourceScript, SourceSelector, SourceWave
 from drs_provider.plan.document import read_document
-from drs_provider.plan.durations import format_duration
 from drs_provider.plan.explain import explain
 from drs_provider.plan.models import RecoveryPlan
 from drs_provider.plan.rules import RESERVED

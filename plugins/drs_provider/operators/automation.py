@@ -19,9 +19,9 @@ from drs_provider.aws.pauses import pause_for
 from drs_provider.aws.ssm.commands import without_values
 from drs_provider.aws.ssm.reads import read_automation
 from drs_provider.aws.ssm.status import Automation, Progress
+from drs_provider.durations import seconds_of
 from drs_provider.hooks.ssm import SsmHook
 from drs_provider.links.ssm import SsmAutomationLink
-from drs_provider.operators.ssm_targets import seconds_of
 from drs_provider.operators.task_identity import TaskIdentity
 from drs_provider.operators.triggerer_absence import OutlivesTriggerer
 from drs_provider.triggers.automation import SsmAutomationTrigger, wait_for_automation

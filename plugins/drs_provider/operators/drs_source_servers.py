@@ -11,9 +11,9 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException
 
 from drs_provider.aws.calls import run_blocking
-from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsSourceServersLink
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["DrsRecoverySnapshotOperator", "DrsUpdateLaunchConfigurationOperator"]
 

@@ -17,10 +17,11 @@ from drs_provider.aws.freshness import Look
 from drs_provider.aws.ssm.commands import find_commands, read_commands, read_results, send_once
 from drs_provider.aws.ssm.reads import PAGE, instances_with_tags, managed_instances
 from drs_provider.aws.ssm.status import InstanceResult, SentCommand, allowed_errors
+from drs_provider.durations import seconds_of
 from drs_provider.hooks.ssm import SsmHook, sibling_hook
 from drs_provider.links.ssm import SsmCommandLink
 from drs_provider.operators.ssm_adoption import Adoption, adopt
-from drs_provider.operators.ssm_targets import Instances, instance_ids_of, seconds_of
+from drs_provider.operators.ssm_targets import Instances, instance_ids_of
 from drs_provider.operators.task_identity import TaskIdentity
 from drs_provider.triggers.posts import WaitFailed, WorkerPost
 from drs_provider.triggers.ssm import (

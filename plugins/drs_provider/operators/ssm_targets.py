@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Instances", "instance_ids_of", "seconds_of"]
+__all__ = ["Instances", "instance_ids_of"]
 
 #: A list of instance ids, one id, or the return value of the wait for a launch.
 Instances = Sequence[str] | Mapping[str, Any] | str
@@ -56,8 +56,3 @@ def _parsed(text: str) -> Any:
             except (SyntaxError, ValueError):
                 raise ValueError("instances: the text is neither JSON nor a Python literal") from None
     return [part.strip() for part in stripped.split(",") if part.strip()] or None
-
-
-def seconds_of(duration: Any) -> float:
-    """Return a duration in seconds: a number, or a ``timedelta``."""
-    return float(duration.total_seconds() if hasattr(duration, "total_seconds") else duration)

@@ -5,7 +5,6 @@ worker needs.
 """
 
 from drs_provider.plan.defaults import Defaults
-from drs_provider.plan.durations import format_duration, parse_duration
 from drs_provider.plan.graph import critical_path, dependents, levels
 from drs_provider.plan.health import HealthCheck, HttpCheck, InstanceStatusCheck, SsmOnlineCheck, TcpCheck
 from drs_provider.plan.loading import LoadedPlan, PlanFolder, find_plan, load_plan, plan_hash, read_plans
@@ -41,10 +40,8 @@ __all__ = [
     "dependents",
     "dump_plan",
     "find_plan",
-    "format_duration",
     "levels",
     "load_plan",
-    "parse_duration",
     "plan_hash",
     "read_plans",
 ]

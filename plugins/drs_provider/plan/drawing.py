@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from itertools import pairwise
 
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 from drs_provider.plan.graph import critical_path, levels, longest_time
 from drs_provider.plan.kinds import kinds
 from drs_provider.plan.models import RecoveryPlan

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from drs_provider.plan.durations import DURATION_PATTERN, format_duration, parse_duration
+from drs_provider.durations import DURATION_PATTERN, format_duration, parse_duration
 from drs_provider.plan.exclusions import day_range
 from drs_provider.plan.schedule import check_schedule, check_timezone
 

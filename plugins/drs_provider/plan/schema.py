@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 from drs_provider.plan.kinds import discover
 from drs_provider.plan.models import RecoveryPlan
 

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from drs_provider.aws.timestamps import format_duration, parse_timestamp
+from drs_provider.durations import format_duration
 from drs_provider.readiness.findings import Finding
 from drs_provider.readiness.resolution import ResolvedServer
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["LeftOut", "missing_selections", "stalls", "without_optional"]
 

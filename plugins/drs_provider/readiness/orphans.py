@@ -16,8 +16,8 @@ from typing import Any
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.questions import Drs
 from drs_provider.aws.drs.run_identity import INSTALLATION_TAG, RUN_TAG, RunIdentity
-from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.readiness.jobs import ACTIVE, GONE
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["DrillInstance", "find_drill_instances"]
 

@@ -14,7 +14,7 @@ from typing import Any
 from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.quotas import Quotas, read_quotas
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 from drs_provider.readiness.concurrency import widest_moment
 from drs_provider.readiness.findings import Finding
 

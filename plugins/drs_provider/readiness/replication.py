@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from drs_provider.aws.timestamps import format_duration
+from drs_provider.durations import format_duration
 from drs_provider.readiness.findings import Finding, Severity
 from drs_provider.readiness.resolution import ResolvedServer, replication_lag
 

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drs_provider.aws.drs.reads import hostname_of, matches_hostname, matches_name, matches_tags
-from drs_provider.aws.timestamps import parse_duration, parse_timestamp
+from drs_provider.durations import parse_iso8601
 from drs_provider.readiness.findings import Finding, Severity
 from drs_provider.readiness.near_misses import near_miss
+from drs_provider.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, ServerSelector
@@ -102,7 +103,7 @@ def replication_lag(server: Mapping[str, Any]) -> timedelta | None:
     :param server: an item of DescribeSourceServers.
     """
     try:
-        return parse_duration(server["dataReplicationInfo"]["lagDuration"])
+        return parse_iso8601(server["dataReplicationInfo"]["lagDuration"])
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 
 if TYPE_CHECKING:
     from drs_provider.readiness.resolution import ResolvedServer

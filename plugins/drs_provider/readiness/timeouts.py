@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drs_provider.aws.typical import AT_WORST, launch_seconds_of, slowest_of
-from drs_provider.plan.durations import format_duration
+from drs_provider.durations import format_duration
 from drs_provider.readiness.findings import Finding
 from drs_provider.readiness.resolution import ResolvedServer
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from drs_provider.aws.timestamps import parse_timestamp
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["FINISHED_STATES", "AirflowApi"]
 

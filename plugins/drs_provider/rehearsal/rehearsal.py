@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.pace import Pace
 from drs_provider.plan import Approval, LoadedPlan, RecoveryPlan
 from drs_provider.plan.references import references_in
@@ -25,6 +24,7 @@ from drs_provider.rehearsal.processes import stop_all
 from drs_provider.rehearsal.progress import RunProgress
 from drs_provider.rehearsal.scenario import write_scenario
 from drs_provider.rehearsal.simulator_process import SimulatorProcess
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["FailedTask", "Rehearsal", "RehearsalResult"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from drs_provider.durations import duration_text
 from drs_provider.estimate.forecast import Forecast
-from drs_provider.evidence.duration import duration_text
 from drs_provider.plan import LoadedPlan, RecoveryPlan
 from drs_provider.plan.graph import levels
 from drs_provider.plan.health import HealthCheck

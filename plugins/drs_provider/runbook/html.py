@@ -6,8 +6,8 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from drs_provider.evidence.duration import moment_text
 from drs_provider.runbook.content import Runbook
+from drs_provider.timestamps import moment_text
 
 __all__ = ["render_html"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drs_provider.evidence.duration import moment_text
 from drs_provider.runbook.content import Chapter, Part, Runbook
+from drs_provider.timestamps import moment_text
 
 __all__ = ["render_markdown"]
 

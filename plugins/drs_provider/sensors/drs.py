@@ -10,6 +10,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException
 
 from drs_provider.aws.drs.job_wait import LaunchFailed, job_ids_of
+from drs_provider.durations import seconds_of
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsJobLink, DrsSourceServersLink
 from drs_provider.sensors.waits import WaitSensor
@@ -141,7 +142,7 @@ class DrsReplicationSensor(WaitSensor[DrsHook]):
         super().__init__(timeout=timeout, poke_interval=poke_interval, **kwargs)
         self.source_server_ids = source_server_ids
         self.server_tags = server_tags
-        self.max_lag = max_lag.total_seconds() if isinstance(max_lag, timedelta) else max_lag
+        self.max_lag = None if max_lag is None else seconds_of(max_lag)
         self.states = list(states)
         self._found: list[str] = []
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from drs_provider.aws.typical import SCRIPT, STEP
-from drs_provider.simulator.durations import Duration
+from drs_provider.durations import Seconds
 from drs_provider.simulator.runbook_syntax import parse_content
 
 __all__ = [
@@ -74,11 +74,11 @@ class AgentSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    online_after: Duration | None = Field(
+    online_after: Seconds | None = Field(
         default=None, description="After the instance runs; absent: 30 s on Linux, 90 s on Windows"
     )
     never: bool = Field(default=False, description="The agent never comes online")
-    lost_after: Duration | None = Field(default=None, description="The agent is lost this long after the instance runs")
+    lost_after: Seconds | None = Field(default=None, description="The agent is lost this long after the instance runs")
 
 
 class SsmSpec(BaseModel):
@@ -86,13 +86,13 @@ class SsmSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    invocations_after: Duration = Field(
+    invocations_after: Seconds = Field(
         default=1.0, description="SendCommand to its invocations; until then GetCommandInvocation knows none"
     )
-    connection_lost_after: Duration = Field(
+    connection_lost_after: Seconds = Field(
         default=300.0, description="The PingStatus of an agent that is gone is Online for so long, then ConnectionLost"
     )
-    cancel_takes: Duration = Field(default=2.0, description="How long a running command or automation is Cancelling")
+    cancel_takes: Seconds = Field(default=2.0, description="How long a running command or automation is Cancelling")
 
 
 class InstanceOutcome(BaseModel):
@@ -101,7 +101,7 @@ class InstanceOutcome(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     outcome: CommandOutcome | None = None
-    duration: Duration | None = None
+    duration: Seconds | None = None
     exit_code: int | None = None
     output: str | None = None
     error_output: str | None = None
@@ -114,12 +114,12 @@ class StepSpec(BaseModel):
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_]{3,128}$")
     action: str = Field(default="aws:executeAwsApi", pattern=r"^aws:[a-zA-Z]{3,30}$")
-    duration: Duration = STEP
+    duration: Seconds = STEP
     outcome: Literal["Success", "Failed", "TimedOut", "Cancelled", "hangs"] = "Success"
     message: str | None = Field(default=None, description="The FailureMessage of a step that fails")
     outputs: dict[str, list[str]] = Field(default_factory=dict)
     on_failure: Literal["Abort", "Continue"] = "Abort"
-    timeout: Duration | None = Field(default=None, description="After which the step is TimedOut")
+    timeout: Seconds | None = Field(default=None, description="After which the step is TimedOut")
     approvers: list[str] = Field(default_factory=list)
     approvals: int = Field(default=1, ge=1, description="How many Approve signals an approval needs")
 
@@ -138,7 +138,7 @@ class DocumentSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["Command", "Automation", "any"] = "any"
-    duration: Duration = SCRIPT
+    duration: Seconds = SCRIPT
     outcome: DocumentOutcomes = ["Success"]
     exit_code: int | None = None
     output: str = ""

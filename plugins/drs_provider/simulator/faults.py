@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from drs_provider.simulator.durations import Duration
+from drs_provider.durations import Seconds
 from drs_provider.simulator.fault_names import error_problem, operation_problem, service_problem
 from drs_provider.simulator.history import LISTS, READS, SERVICES
 
@@ -47,7 +47,7 @@ class Fault(BaseModel):
     when: Literal["before", "after"] = "before"
     reset: bool = False
     delay: float = Field(default=0.0, ge=0)
-    stale: Duration | None = Field(default=None, gt=0)
+    stale: Seconds | None = Field(default=None, gt=0)
     hold: bool | float = False
     page_size: int | None = Field(default=None, ge=0)
     skip: int = Field(default=0, ge=0, description="How many matching calls pass before the fault begins")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from drs_provider.simulator.durations import Duration
+from drs_provider.durations import Seconds
 
 __all__ = ["Ec2Rules", "LaunchRules"]
 
@@ -51,9 +51,9 @@ class Ec2Rules(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    starting: Duration = Field(default=10.0, description="pending, of an instance that is started")
-    stopping: Duration = 30.0
-    shutting_down: Duration = 30.0
+    starting: Seconds = Field(default=10.0, description="pending, of an instance that is started")
+    stopping: Seconds = 30.0
+    shutting_down: Seconds = 30.0
     capacity: dict[str, int] = Field(
         default_factory=dict, description="How many instances of a type can run, in each account and region"
     )

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from drs_provider.durations import Seconds
 from drs_provider.simulator.documents import AgentSpec, DocumentSpec, SsmSpec
-from drs_provider.simulator.durations import Duration
 from drs_provider.simulator.faults import Fault
 from drs_provider.simulator.launch_rules import Ec2Rules, LaunchRules
 from drs_provider.simulator.quotas import DRS_QUOTAS, quota_code
@@ -92,23 +92,23 @@ class _Spec(BaseModel):
 class Durations(_Spec):
     """How long the phases of a job take, where it differs from what live drills took."""
 
-    snapshot: Duration | None = Field(default=None, description="SNAPSHOT_START to SNAPSHOT_END")
-    snapshot_timeout: Duration | None = Field(
+    snapshot: Seconds | None = Field(default=None, description="SNAPSHOT_START to SNAPSHOT_END")
+    snapshot_timeout: Seconds | None = Field(
         default=None, description="SNAPSHOT_START to SNAPSHOT_FAIL, where the server's agent is not seen"
     )
-    preparation: Duration | None = Field(default=None, description="SNAPSHOT_END to CONVERSION_START")
-    conversion: Duration | None = None
-    launch: Duration | None = None
-    cleanup: Duration | None = Field(default=None, description="CLEANUP_START to CLEANUP_END")
-    terminate: Duration | None = Field(default=None, description="A TERMINATE job, from its start to its end")
-    boot: Duration | None = Field(default=None, description="From LAUNCH_END until the EC2 status checks pass")
-    initiation: Duration | None = Field(default=None, description="INITIATING, of a replication that starts")
-    initial_sync: Duration | None = None
-    rescan: Duration | None = None
-    catch_up: Duration | None = Field(
+    preparation: Seconds | None = Field(default=None, description="SNAPSHOT_END to CONVERSION_START")
+    conversion: Seconds | None = None
+    launch: Seconds | None = None
+    cleanup: Seconds | None = Field(default=None, description="CLEANUP_START to CLEANUP_END")
+    terminate: Seconds | None = Field(default=None, description="A TERMINATE job, from its start to its end")
+    boot: Seconds | None = Field(default=None, description="From LAUNCH_END until the EC2 status checks pass")
+    initiation: Seconds | None = Field(default=None, description="INITIATING, of a replication that starts")
+    initial_sync: Seconds | None = None
+    rescan: Seconds | None = None
+    catch_up: Seconds | None = Field(
         default=None, description="From CONTINUOUS until the lag is zero and the rescan finished"
     )
-    initialisation: Duration | None = Field(
+    initialisation: Seconds | None = Field(
         default=None, description="From LAUNCH_END until the agent has initialised and replication can be reversed"
     )
 
@@ -116,7 +116,7 @@ class Durations(_Spec):
 class SnapshotSpec(_Spec):
     """A recovery snapshot that is there already."""
 
-    age: Duration
+    age: Seconds
     finished: bool = Field(default=True, description="An unfinished one has no timestamp")
     id: str | None = Field(default=None, pattern=r"^pit-[0-9a-zA-Z]{17}$")
 
@@ -124,9 +124,9 @@ class SnapshotSpec(_Spec):
 class ChangeSpec(_Spec):
     """What becomes of a server's replication some time after the scenario was loaded."""
 
-    after: Duration
+    after: Seconds
     replication: ReplicationState | None = None
-    lag: Duration | None = None
+    lag: Seconds | None = None
     lag_growth: float | None = None
     error: str | None = Field(default=None, description="dataReplicationError.error, such as AGENT_NOT_SEEN")
     rescanned: float | None = Field(default=None, ge=0, le=1, description="The share of the disks that is rescanned")
@@ -151,7 +151,7 @@ class ServerSpec(_Spec):
     os: Literal["linux", "windows"] = "linux"
     replication: ReplicationState = "CONTINUOUS"
     replication_error: str | None = None
-    lag: Duration = 0.0
+    lag: Seconds = 0.0
     lag_growth: float = Field(default=0.0, description="Seconds of lag that every second of AWS adds")
     rescanned: float | None = Field(default=None, ge=0, le=1, description="The share of the disks that is rescanned")
     changes: list[ChangeSpec] = Field(default_factory=list)
@@ -177,13 +177,13 @@ class ServerSpec(_Spec):
     origin_instance: str | None = Field(default=None, pattern=r"^i-[0-9a-f]{8,17}$")
     origin_region: str = "us-east-1"
     origin_account: str | None = Field(default=None, pattern=r"^\d{12}$")
-    failback_client: Duration | None = Field(
+    failback_client: Seconds | None = Field(
         default=None, description="On premises: the failback client is booted this long after a recovery"
     )
     failback_error: FailbackErrors = Field(
         default=[None], min_length=1, description="On premises: why the failback client cannot replicate"
     )
-    failback_media_removed: Duration | None = Field(
+    failback_media_removed: Seconds | None = Field(
         default=None, description="On premises: a person takes the ISO out and reboots this long after the failback"
     )
     failback_agent: Literal["survives", "lost"] = Field(

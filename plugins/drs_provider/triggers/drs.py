@@ -13,7 +13,7 @@ from drs_provider.aws.drs.outcome import collect_outcomes, failure_table, judge,
 from drs_provider.aws.drs.reads import DrsReads, is_complete
 from drs_provider.aws.drs.replication import not_ready, replication_of
 from drs_provider.aws.ec2.instance_end import instance_states, not_gone, not_stopped
-from drs_provider.aws.timestamps import parse_timestamp
+from drs_provider.timestamps import parse_timestamp
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from drs_provider.simulator.durations import parse_duration
+from drs_provider.durations import parse_seconds
 from tests.simulator.drs.failback_steps import A1, B1, ORIGIN, Client, refusal
 
 CONFLICT, NOT_FOUND = "ConflictException", "ResourceNotFoundException"
@@ -153,7 +153,7 @@ def test_b1_is_continuous_before_it_is_whole(client: Client, drs_simulator: Any)
         seen.append(client.replication(client.recovery, B1))
     assert [state for state, _, _ in seen] == ["STALLED", "RESCAN", "RESCAN", "CONTINUOUS", "CONTINUOUS", "CONTINUOUS"]
     assert [rescanned for _, _, rescanned in seen] == [False] * 5 + [True]
-    lags = [parse_duration(lag) for _, lag, _ in seen]
+    lags = [parse_seconds(lag) for _, lag, _ in seen]
     assert 650 < lags[3] <= 660 and 320 < lags[4] < 340 and lags[5] == 0
     assert client.hint(client.recovery, B1) == client.a3
 

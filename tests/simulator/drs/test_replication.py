@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from drs_provider.simulator.durations import parse_duration
+from drs_provider.durations import parse_seconds
 
 ONE = "s-00000000000000001"
 
@@ -156,7 +156,7 @@ def test_only_what_is_stuck_can_be_retried(drs_simulator, drs):
     assert replication(drs)[0] == "RESCAN"
     drs_simulator.advance(601)
     state, lag = replication(drs)
-    assert state == "CONTINUOUS" and 3600 < parse_duration(lag) < 4200
+    assert state == "CONTINUOUS" and 3600 < parse_seconds(lag) < 4200
     drs_simulator.advance(300)
     assert replication(drs) == ("CONTINUOUS", "P0D")
 

@@ -9,7 +9,7 @@ from typing import Any
 from drs_provider.aws.drs.outcome import describe_event, failure_table, judge, newest_by_server
 from drs_provider.aws.drs.reads import is_complete
 from drs_provider.aws.faults import ActionFailed
-from drs_provider.aws.timestamps import parse_timestamp
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["JobLogTail", "JobWait", "LaunchFailed", "job_ids_of"]
 

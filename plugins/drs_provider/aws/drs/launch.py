@@ -30,7 +30,7 @@ from drs_provider.aws.faults import ActionFailed, Fault, classify, error_text
 from drs_provider.aws.freshness import Look
 from drs_provider.aws.pauses import pause_for
 from drs_provider.aws.quotas import API_SERVERS_PER_JOB, Quotas
-from drs_provider.aws.timestamps import parse_timestamp
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = [
     "NO_SLOT_PATIENCE",

@@ -16,7 +16,7 @@ from typing import Any
 from drs_provider.aws.calls import chunks, run_blocking
 from drs_provider.aws.drs.questions import DrsQuestions
 from drs_provider.aws.faults import TRANSIENT, classify, error_code, error_text
-from drs_provider.aws.timestamps import parse_timestamp
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["CONSENT", "CONSENT_TAG", "launch_target", "launched_into", "release", "stop_instances"]
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from drs_provider.aws.calls import Calls, chunks
-from drs_provider.aws.timestamps import api_timestamp
+from drs_provider.timestamps import api_timestamp
 
 __all__ = [
     "DrsReads",

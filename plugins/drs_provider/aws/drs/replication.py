@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from drs_provider.aws.timestamps import format_duration, parse_duration
+from drs_provider.durations import format_duration, parse_iso8601
 
 __all__ = ["not_ready", "replication_of"]
 
@@ -19,7 +19,7 @@ def replication_of(servers: Mapping[str, Item]) -> dict[str, dict[str, Any]]:
     for server_id, server in servers.items():
         info = server.get("dataReplicationInfo") or {}
         lag = info.get("lagDuration")
-        seconds = parse_duration(lag).total_seconds() if lag else None
+        seconds = parse_iso8601(lag).total_seconds() if lag else None
         found[server_id] = {"state": info.get("dataReplicationState"), "lag_seconds": seconds}
     return found
 

@@ -20,6 +20,7 @@ from drs_provider.aws.faults import Fault, classify, error_code
 from drs_provider.aws.freshness import Look
 from drs_provider.aws.ssm.reads import APPEARS_WITHIN, PAGE
 from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, tail
+from drs_provider.timestamps import api_timestamp
 
 __all__ = ["find_commands", "read_commands", "read_results", "redact", "send_once", "without_values"]
 
@@ -56,8 +57,7 @@ def _sent(command: Mapping[str, Any]) -> SentCommand:
 
 
 def _invoked_after(moment: float) -> dict[str, str]:
-    stamp = datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"key": "InvokedAfter", "value": stamp}
+    return {"key": "InvokedAfter", "value": api_timestamp(datetime.fromtimestamp(moment, timezone.utc))}
 
 
 async def find_commands(calls: Calls, key: str, *, since: float, document_name: str | None = None) -> list[SentCommand]:

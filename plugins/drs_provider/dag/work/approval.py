@@ -28,8 +28,8 @@ from drs_provider.dag.notifications import notify
 from drs_provider.dag.question import question
 from drs_provider.dag.work.base import RecoveryWork, pulled, utc_now
 from drs_provider.dag.work.gates import break_glass_users, clears_of, is_cleared, leave, run_type_of, starter_of
+from drs_provider.durations import format_duration
 from drs_provider.evidence.events import EVIDENCE_KEY, last_event, read_events
-from drs_provider.plan.durations import format_duration
 from drs_provider.steps.approve.event import ApprovalEvent
 from drs_provider.steps.preflight.event import PreflightEvent
 

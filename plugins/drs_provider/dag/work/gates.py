@@ -21,9 +21,9 @@ from drs_provider.dag.custody import (
 )
 from drs_provider.dag.run import started_by
 from drs_provider.dag.work.xcom import leave_with
+from drs_provider.durations import parse_duration
 from drs_provider.evidence.events import EVIDENCE_KEY, Event, last_event, read_events
 from drs_provider.plan import RecoveryPlan
-from drs_provider.plan.durations import parse_duration
 from drs_provider.steps.confirm.event import ConfirmEvent
 from drs_provider.steps.preflight.event import PreflightEvent
 

@@ -19,9 +19,9 @@ from typing import Any
 from drs_provider.aws.drs.launch_intents import UNANSWERED
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG
 from drs_provider.aws.drs.run_identity import RunIdentity
-from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.dag.work.xcom import leave_with, pulled
 from drs_provider.hooks.drs import DrsHook
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["Intent", "IntentJournal", "Resolved", "keep_intents", "next_look", "read_intents", "resolve"]
 

@@ -11,9 +11,9 @@ from drs_provider.aws.drs.launch_key import LAUNCH_TAG, LaunchKey, attempt_in
 from drs_provider.aws.drs.launched_instances import ended_servers
 from drs_provider.aws.drs.outcome import newest_by_server
 from drs_provider.aws.drs.reads import is_complete
-from drs_provider.aws.timestamps import parse_timestamp
 from drs_provider.dag.work.intents import Intent, resolve
 from drs_provider.hooks.drs import DrsHook
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["Down", "WaveJobs"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from drs_provider.deploy.doctor.advice import Advice
 from drs_provider.deploy.settings import RECOMMENDED_SETTINGS, Setting
-from drs_provider.plan.durations import parse_duration
+from drs_provider.durations import parse_duration
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan

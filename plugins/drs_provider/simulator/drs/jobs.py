@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from drs_provider.simulator.drs.timestamps import timestamp
+from drs_provider.timestamps import live_timestamp
 
 __all__ = ["ActionsStatus", "Job", "Participant", "Resource"]
 
@@ -23,7 +23,7 @@ class ActionsStatus:
         """As DescribeJobs shows it."""
         shown: dict[str, Any] = {"runs": [dict(run) for run in self.runs]}
         if self.agent_seen_at is not None:
-            shown["ssmAgentDiscoveryDatetime"] = timestamp(self.agent_seen_at)
+            shown["ssmAgentDiscoveryDatetime"] = live_timestamp(self.agent_seen_at)
         return shown
 
 
@@ -102,7 +102,7 @@ class Job:
 
     def note(self, at: float, event: str, data: dict[str, Any]) -> None:
         """Add an item to the job's log."""
-        item: dict[str, Any] = {"logDateTime": timestamp(at), "event": event}
+        item: dict[str, Any] = {"logDateTime": live_timestamp(at), "event": event}
         if data:
             item["eventData"] = data
         self.log.append(item)
@@ -114,7 +114,7 @@ class Job:
             "arn": self.arn,
             "type": self.type,
             "initiatedBy": self.initiated_by,
-            "creationDateTime": timestamp(self.created_at),
+            "creationDateTime": live_timestamp(self.created_at),
             "status": self.status,
             "participatingServers": [],
             "participatingResources": [resource.describe() for resource in self.resources],
@@ -122,7 +122,7 @@ class Job:
             "tags": {**self.tags, "resourceArn": self.arn},
         }
         if self.ended_at is not None:
-            shown["endDateTime"] = timestamp(self.ended_at)
+            shown["endDateTime"] = live_timestamp(self.ended_at)
             if self.type == "TERMINATE":
                 return shown  # Live TERMINATE jobs forget their servers when they end.
         shown["participatingServers"] = [self._server(participant) for participant in self.participants]

@@ -9,9 +9,14 @@ from drs_provider.simulator.drs.exceptions import NotFound
 from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
 from drs_provider.simulator.drs.source_servers import SourceServer
 from drs_provider.simulator.drs.state import Component, Request
-from drs_provider.simulator.drs.timestamps import from_timestamp, microseconds
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["Listings"]
+
+
+def _shown(epoch: float) -> float:
+    """Round epoch seconds as DRS shows them: a caller finds a thing again by the time that it was shown."""
+    return round(epoch, 6)
 
 
 class Listings(Component):
@@ -45,12 +50,12 @@ class Listings(Component):
         """DescribeJobs: by ids and creation time only, newest first."""
         filters = request.get("filters") or {}
         wanted = set(filters.get("jobIDs") or ())
-        begin = from_timestamp(filters["fromDate"]) if filters.get("fromDate") else 0.0
-        end = from_timestamp(filters["toDate"]) if filters.get("toDate") else float("inf")
+        begin = parse_timestamp(filters["fromDate"]).timestamp() if filters.get("fromDate") else 0.0
+        end = parse_timestamp(filters["toDate"]).timestamp() if filters.get("toDate") else float("inf")
         jobs = [
             job
             for job in reversed(self.backend.jobs.values())
-            if (not wanted or job.id in wanted) and begin <= microseconds(job.created_at) <= end
+            if (not wanted or job.id in wanted) and begin <= _shown(job.created_at) <= end
         ]
         return self.backend.paged(request, jobs, lambda job: job.id, lambda job: job.describe())
 
@@ -75,13 +80,13 @@ class Listings(Component):
         """DescribeRecoverySnapshots of one server, oldest first unless `order` is DESC."""
         server = self.backend.server(request["sourceServerID"])
         filters = request.get("filters") or {}
-        begin = from_timestamp(filters["fromDateTime"]) if filters.get("fromDateTime") else 0.0
-        end = from_timestamp(filters["toDateTime"]) if filters.get("toDateTime") else float("inf")
+        begin = parse_timestamp(filters["fromDateTime"]).timestamp() if filters.get("fromDateTime") else 0.0
+        end = parse_timestamp(filters["toDateTime"]).timestamp() if filters.get("toDateTime") else float("inf")
         now = self.backend.clock.now()
         snapshots = [
             snapshot
             for snapshot in server.snapshots.at(now, server.replication.last_consistent(now))
-            if begin <= microseconds(snapshot.taken_at) <= end
+            if begin <= _shown(snapshot.taken_at) <= end
         ]
         if request.get("order") == "DESC":
             snapshots.reverse()

@@ -16,7 +16,7 @@ from drs_provider.simulator.drs.exceptions import Conflict, DrsError, NotFound, 
 from drs_provider.simulator.drs.jobs import Job
 from drs_provider.simulator.drs.native_plans import checked_configuration, same_kind, step_server_ids
 from drs_provider.simulator.drs.state import Component, Request
-from drs_provider.simulator.drs.timestamps import timestamp
+from drs_provider.timestamps import live_timestamp
 
 __all__ = ["Execution", "ExecutionStep", "NativeExecutions"]
 
@@ -43,8 +43,8 @@ class ExecutionStep:
         return {
             **self.summary(index),
             "attempt": self.attempt,
-            "createdAt": timestamp(self.created_at),
-            "updatedAt": timestamp(self.updated_at),
+            "createdAt": live_timestamp(self.created_at),
+            "updatedAt": live_timestamp(self.updated_at),
         }
 
     def summary(self, index: int) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class Execution:
         """As GetRecoveryPlanExecution shows it."""
         shown = {**self.summary(), "tags": dict(self.tags)}
         if self.completed_at is not None:
-            shown["completedAt"] = timestamp(self.completed_at)
+            shown["completedAt"] = live_timestamp(self.completed_at)
         return shown
 
     def summary(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Execution:
             "recoveryPlanArn": self.plan_arn,
             "mode": self.mode,
             "status": self.status,
-            "startedAt": timestamp(self.started_at),
+            "startedAt": live_timestamp(self.started_at),
         }
         if self.error:
             shown["errorDetail"] = {"code": self.error[0], "message": self.error[1]}

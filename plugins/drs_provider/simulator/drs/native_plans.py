@@ -8,7 +8,7 @@ from typing import Any
 
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound, QuotaExceeded, Validation
 from drs_provider.simulator.drs.state import Component, Request
-from drs_provider.simulator.drs.timestamps import timestamp
+from drs_provider.timestamps import live_timestamp
 
 __all__ = ["MAX_STEPS", "NativePlans", "PlanStep", "RecoveryPlan", "checked_configuration", "same_kind"]
 
@@ -33,8 +33,8 @@ class PlanStep:
             "stepOrder": order,
             "stepName": self.name,
             "configuration": self.configuration,
-            "createdAt": timestamp(self.created_at),
-            "updatedAt": timestamp(self.updated_at),
+            "createdAt": live_timestamp(self.created_at),
+            "updatedAt": live_timestamp(self.updated_at),
         }
 
 
@@ -190,8 +190,8 @@ class NativePlans(Component):
             "recoveryPlanArn": plan.arn,
             "name": plan.name,
             "status": self.plan_status(plan),
-            "createdAt": timestamp(plan.created_at),
-            "updatedAt": timestamp(plan.updated_at),
+            "createdAt": live_timestamp(plan.created_at),
+            "updatedAt": live_timestamp(plan.updated_at),
             "tags": dict(plan.tags),
         }
         if plan.description is not None:

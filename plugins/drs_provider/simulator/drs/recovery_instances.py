@@ -9,7 +9,7 @@ from typing import Any
 
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.source_servers import SourceServer
-from drs_provider.simulator.drs.timestamps import timestamp
+from drs_provider.timestamps import live_timestamp
 
 __all__ = ["FailbackClient", "RecoveryInstance"]
 
@@ -121,9 +121,9 @@ class RecoveryInstance:
         if self.failback_job_id:
             failback["failbackJobID"] = self.failback_job_id
         if self.failback_started_at is not None:
-            failback["failbackInitiationTime"] = timestamp(self.failback_started_at)
+            failback["failbackInitiationTime"] = live_timestamp(self.failback_started_at)
         if self.client is not None:
-            failback["failbackClientLastSeenByServiceDateTime"] = timestamp(max(self.client.booted_at, now - 20))
+            failback["failbackClientLastSeenByServiceDateTime"] = live_timestamp(max(self.client.booted_at, now - 20))
         shown: dict[str, Any] = {
             "recoveryInstanceID": self.id,
             "ec2InstanceID": self.id,
@@ -133,13 +133,13 @@ class RecoveryInstance:
             "sourceServerID": self.server.id,
             "isDrill": self.is_drill,
             "tags": dict(self.tags),
-            "pointInTimeSnapshotDateTime": timestamp(self.snapshot_at),
+            "pointInTimeSnapshotDateTime": live_timestamp(self.snapshot_at),
             "originEnvironment": "AWS" if spec.origin == "aws" else "ON_PREMISES",
             "agentVersion": "6.4.0",
             "failback": failback,
             "dataReplicationInfo": self._replication_info(now),
             "recoveryInstanceProperties": {
-                "lastUpdatedDateTime": timestamp(self.launched_at),
+                "lastUpdatedDateTime": live_timestamp(self.launched_at),
                 "identificationHints": {
                     "hostname": spec.hostname,
                     "fqdn": spec.fqdn or spec.hostname,

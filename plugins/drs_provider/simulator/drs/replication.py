@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drs_provider.simulator.durations import iso8601
+from drs_provider.durations import format_iso8601
 from drs_provider.simulator.scenario import ServerSpec
 
 __all__ = ["Replication"]
@@ -193,7 +193,7 @@ class Replication:
             ],
         }
         if stretch.state not in _WITHOUT_LAG:
-            shown["lagDuration"] = iso8601(lag)
+            shown["lagDuration"] = format_iso8601(lag)
         if stretch.error:
             shown["dataReplicationError"] = {"error": stretch.error}
         return shown

@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from drs_provider.simulator.drs.timestamps import timestamp
 from drs_provider.simulator.scenario import SnapshotSpec
+from drs_provider.timestamps import live_timestamp
 
 __all__ = ["Snapshot", "SnapshotSeries"]
 
@@ -36,11 +36,11 @@ class Snapshot:
         shown: dict[str, Any] = {
             "snapshotID": self.id,
             "sourceServerID": server_id,
-            "expectedTimestamp": timestamp(self.taken_at),
+            "expectedTimestamp": live_timestamp(self.taken_at),
             "ebsSnapshots": [_identity("snap-", f"{self.id}/0")],
         }
         if self.finished:
-            shown["timestamp"] = timestamp(self.taken_at)
+            shown["timestamp"] = live_timestamp(self.taken_at)
         return shown
 
 

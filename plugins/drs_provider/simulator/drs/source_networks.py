@@ -16,7 +16,7 @@ from drs_provider.simulator import runtime
 from drs_provider.simulator.drs.exceptions import Conflict, NotFound
 from drs_provider.simulator.drs.jobs import Job, Resource
 from drs_provider.simulator.drs.state import Component, Request
-from drs_provider.simulator.drs.timestamps import timestamp
+from drs_provider.timestamps import live_timestamp
 
 __all__ = ["SourceNetwork", "SourceNetworks"]
 
@@ -65,7 +65,7 @@ class SourceNetwork:
             shown["launchedVpcID"] = self.launched_vpc_id
         if self.job is not None:
             shown["lastRecovery"] = {
-                "apiCallDateTime": timestamp(self.job.created_at),
+                "apiCallDateTime": live_timestamp(self.job.created_at),
                 "jobID": self.job.id,
                 "lastRecoveryResult": self.result,
             }

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from drs_provider.aws.typical import BY_SYSTEM, COMMON
 from drs_provider.simulator.drs.replication import Replication
 from drs_provider.simulator.drs.snapshots import SnapshotSeries
-from drs_provider.simulator.drs.timestamps import timestamp
 from drs_provider.simulator.launch_rules import LaunchRules
 from drs_provider.simulator.scenario import Durations, ServerSpec
+from drs_provider.timestamps import live_timestamp
 
 if TYPE_CHECKING:
     from drs_provider.simulator.drs.recovery_instances import RecoveryInstance
@@ -164,15 +164,15 @@ class SourceServer:
         """As DescribeSourceServers shows it."""
         silent = self.replication.silent_since(now)
         life_cycle: dict[str, Any] = {
-            "addedToServiceDateTime": timestamp(self.added_at - 30 * 86400),
-            "firstByteDateTime": timestamp(self.added_at - 30 * 86400 + 600),
+            "addedToServiceDateTime": live_timestamp(self.added_at - 30 * 86400),
+            "firstByteDateTime": live_timestamp(self.added_at - 30 * 86400 + 600),
             "elapsedReplicationDuration": "PT2H4M",
-            "lastSeenByServiceDateTime": timestamp(_last_beat(now) if silent is None else silent - _HEARTBEAT),
+            "lastSeenByServiceDateTime": live_timestamp(_last_beat(now) if silent is None else silent - _HEARTBEAT),
         }
         if self.last_launch is not None:
             life_cycle["lastLaunch"] = {
                 "initiated": {
-                    "apiCallDateTime": timestamp(self.last_launch.at),
+                    "apiCallDateTime": live_timestamp(self.last_launch.at),
                     "jobID": self.last_launch.job_id,
                     "type": "DRILL" if self.last_launch.is_drill else "RECOVERY",
                 },
@@ -253,7 +253,7 @@ class SourceServer:
             if self.spec.origin == "aws":
                 hints["awsInstanceID"] = self.origin_instance
             self._properties = {
-                "lastUpdatedDateTime": timestamp(self.added_at - 300),
+                "lastUpdatedDateTime": live_timestamp(self.added_at - 300),
                 "recommendedInstanceType": self.recommended_type,
                 "identificationHints": hints,
                 "networkInterfaces": [

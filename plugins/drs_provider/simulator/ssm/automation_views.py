@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from moto.ssm.exceptions import InvalidFilterKey, InvalidFilterValue
@@ -13,6 +12,7 @@ from drs_provider.simulator.ssm.executions import Execution
 from drs_provider.simulator.ssm.outputs import as_text
 from drs_provider.simulator.ssm.runbook_steps import Step
 from drs_provider.simulator.ssm.targeted_executions import TargetedExecution
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["execution_detail", "execution_matches", "execution_summary", "step_matches", "step_view"]
 
@@ -187,12 +187,11 @@ def _step_matches(step: Step, key: str, values: list[str]) -> bool:
 
 def _timed(at: float, key: str, values: list[str]) -> bool:
     try:
-        wanted = datetime.fromisoformat(values[0].replace("Z", "+00:00"))
+        wanted = parse_timestamp(values[0]).timestamp()
     except ValueError as error:
         raise InvalidFilterValue(f"{values[0]} is not a time") from error
-    wanted = wanted if wanted.tzinfo else wanted.replace(tzinfo=timezone.utc)
     shown = int(at * 1000) / 1000  # Answers give milliseconds, and what they give must not be after itself.
-    return shown < wanted.timestamp() if key == "StartTimeBefore" else shown > wanted.timestamp()
+    return shown < wanted if key == "StartTimeBefore" else shown > wanted
 
 
 def _count(steps: list[Step], status: str) -> int:

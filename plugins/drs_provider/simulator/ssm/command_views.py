@@ -9,6 +9,7 @@ from typing import Any, Final
 from moto.ssm.exceptions import InvalidFilterKey
 
 from drs_provider.simulator.ssm.commands import Command, Invocation
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["command_matches", "command_view", "invocation_detail", "invocation_matches", "invocation_view"]
 
@@ -137,10 +138,9 @@ def _matches(each: Mapping[str, str], requested: float, command: Command, item: 
     if key == "DocumentName":
         return value == command.document_name
     if key in ("InvokedAfter", "InvokedBefore"):
-        at = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+        at = parse_timestamp(value).timestamp()
         shown = int(requested * 1000) / 1000  # Answers give milliseconds, and what they give must not be after itself.
-        return shown > at.timestamp() if key == "InvokedAfter" else shown < at.timestamp()
+        return shown > at if key == "InvokedAfter" else shown < at
     if key == "ExecutionStage" and isinstance(item, Command):
         return (value == "Complete") == item.over
     raise InvalidFilterKey(f"The filter key {key} is not valid for this operation")

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from drs_provider.aws.typical import STEP
-from drs_provider.simulator.durations import parse_duration
+from drs_provider.durations import parse_seconds
 from drs_provider.simulator.runtime import Runtime
 from drs_provider.simulator.ssm.api_calls import ApiCalls
 from drs_provider.simulator.ssm.branches import choose
@@ -20,6 +20,7 @@ from drs_provider.simulator.ssm.outputs import as_texts, typed
 from drs_provider.simulator.ssm.runbook_content import StepDefinition
 from drs_provider.simulator.ssm.runbook_steps import NEVER_ENDING, Runbook, Start, Step
 from drs_provider.simulator.ssm.selectors import RunbookError, resolve, select
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["RunbookExecution"]
 
@@ -174,16 +175,15 @@ class RunbookExecution(Execution):
     def _sleep(self, step: Step) -> float:
         if duration := step.inputs.get("Duration"):
             try:
-                return parse_duration(duration)
+                return parse_seconds(duration)
             except ValueError as error:
                 raise RunbookError(str(error)) from error
         try:
-            until = datetime.fromisoformat(str(step.inputs.get("Timestamp")).replace("Z", "+00:00"))
+            until = parse_timestamp(str(step.inputs.get("Timestamp"))).timestamp()
         except ValueError as error:
             raise RunbookError("aws:sleep needs a Duration or a Timestamp") from error
-        until = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
         clock = self._simulation.clock
-        return max(0.0, until.timestamp() - clock.now()) * clock.speed
+        return max(0.0, until - clock.now()) * clock.speed
 
     def _branch(self, step: Step) -> None:
         inputs = step.definition.inputs if step.definition else {}

@@ -9,8 +9,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from drs_provider.dag.rehearsing import pace
 from drs_provider.dag.work.base import RecoveryWork
-from drs_provider.evidence.duration import moment_text
 from drs_provider.steps.settle.event import SettleEvent
+from drs_provider.timestamps import moment_text
 from drs_provider.triggers.pause import PauseTrigger
 
 if TYPE_CHECKING:
