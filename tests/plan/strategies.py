@@ -72,6 +72,14 @@ def acyclic(draw: st.DrawFn, most: int = 8) -> dict[str, list[str]]:
 def plans(draw: st.DrawFn) -> dict[str, Any]:
     """The data of any valid plan."""
     waves = []
+    place = st.fixed_dictionaries(
+        {"region": st.sampled_from(["us-west-2", "ap-northeast-1"])},
+        optional={"aws_conn_id": text, "account": st.just("012345678901")},
+    )
+    targets = draw(st.dictionaries(name, place, max_size=2))
+    # Without one of its own, a plan says of each wave where it stands.
+    own = draw(st.just({"target": draw(place)}) | st.just({})) if targets else {"target": draw(place)}
+    where = st.sampled_from(sorted(targets)) if targets else st.just("default")
     for number, (wave, needed) in enumerate(draw(acyclic()).items()):
         selectors = [{"hostname": f"{wave}.{number}"}, {"tags": {"wave": wave}}, {"id": f"s-{number:017d}"}]
         options = {
@@ -89,16 +97,16 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
             "max_replication_lag": span,
         }
         servers = st.lists(st.sampled_from(selectors), min_size=1, unique_by=str)
-        shape = st.fixed_dictionaries(
-            {"name": st.just(wave), "depends_on": st.just(needed), "servers": servers}, optional=options
-        )
-        waves.append(draw(shape))
+        needs = {"name": st.just(wave), "depends_on": st.just(needed), "servers": servers}
+        (options if own else needs)["target"] = where
+        waves.append(draw(st.fixed_dictionaries(needs, optional=options)))
     plan = st.fixed_dictionaries(
         {
             "version": st.just(1),
             "name": name,
-            "target": st.fixed_dictionaries({"region": st.just("us-west-2")}, optional={"aws_conn_id": text}),
+            **{key: st.just(value) for key, value in own.items()},
             "waves": st.just(waves),
+            **({"targets": st.just(targets)} if targets else {}),
         },
         optional={
             "description": text,

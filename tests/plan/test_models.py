@@ -53,9 +53,10 @@ def test_the_plans_defaults_stand_on_waves_and_scripts_that_give_no_value(data: 
 
 
 def test_every_key_of_a_wave_and_of_a_script_can_have_a_default() -> None:
-    identity = {"name", "description", "depends_on", "servers"}
+    # The default of a target is the plan's own.
+    identity = {"name", "description", "depends_on", "servers", "target"}
     assert set(WAVE_KEYS) == set(Wave.model_fields) - identity
-    assert set(SCRIPT_KEYS) == set(Script.model_fields) - {"name", "automation", "run_command"}
+    assert set(SCRIPT_KEYS) == set(Script.model_fields) - {"name", "automation", "run_command", "target"}
     assert set(Defaults.model_fields) == {*WAVE_KEYS, *(f"script_{key}" for key in SCRIPT_KEYS)}
 
 

@@ -52,7 +52,7 @@ def check(
         moment = parse_timestamp(snapshot_time) if snapshot_time else None
     except (PlanError, OSError, ValueError) as error:
         raise _cannot_run(str(error)) from error
-    target = loaded.plan.target
+    target = loaded.plan.default_target
     known = [wave.name for wave in loaded.plan.waves]
     chosen = [name.strip() for name in waves.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in known]:

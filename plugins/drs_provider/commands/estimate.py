@@ -66,7 +66,7 @@ def estimate(
         raise _cannot_run(f"--approval {approval}: {error}") from error
     try:
         loaded = load_plan(plan).plan
-        connection = loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
+        connection = loaded.default_target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
         site = _site(loaded, scenario, profile, connection, timeout)
         systems = {server: facts.system for server, facts in site.facts.items()}
         with airflow_apart():
@@ -113,7 +113,7 @@ def _site(
     from drs_provider.commands.connecting import connect
 
     try:
-        clients = connect(plan.target.region, profile=profile, aws_conn_id=aws_conn_id)
+        clients = connect(plan.default_target.region, profile=profile, aws_conn_id=aws_conn_id)
         return within(clients, timeout, lambda: account_site(clients))
     except AwsSilentError as error:
         raise _cannot_run(f"{error}; --scenario FILE estimates without an account") from None

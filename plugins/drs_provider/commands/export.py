@@ -58,8 +58,8 @@ def export(
         loaded = load_plan(plan).plan
     except PlanError as error:
         raise _end(2, str(error)) from error
-    connection = loaded.target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
-    clients = connect(loaded.target.region, profile=profile, aws_conn_id=connection)
+    connection = loaded.default_target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
+    clients = connect(loaded.default_target.region, profile=profile, aws_conn_id=connection)
 
     def ask() -> tuple[NativePlan, NativeChanges, str | None]:
         check_client(clients.drs)

@@ -59,7 +59,7 @@ def runbook(
 
     try:
         loaded = load_plan(plan)
-        target = loaded.plan.target
+        target = loaded.plan.default_target
         connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
         clients = connect(target.region, profile=profile, aws_conn_id=connection)
         site = within(clients, timeout, lambda: account_site(clients))

@@ -18,7 +18,8 @@ def refusals(loaded: LoadedPlan) -> list[Problem]:
     :param loaded: a valid plan.
     """
     plan = loaded.plan
-    if plan.target.aws_conn_id == "aws_default" and not any(channel.notifier for channel in plan.notify):
+    connections = {target.aws_conn_id for target in plan.every_target}
+    if connections == {"aws_default"} and not any(channel.notifier for channel in plan.notify):
         # Reading Airflow's configuration costs more than reading a plan.
         return []
     from drs_provider.commands.connecting import airflow_apart
@@ -30,14 +31,16 @@ def refusals(loaded: LoadedPlan) -> list[Problem]:
 
 def _refused(plan: Any) -> Iterator[Finding]:
     from drs_provider.allow_lists import CONNECTIONS_SETTING, connection_patterns, is_allowed, notifier_refusal
-    from drs_provider.plan.rules import Finding, get, items, text
+    from drs_provider.plan.rules import Finding, items, text
+    from drs_provider.plan.target_rules import targets_in
 
     for location, channel in items(plan, "notify"):
         path = text(channel, "notifier")
         if path and (refusal := notifier_refusal(path)):
             yield Finding((*location, "notifier"), refusal)
-    connection, patterns = text(get(plan, "target"), "aws_conn_id"), connection_patterns()
-    if connection and patterns is not None and not is_allowed(connection, patterns):
-        yield Finding(
-            ("target", "aws_conn_id"), f"{connection} is not allowed by {CONNECTIONS_SETTING}: {', '.join(patterns)}"
-        )
+    patterns = connection_patterns()
+    for location, target in targets_in(plan):
+        connection = text(target, "aws_conn_id")
+        if connection and patterns is not None and not is_allowed(connection, patterns):
+            allowed = f"{CONNECTIONS_SETTING}: {', '.join(patterns)}"
+            yield Finding((*location, "aws_conn_id"), f"{connection} is not allowed by {allowed}")

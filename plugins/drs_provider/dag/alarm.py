@@ -45,7 +45,7 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=_stored(QUEUED_FOR),
         callback=AsyncCallback(
-            watch_run, kwargs={"channels": channels_of(plan), "aws_conn_id": plan.target.aws_conn_id}
+            watch_run, kwargs={"channels": channels_of(plan), "aws_conn_id": plan.default_target.aws_conn_id}
         ),
         **_named("Watch over the run"),
     )
@@ -65,7 +65,7 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
                         "passed_seconds": passed.total_seconds(),
                         "waves": [wave.name for wave in plan.waves],
                         "channels": channels_of(plan),
-                        "aws_conn_id": plan.target.aws_conn_id,
+                        "aws_conn_id": plan.default_target.aws_conn_id,
                         **({"drill_waves": list(plan.drill.waves)} if plan.drill.waves else {}),
                     },
                 ),

@@ -34,8 +34,7 @@ def plan_page(loaded: LoadedPlan) -> str:
         "",
         escape(plan.description or ""),
         "",
-        f"Recovers into **{plan.target.region}** through the connection {code(plan.target.aws_conn_id)}."
-        + (f" Objectives: **{', '.join(objectives)}**." if objectives else ""),
+        f"Recovers into {_places(plan)}." + (f" Objectives: **{', '.join(objectives)}**." if objectives else ""),
         "",
         _drills(plan),
         "",
@@ -50,6 +49,14 @@ def plan_page(loaded: LoadedPlan) -> str:
         f"Plan file {code(loaded.path.name)}, hash `{loaded.hash[:12]}`.",
     ]
     return "\n".join(lines)
+
+
+def _places(plan: RecoveryPlan) -> str:
+    """Return where the plan's waves are launched, and through which connections."""
+    return ", ".join(
+        f"**{escape(str(place))}** through the connection {code(place.aws_conn_id)}"
+        for place in plan.targets_of(plan.waves)
+    )
 
 
 def _drills(plan: RecoveryPlan) -> str:

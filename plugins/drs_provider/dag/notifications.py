@@ -43,7 +43,7 @@ def notify(loaded: LoadedPlan, context: Mapping[str, Any], message: Message) -> 
                 message.with_ticket((context.get("params") or {}).get("ticket")),
                 channels_of(loaded.plan),
                 context,
-                aws_conn_id=loaded.plan.target.aws_conn_id,
+                aws_conn_id=loaded.plan.default_target.aws_conn_id,
             )
         ]
         context["ti"].xcom_push(key=f"{NOTIFIED_KEY}_{message.event}", value=deliveries)

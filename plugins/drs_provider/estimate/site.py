@@ -108,7 +108,7 @@ def scenario_site(path: Path, plan: RecoveryPlan) -> Site:
         raise ScenarioUnreadable(f"{path}:{line + 1}:{column + 1}: {message}") from error
     if not isinstance(data, dict):
         raise ScenarioUnreadable(f"{path}: expected a mapping with keys such as servers")
-    return _Scenario(str(path), data, plan.target.region).site()
+    return _Scenario(str(path), data, plan.default_target.region).site()
 
 
 @dataclass(frozen=True)

@@ -316,7 +316,7 @@ def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
         file=str(loaded.path),
         hash=began_with or loaded.hash,
         changed_to=None if same else loaded.hash,
-        region=plan.target.region,
+        region=plan.default_target.region,
     )
 
 

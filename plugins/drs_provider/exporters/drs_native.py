@@ -137,7 +137,10 @@ def _lost(plan: RecoveryPlan) -> list[str]:
         (plan.notify, "notify: nobody is told"),
         (plan.owner != "airflow", f"owner: {plan.owner}"),
         (plan.tags, f"tags: {', '.join(plan.tags)}"),
-        (plan.target.aws_conn_id != "aws_default", "target.aws_conn_id: the plan stands in the account of this export"),
+        (
+            plan.default_target.aws_conn_id != "aws_default",
+            "target.aws_conn_id: the plan stands in the account of this export",
+        ),
     ):
         found += [what] if value else []
     return [*found, "readiness checks, launching failed servers again by itself, and reports"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from drs_provider.plan import rules
+from drs_provider.plan import rules, target_rules
 from drs_provider.plan.document import NO_TEXT, Document, Node, Trouble
 from drs_provider.plan.legal import as_name
 from drs_provider.plan.models import RecoveryPlan
@@ -128,7 +128,7 @@ def _problem(
 
 
 def _of_rules(data: Any) -> Iterator[Objection]:
-    for finding in islice(rules.everywhere(data), MOST):
+    for finding in islice(chain(rules.everywhere(data), target_rules.of_plan_targets(data)), MOST):
         yield Objection(finding.location, finding.message)
 
 

@@ -5,12 +5,13 @@ After validation the plan's ``defaults`` stand on its waves and scripts: who rea
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from drs_provider.plan import rules
+from drs_provider.plan import rules, target_rules
 from drs_provider.plan.defaults import Defaults, effective_waves
 from drs_provider.plan.scalars import (
     Days,
@@ -18,26 +19,16 @@ from drs_provider.plan.scalars import (
     Name,
     Pause,
     PlanModel,
-    Region,
     Schedule,
     Span,
     Text,
     Timezone,
     TopicArn,
 )
-from drs_provider.plan.waves import Approval, Listed, OnFailure, ProtectionGroup, ServerSelector, Wave
+from drs_provider.plan.targets import DEFAULT, NamedTarget, Target, target_named
+from drs_provider.plan.waves import Approval, Listed, OnFailure, ProtectionGroup, Script, ServerSelector, Wave
 
 __all__ = ["Contact", "Drill", "Notification", "Objectives", "Recovery", "RecoveryPlan", "Target"]
-
-
-class Target(PlanModel):
-    """Where DRS launches, and with which credentials."""
-
-    region: Region = Field(description="The recovery region, where DRS launches.")
-    aws_conn_id: Text = Field(
-        "aws_default",
-        description="An Airflow connection; a role_arn there reaches another account. Default: aws_default.",
-    )
 
 
 class Objectives(PlanModel):
@@ -119,7 +110,12 @@ class RecoveryPlan(PlanModel):
     tags: Listed[Annotated[Text, Field(max_length=100)]] = Field(
         (), description="Added to the DAG's own tags; Airflow allows 100 characters each."
     )
-    target: Target = Field(description="Where DRS launches.")
+    target: Target | None = Field(
+        None, description="Where DRS launches. May be left out where every wave names one of targets."
+    )
+    targets: dict[Name, Target] = Field(
+        {}, description="More targets by name: accounts and regions that waves and scripts act in."
+    )
     objectives: Objectives = Field(Objectives(), description="What a drill is measured against.")
     drill: Drill = Field(Drill(), description="When a drill runs, and what becomes of its instances.")
     recovery: Recovery = Field(Recovery(), description="What is different when it is not a drill.")
@@ -143,7 +139,7 @@ class RecoveryPlan(PlanModel):
 
     @model_validator(mode="after")
     def _rules(self) -> RecoveryPlan:
-        rules.enforce(rules.of_plan(self))
+        rules.enforce((*rules.of_plan(self), *target_rules.of_plan_targets(self)))
         # Frozen for everyone else: here the plan is still being made.
         self.__dict__["waves"] = effective_waves(self.waves, self.defaults, self.objectives.rpo)
         return self
@@ -157,6 +153,35 @@ class RecoveryPlan(PlanModel):
             if wave.name == name:
                 return wave
         raise KeyError(name)
+
+    @property
+    def default_target(self) -> NamedTarget:
+        """The plan's own target, else that of its first wave: where what belongs to no wave is done."""
+        return target_named(None if self.target else self.waves[0].target, self.target, self.targets)
+
+    def target_of(self, wave: Wave, script: Script | None = None) -> NamedTarget:
+        """The target that a wave acts in, or a script of it."""
+        name = wave.target if script is None or script.target is None else script.target
+        return target_named(name, self.target, self.targets)
+
+    @property
+    def every_target(self) -> tuple[NamedTarget, ...]:
+        """Every target that the plan has: its own first, then the others in the file's order."""
+        own = (NamedTarget(DEFAULT, self.target),) if self.target else ()
+        return (*own, *(NamedTarget(name, target) for name, target in self.targets.items()))
+
+    def targets_of(self, waves: Iterable[Wave]) -> tuple[NamedTarget, ...]:
+        """The targets that the servers of waves are launched in, each account and region once, in the waves' order."""
+        places: dict[tuple[str, str], NamedTarget] = {}
+        for wave in waves:
+            place = self.target_of(wave)
+            places.setdefault(place.key, place)
+        return tuple(places.values())
+
+    @property
+    def several_targets(self) -> bool:
+        """Whether the plan has to say which target it speaks of."""
+        return len(self.every_target) > 1
 
     def selectors(self, wave: Wave) -> tuple[ServerSelector, ...]:
         """The wave's selectors with its groups expanded.

@@ -276,6 +276,8 @@ class _Placed(NamedTuple):
     wave: int
     location: Location
     group: str | None
+    place: Any
+    """Where the wave is launched: what two accounts or regions call the same is two servers."""
 
     def __str__(self) -> str:
         what = (
@@ -288,7 +290,7 @@ def _servers(plan: Any) -> Iterator[Finding]:
     waves = [wave for _, wave in items(plan, "waves")]
     groups = get(plan, "protection_groups")
     groups = groups if isinstance(groups, dict) else {}
-    placed: dict[tuple[str, Any], _Placed] = {}
+    placed: dict[tuple[Any, str, Any], _Placed] = {}
     by_tags: list[_Placed] = []
     for index, wave in enumerate(waves):
         count: int | None = 0
@@ -300,11 +302,11 @@ def _servers(plan: Any) -> Iterator[Finding]:
                 if group not in {as_name(str(each)) for each in groups.keys() - legal}:
                     near = nearest(group, legal) or f"; protection_groups has {', '.join(sorted(legal)[:20]) or 'none'}"
                     yield Finding((*location, "group"), f"there is no protection group {group}{near}")
-            selected = list(_selected(selector, groups, index, location))
+            selected = list(_selected(selector, groups, index, location, _place(plan, wave)))
             certain = bool(selected) and all(one.kind != "tags" for one in selected)
             count = count + len(selected) if certain and count is not None else None
             for one in selected:
-                first = placed.setdefault((one.kind, one.what), one)
+                first = placed.setdefault((one.place, one.kind, one.what), one)
                 if first is not one:
                     other = "this wave" if first.wave == index else f"wave {_title(waves, first.wave)}"
                     yield Finding(one.location, f"{one} is already in {other}: a server stands in one wave, once")
@@ -324,24 +326,33 @@ def _narrower(by_tags: list[_Placed], waves: list[Any]) -> Iterator[Finding]:
     """Tags that contain another wave's tags select only servers of that wave."""
     compared = [(one, one.what) for one in by_tags[:MOST_COMPARED] if isinstance(one.what, frozenset)]
     for one, tags in compared:
-        wider = next((other for other, fewer in compared if tags > fewer and one.wave != other.wave), None)
+        others = ((other, fewer) for other, fewer in compared if one.wave != other.wave and one.place == other.place)
+        wider = next((other for other, fewer in others if tags > fewer), None)
         if wider is not None:
             message = f"every server with {one} is also selected by {wider} in wave {_title(waves, wider.wave)}"
             yield Finding(one.location, f"{message}: a server stands in one wave, once")
 
 
-def _selected(selector: Any, groups: dict[Any, Any], wave: int, location: Location) -> Iterator[_Placed]:
+def _selected(selector: Any, groups: dict[Any, Any], wave: int, location: Location, place: Any) -> Iterator[_Placed]:
     for key, kind in (("id", "server"), ("instance", "instance"), ("name", "name"), ("hostname", "hostname")):
         if name := text(selector, key):
-            yield _Placed(kind, name, wave, (*location, key), None)
+            yield _Placed(kind, name, wave, (*location, key), None, place)
     if tags := _pairs(selector):
-        yield _Placed("tags", tags, wave, (*location, "tags"), None)
+        yield _Placed("tags", tags, wave, (*location, "tags"), None, place)
     if (name := text(selector, "group")) and (group := groups.get(name)) is not None:
         for _, server in items(group, "servers"):
             if isinstance(server, str):
-                yield _Placed("server", server, wave, (*location, "group"), name)
+                yield _Placed("server", server, wave, (*location, "group"), name, place)
         if tags := _pairs(group):
-            yield _Placed("tags", tags, wave, (*location, "group"), name)
+            yield _Placed("tags", tags, wave, (*location, "group"), name, place)
+
+
+def _place(plan: Any, wave: Any) -> Any:
+    """Connection and region that a wave is launched in; the name alone where the plan has no such target."""
+    name, targets = text(wave, "target"), get(plan, "targets")
+    own = targets.get(name) if name and isinstance(targets, dict) else None
+    target = get(plan, "target") if own is None and name in (None, "default") else own
+    return (text(target, "aws_conn_id") or "aws_default", text(target, "region")) if target is not None else name
 
 
 def _pairs(part: Any) -> frozenset[tuple[str, str]] | None:

@@ -25,6 +25,7 @@ class PlanModel(BaseModel):
 
 NAME = r"^[a-z0-9][a-z0-9_-]*$"
 REGION = r"^[a-z]{2,5}(-[a-z]+){1,3}-[0-9]{1,2}$"
+ACCOUNT_ID = r"^[0-9]{12}$"
 SERVER_ID = r"^s-[0-9a-zA-Z]{17}$"
 SNAPSHOT_ID = r"^pit-[0-9a-zA-Z]{17}$"
 HOSTNAME = r"^\S+$"
@@ -40,6 +41,7 @@ TEXT = r"\S"
 PATTERNS = {
     NAME: "lower-case letters, digits, - and _, starting with a letter or a digit",
     REGION: "an AWS region such as us-west-2",
+    ACCOUNT_ID: "an AWS account id of 12 digits, in quotes",
     SERVER_ID: "a DRS source server id: s- and 17 letters or digits",
     SNAPSHOT_ID: "a DRS recovery snapshot id: pit- and 17 letters or digits",
     HOSTNAME: "a host name, without spaces",
@@ -57,6 +59,7 @@ PATTERNS = {
 Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 Text = Annotated[str, Field(pattern=TEXT, max_length=1000)]
 Region = Annotated[str, Field(pattern=REGION)]
+AccountId = Annotated[str, Field(pattern=ACCOUNT_ID)]
 ServerId = Annotated[str, Field(pattern=SERVER_ID)]
 SnapshotId = Annotated[str, Field(pattern=SNAPSHOT_ID)]
 SourceInstanceId = Annotated[str, Field(pattern=SOURCE_INSTANCE_ID)]

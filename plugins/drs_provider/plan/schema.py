@@ -60,6 +60,9 @@ def plan_schema() -> dict[str, Any]:
         definitions[name]["oneOf"] = [{"required": [key]} for key in keys]
     definitions["ServerSelector"]["dependentRequired"] = {"snapshot": ["id"]}
     definitions["Script"]["dependentRequired"] = {"targets": ["run_command"]}
+    # Every wave names a target, or the plan has one of its own.
+    each_names_one = {"properties": {"waves": {"items": {"required": ["target"]}}}, "required": ["targets"]}
+    schema["anyOf"] = [{"required": ["target"]}, each_names_one]
     definitions["Notification"]["dependentRequired"] = {"args": ["notifier"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

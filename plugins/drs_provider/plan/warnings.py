@@ -13,6 +13,7 @@ from drs_provider.plan.references import misuse, strangers
 from drs_provider.plan.regions import misspelt, unknown
 from drs_provider.plan.rules import MODES, Finding, get, items, text
 from drs_provider.plan.schedule import either_day
+from drs_provider.plan.target_rules import target_names, targets_in
 
 __all__ = ["certain_mistakes", "look_twice", "remarks", "unknown_references"]
 
@@ -28,9 +29,10 @@ def look_twice(plan: Any) -> Iterator[Finding]:
     yield from _schedule(plan)
     yield from _drill_waves(plan)
     yield from _modes_never_run(plan)
-    region = text(get(plan, "target"), "region")
-    if region and (near := unknown(region)) is not None:
-        yield Finding(("target", "region"), f"{region} is no region that this version knows{near}")
+    for location, region in _regions(plan):
+        if (near := unknown(region)) is not None:
+            yield Finding(location, f"{region} is no region that this version knows{near}")
+    yield from _targets_of_nothing(plan)
     yield from _references(plan, certain=False)
 
 
@@ -50,9 +52,9 @@ def certain_mistakes(plan: Any) -> Iterator[Finding]:
     :param plan: the raw data of a plan file, valid or not.
     """
     yield from unknown_references(plan)
-    region = text(get(plan, "target"), "region")
-    if region and (near := misspelt(region)):
-        yield Finding(("target", "region"), f"there is no AWS region {region}; did you mean {near}?")
+    for location, region in _regions(plan):
+        if near := misspelt(region):
+            yield Finding(location, f"there is no AWS region {region}; did you mean {near}?")
 
 
 def remarks(path: Path, rule: Rule = look_twice, *, severity: str = "warning") -> list[Problem]:
@@ -75,6 +77,22 @@ def remarks(path: Path, rule: Rule = look_twice, *, severity: str = "warning") -
         for finding in rule(document.root.value)
     ]
     return sorted(problem.of_severity(severity) for problem in found)
+
+
+def _regions(plan: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the region of every target, and where it stands."""
+    for location, target in targets_in(plan):
+        if region := text(target, "region"):
+            yield (*location, "region"), region
+
+
+def _targets_of_nothing(plan: Any) -> Iterator[Finding]:
+    """Yield the targets that nothing of the plan names."""
+    targets = get(plan, "targets")
+    named = set(target_names(plan).values())
+    for name in targets if isinstance(targets, dict) else ():
+        if name not in named:
+            yield Finding(("targets", name), f"no wave and no script names the target {name}")
 
 
 def _schedule(plan: Any) -> Iterator[Finding]:

@@ -169,6 +169,9 @@ class Script(PlanModel):
     on_failure: Literal["stop", "continue"] = Field(
         "stop", description="continue: a failure is reported and does not fail the wave. Default: stop."
     )
+    target: Name | None = Field(
+        None, description="The account and region that it runs in: a name under targets. Default: its wave's target."
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Script:
@@ -197,6 +200,11 @@ class Wave(PlanModel):
     description: str = Field("", description="What the wave holds, for people.")
     depends_on: Listed[Name] = Field(
         (), description="The waves that must have succeeded first. Absent or empty: starts at once."
+    )
+    target: Name | None = Field(
+        None,
+        description="The account and region that the wave is launched in: a name under targets. Default: the plan's "
+        "target.",
     )
     servers: Listed[ServerSelector] = Field(min_length=1, description="The servers of the wave.")
     min_launched: Share | None = Field(

@@ -252,9 +252,9 @@ def _examples(
         if kind not in SIMULATED_ON.get(action, (kind,)):
             continue
         if kind in ("document", "automation-definition"):
-            arns += _documents(action, scripts, principal, plan.target.region)
+            arns += _documents(action, scripts, principal, plan.default_target.region)
         else:
-            arns.append(_example(pattern, kind, principal, plan.target.region))
+            arns.append(_example(pattern, kind, principal, plan.default_target.region))
     return tuple(dict.fromkeys(arns))
 
 

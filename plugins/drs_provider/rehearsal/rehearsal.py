@@ -103,8 +103,8 @@ class Rehearsal:
             airflow_home or folder / "airflow",
             plans,
             {
-                **simulator_credentials(self.simulator.endpoint_url, loaded.plan.target.region),
-                f"AIRFLOW_CONN_{loaded.plan.target.aws_conn_id.upper()}": "aws://",
+                **simulator_credentials(self.simulator.endpoint_url, loaded.plan.default_target.region),
+                f"AIRFLOW_CONN_{loaded.plan.default_target.aws_conn_id.upper()}": "aws://",
                 **_stand_ins(loaded.plan),
                 "AIRFLOW__DRS_PROVIDER__REHEARSAL_SPEED": f"{speed:g}",
                 "AIRFLOW__DRS_PROVIDER__REHEARSAL_PAUSES": "real" if real_pauses else "scaled",

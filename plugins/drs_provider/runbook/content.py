@@ -119,7 +119,7 @@ def make_runbook(
     return Runbook(
         plan=plan.name,
         description=plan.description,
-        region=plan.target.region,
+        region=plan.default_target.region,
         made=made,
         plan_hash=loaded.hash,
         facts=tuple(_facts(plan, forecast)),
@@ -137,7 +137,7 @@ def make_runbook(
 def _facts(plan: RecoveryPlan, forecast: Forecast | None) -> list[tuple[str, str]]:
     approval = plan.recovery.approval
     facts = [
-        ("Recovers into", plan.target.region),
+        ("Recovers into", plan.default_target.region),
         ("Owner", plan.owner),
         ("RTO", duration_text(plan.objectives.rto.total_seconds()) if plan.objectives.rto else "none set"),
         ("RPO", duration_text(plan.objectives.rpo.total_seconds()) if plan.objectives.rpo else "none set"),
@@ -151,7 +151,7 @@ def _facts(plan: RecoveryPlan, forecast: Forecast | None) -> list[tuple[str, str
 
 
 def _before(plan: RecoveryPlan, servers: Sequence[str]) -> tuple[Part, ...]:
-    region = plan.target.region
+    region = plan.default_target.region
     parts = [
         Part(
             "Use the recovery account and region",

@@ -32,7 +32,7 @@ def scenario_from_plan(loaded: LoadedPlan) -> dict[str, Any]:
         windows = any("PowerShell" in (script.run_command or "") for script in wave.post_launch)
         for selector in plan.selectors(wave):
             servers.add(selector, windows)
-    scenario: dict[str, Any] = {"region": plan.target.region, "servers": servers.listed()}
+    scenario: dict[str, Any] = {"region": plan.default_target.region, "servers": servers.listed()}
     topics = [str(note.sns) for note in plan.notify if note.sns]
     accounts = {topic.split(":")[4] for topic in topics}
     if len(accounts) == 1:

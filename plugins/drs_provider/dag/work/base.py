@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from drs_provider.aws.drs.run_identity import RunIdentity
     from drs_provider.hooks.drs import DrsHook
     from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.plan.targets import NamedTarget
 
 __all__ = [
     "LONGEST_SLOT_WAIT",
@@ -182,9 +183,15 @@ class RecoveryWork:
         return not self.patience_over and transient_cause(error) is not None
 
     @property
+    def target(self) -> NamedTarget:
+        """Where the task acts: its wave's target, and the plan's for the tasks of the whole plan."""
+        plan = self.loaded.plan
+        return plan.default_target if self.wave is None else plan.target_of(self.wave)
+
+    @property
     def aws(self) -> dict[str, Any]:
-        """The connection and the region of the plan, as every operator takes them."""
-        return {"aws_conn_id": self.loaded.plan.target.aws_conn_id, "region_name": self.loaded.plan.target.region}
+        """The connection and the region of the target, as every operator takes them."""
+        return {"aws_conn_id": self.target.aws_conn_id, "region_name": self.target.region}
 
     def run(self, context: Mapping[str, Any]) -> RecoveryRun:
         """Return the run, checked as far as one parameter alone can be.
@@ -324,7 +331,7 @@ class RecoveryWork:
         :raises AirflowException: when Airflow lacks the connection; the next try asks again.
         :raises AirflowFailException: when plans may not use it.
         """
-        connection = self.loaded.plan.target.aws_conn_id
+        connection = self.target.aws_conn_id
         if "connection-not-allowed" not in run.overridden and (refusal := connection_refusal(connection)):
             raise AirflowFailException(refusal)
         if is_missing(connection) and "connection-missing" not in run.overridden:

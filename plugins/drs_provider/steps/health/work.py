@@ -42,8 +42,8 @@ def health_work(*, check: HealthCheck, loaded: LoadedPlan, wave: Wave, **kwargs:
         "timeout": pace().deadline(check.timeout).total_seconds(),
         "poke_interval": _POLL_SECONDS,
         "deferrable": True,
-        "aws_conn_id": loaded.plan.target.aws_conn_id,
-        "region_name": loaded.plan.target.region,
+        "aws_conn_id": loaded.plan.target_of(wave).aws_conn_id,
+        "region_name": loaded.plan.target_of(wave).region,
         **kwargs,
     }
     work: _HealthWork

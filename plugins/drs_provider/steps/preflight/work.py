@@ -66,7 +66,7 @@ class PreflightWork(RecoveryWork, BaseOperator):
             event = PreflightEvent(started=started, ended=utc_now(), status="failed", findings=(), reason=str(error))
             self.leave_evidence(context, event)
             raise
-        connection, ti = self.loaded.plan.target.aws_conn_id, context["ti"]
+        connection, ti = self.loaded.plan.default_target.aws_conn_id, context["ti"]
         missing = is_missing(connection)
         known = [missing_connection(connection)] if missing else []
         if refusal := connection_refusal(connection):

@@ -146,8 +146,8 @@ class CommandWork(_ScriptWork, SsmScriptOperator):
             target_tags=dict(targets.tags) if isinstance(targets, Targets) and targets.tags else None,
             timeout=script.timeout,
             deferrable=True,
-            aws_conn_id=loaded.plan.target.aws_conn_id,
-            region_name=loaded.plan.target.region,
+            aws_conn_id=loaded.plan.target_of(wave, script).aws_conn_id,
+            region_name=loaded.plan.target_of(wave, script).region,
             **kwargs,
         )
         self.script = script
@@ -195,8 +195,8 @@ class AutomationWork(_ScriptWork, SsmAutomationOperator):
             parameters=script.parameters,
             timeout=script.timeout,
             deferrable=True,
-            aws_conn_id=loaded.plan.target.aws_conn_id,
-            region_name=loaded.plan.target.region,
+            aws_conn_id=loaded.plan.target_of(wave, script).aws_conn_id,
+            region_name=loaded.plan.target_of(wave, script).region,
             **kwargs,
         )
         self.script = script

@@ -58,8 +58,8 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
             job_ids=(),
             timeout=pace().deadline(wave.launch_timeout),
             deferrable=True,
-            aws_conn_id=loaded.plan.target.aws_conn_id,
-            region_name=loaded.plan.target.region,
+            aws_conn_id=loaded.plan.target_of(wave).aws_conn_id,
+            region_name=loaded.plan.target_of(wave).region,
             **kwargs,
         )
         self.loaded = loaded
