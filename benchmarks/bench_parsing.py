@@ -112,10 +112,10 @@ def floor_dag(number: int, loaded: Any) -> Any:
 
     from airflow.sdk import DAG, TaskGroup, TriggerRule
 
-    from drs_provider.dag.alarm import deadlines
-    from drs_provider.dag.notifications import notify_wave_failed
     from drs_provider.dag.params import run_params
     from drs_provider.plan.steps import steps_of
+    from drs_provider.runs.alarm import deadlines
+    from drs_provider.runs.notify import notify_wave_failed
     from drs_provider.steps.confirm.task import ConfirmRun
     from drs_provider.steps.health.task import CheckHealth
     from drs_provider.steps.launch.task import LaunchWave

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["XComs", "store_xcom", "stored_xcoms"]
+import pytest
+
+__all__ = ["XComs", "store_xcom", "stored_xcoms", "xcoms_of_other_tasks"]
 
 XComs = dict[str, dict[str, Any]]
 
@@ -22,3 +24,11 @@ def stored_xcoms(dag_id: str, run_id: str, *, anew: bool = False) -> XComs:
 def store_xcom(key: str, value: Any, *, dag_id: str, task_id: str, run_id: str, **_: Any) -> None:
     """Store an XCom, in the place of ``XCom.set`` of Airflow's task SDK."""
     stored_xcoms(dag_id, run_id).setdefault(task_id, {})[key] = json.loads(json.dumps(value))
+
+
+@pytest.fixture(autouse=True)
+def xcoms_of_other_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep XComs that a task stores under another one in this process: there is no Airflow."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    monkeypatch.setattr(XCom, "set", store_xcom)

@@ -17,9 +17,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 import tests.chaos.people_judge as people_judge
-from drs_provider.dag.work import base
 from drs_provider.plan import RecoveryPlan
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.tasks import recovery_work as base
 from tests.chaos.cases import REGION
 from tests.chaos.in_process import quick_aws
 from tests.chaos.people import Teller, one_clock, tell

@@ -8,10 +8,10 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from drs_provider.dag.custody import CUSTODY_KEY, GateRecord
-from drs_provider.dag.run import RecoveryRun
-from drs_provider.dag.work.gates import PLAN_KEY
 from drs_provider.plan import LoadedPlan, RecoveryPlan, plan_hash
+from drs_provider.runs.custody import CUSTODY_KEY, GateRecord
+from drs_provider.runs.recovery_run import RecoveryRun
+from drs_provider.tasks.gates import PLAN_KEY
 
 
 def wave(name: str, *needed: str, **keys: Any) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.run import RecoveryRun
-from drs_provider.dag.work.base import RecoveryWork
 from drs_provider.plan import LoadedPlan
 from drs_provider.readiness import FindingsReport, PreflightResult
+from drs_provider.runs.recovery_run import RecoveryRun
 from drs_provider.steps.preflight import work as preflight
+from drs_provider.tasks.recovery_work import RecoveryWork
 from tests.dag.plans import loaded_plan, wave
 
 CHAIN = loaded_plan(

@@ -17,12 +17,12 @@ from fastapi.testclient import TestClient
 
 import drs_provider
 from drs_provider.dag.factory import build_dag
-from drs_provider.dag.work import script_secrets
 from drs_provider.evidence.pages import pages
 from drs_provider.plan import LoadedPlan, Script
 from drs_provider.provider_info import get_provider_info
 from drs_provider.steps.confirm.task import ConfirmRun
 from drs_provider.steps.script.work import script_work
+from drs_provider.tasks import secret_values as script_secrets
 from tests.dag.plans import loaded_plan, wave
 
 PACKAGE = Path(drs_provider.__file__).parent

@@ -14,10 +14,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.exceptions import TaskDeferred
 
 from drs_provider.aws.pauses import checked_pauses, pause_for
-from drs_provider.dag import run_watch, stopping
 from drs_provider.dag.factory import build_dag
 from drs_provider.requests import channel, watching
 from drs_provider.requests.model import BELL, RunRequest, request_key
+from drs_provider.runs import run_watch, stopping
 from drs_provider.triggers.pause import PauseTrigger
 from drs_provider.triggers.stoppable import StoppableTrigger, StopRequested, unless_stopped
 from tests.dag.plans import loaded_plan, wave
@@ -139,7 +139,7 @@ def test_a_drills_task_fails_with_who_asks_and_leaves_word_for_the_report(airflo
 
 
 def test_a_drill_that_stops_does_not_tell_of_waves_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from drs_provider.dag import notifications
+    from drs_provider.runs import notify as notifications
 
     told: list[Any] = []
     monkeypatch.setattr(notifications, "notify", lambda loaded, context, message: told.append(message))

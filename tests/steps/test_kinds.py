@@ -61,7 +61,7 @@ class Smoke(StepKind):
 KIND = Smoke()
 '''
 TASK = '''
-from drs_provider.dag.delegation import RecoveryTask
+from drs_provider.tasks.delegation import RecoveryTask
 
 
 class SmokeTask(RecoveryTask):
@@ -72,7 +72,7 @@ class SmokeTask(RecoveryTask):
 WORK = """
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.work.base import RecoveryWork
+from drs_provider.tasks.recovery_work import RecoveryWork
 from smoke_kind import SmokeEvent
 
 

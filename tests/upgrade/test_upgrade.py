@@ -26,12 +26,12 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
 
 import drs_provider.triggers
 from drs_provider.aws.drs.launch_key import LaunchKey
-from drs_provider.dag.custody import CUSTODY_KEY
 from drs_provider.dag.factory import build_dag
 from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.storage import read_report, reports_of
 from drs_provider.plan import RecoveryPlan, load_plan, plan_hash
+from drs_provider.runs.custody import CUSTODY_KEY
 from tests.dag.plans import passed
 from tests.upgrade.identities import written_identities
 

@@ -1,4 +1,4 @@
-"""A plan becomes a DAG: the only room that knows both plans and Airflow operators."""
+"""From steps to DAGs: the factory, the form, the page of a plan, the folder of plan files."""
 
 from __future__ import annotations
 

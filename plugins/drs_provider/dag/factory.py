@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup, TriggerRule
 
-from drs_provider.dag.alarm import deadlines
-from drs_provider.dag.delegation import QUESTIONS
 from drs_provider.dag.docs import plan_page
-from drs_provider.dag.notifications import notify_wave_failed
 from drs_provider.dag.params import run_params
 from drs_provider.plan.kinds import kind_named, load
 from drs_provider.plan.steps import wave_steps
+from drs_provider.runs.alarm import deadlines
+from drs_provider.runs.notify import notify_wave_failed
 from drs_provider.steps.confirm.task import ConfirmRun
 from drs_provider.steps.preflight.task import Preflight
 from drs_provider.steps.report.task import WriteReport
 from drs_provider.steps.rollback.task import RollBackWave
 from drs_provider.steps.terminate.task import TerminateDrill
+from drs_provider.tasks.delegation import QUESTIONS
 
 if TYPE_CHECKING:
     from drs_provider.plan import Drill, LoadedPlan, Wave

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.dag.delegation import QUESTIONS, RecoveryTask
+from drs_provider.tasks.delegation import QUESTIONS, RecoveryTask
 
 if TYPE_CHECKING:
     from drs_provider.plan.steps import Step

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.dag.custody import is_one_of, wave_approval
-from drs_provider.dag.work.approval import ApprovalWork, approval_arguments
-from drs_provider.dag.work.gates import read_gate
+from drs_provider.runs.custody import is_one_of, wave_approval
+from drs_provider.tasks.approval import ApprovalWork, approval_arguments
+from drs_provider.tasks.gates import read_gate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.sdk import Context
 
-    from drs_provider.dag.custody import Standing
     from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.runs.custody import Standing
 
 __all__ = ["ApproveWork"]
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, DownstreamTasksSkipped
 
-from drs_provider.dag.custody import Answer, is_one_of, recovery_approval
-from drs_provider.dag.messages import drill_missed, started
-from drs_provider.dag.missed import not_held, previous_moment
-from drs_provider.dag.notifications import notify
-from drs_provider.dag.run import BY_HAND, RecoveryRun, RunParameterError, started_by
-from drs_provider.dag.work.approval import ApprovalWork, approval_arguments
-from drs_provider.dag.work.base import utc_now
-from drs_provider.dag.work.gates import PLAN_KEY, break_glass_users, is_cleared, starter_of
-from drs_provider.dag.work.identity import record_identity
-from drs_provider.dag.work.refusal import refusal_skips_the_rest
+from drs_provider.runs.custody import Answer, is_one_of, recovery_approval
+from drs_provider.runs.messages import drill_missed, started
+from drs_provider.runs.missed_drills import not_held, previous_moment
+from drs_provider.runs.notify import notify
+from drs_provider.runs.recovery_run import BY_HAND, RecoveryRun, RunParameterError, started_by
 from drs_provider.steps.confirm.event import ConfirmEvent
+from drs_provider.tasks.approval import ApprovalWork, approval_arguments
+from drs_provider.tasks.gates import PLAN_KEY, break_glass_users, is_cleared, starter_of
+from drs_provider.tasks.identity import record_identity
+from drs_provider.tasks.recovery_work import utc_now
+from drs_provider.tasks.refusal import refusal_skips_the_rest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.dag.delegation import COMMAND_LINK, RecoveryTask
 from drs_provider.plan import HttpCheck, TcpCheck
+from drs_provider.tasks.delegation import COMMAND_LINK, RecoveryTask
 
 if TYPE_CHECKING:
     from drs_provider.plan import HealthCheck

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.rehearsing import pace
-from drs_provider.dag.work.base import RecoveryWork, is_final, nothing_launched, pulled, reason_of
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.plan.steps import WAIT_FOR_LAUNCH
+from drs_provider.runs.rehearsing import pace
 from drs_provider.sensors.health import (
     Ec2InstanceStatusSensor,
     HttpHealthSensor,
@@ -17,6 +16,7 @@ from drs_provider.sensors.health import (
     TcpPortSensor,
 )
 from drs_provider.steps.health.event import HealthEvent
+from drs_provider.tasks.recovery_work import RecoveryWork, is_final, nothing_launched, pulled, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

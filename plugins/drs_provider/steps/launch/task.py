@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drs_provider.dag.delegation import JOB_LINK, RecoveryTask
+from drs_provider.tasks.delegation import JOB_LINK, RecoveryTask
 
 __all__ = ["LaunchWave"]
 

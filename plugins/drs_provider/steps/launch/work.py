@@ -22,11 +22,6 @@ from drs_provider.aws.drs.launch_intents import UNANSWERED
 from drs_provider.aws.drs.launch_key import LaunchKey, RunIdentity
 from drs_provider.aws.drs.previous_instances import PreviousInstance
 from drs_provider.aws.faults import transient_cause
-from drs_provider.dag.work.advice import what_to_do
-from drs_provider.dag.work.base import RecoveryWork, account_quotas, aws_clients, jobs_since, reason_of, utc_now
-from drs_provider.dag.work.intents import IntentJournal, read_intents
-from drs_provider.dag.work.once_up import can_roll_back, note_up
-from drs_provider.dag.work.wave_jobs import WaveJobs
 from drs_provider.evidence.events import read_fact
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsJobLink
@@ -34,13 +29,18 @@ from drs_provider.plan import dependents
 from drs_provider.plan.steps import LAUNCH
 from drs_provider.readiness import recheck_wave
 from drs_provider.steps.launch import event as events
+from drs_provider.tasks.advice import what_to_do
+from drs_provider.tasks.intents import IntentJournal, read_intents
+from drs_provider.tasks.once_up import can_roll_back, note_up
+from drs_provider.tasks.recovery_work import RecoveryWork, account_quotas, aws_clients, jobs_since, reason_of, utc_now
+from drs_provider.tasks.wave_jobs import WaveJobs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import LoadedPlan, Wave
     from drs_provider.readiness import PreflightResult, ResolvedServer
+    from drs_provider.runs.recovery_run import RecoveryRun
 
 __all__ = ["LaunchWork"]
 

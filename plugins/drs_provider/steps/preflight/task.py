@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drs_provider.dag.delegation import RecoveryTask
+from drs_provider.tasks.delegation import RecoveryTask
 
 __all__ = ["Preflight"]
 

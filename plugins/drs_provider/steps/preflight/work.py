@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, DownstreamTasksSkipped
 
-from drs_provider.dag.work.advice import what_to_do
-from drs_provider.dag.work.base import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
-from drs_provider.dag.work.refusal import refusal_skips_the_rest
-from drs_provider.dag.work.script_secrets import secret_value
 from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.readiness import run_preflight
 from drs_provider.readiness.connection import missing_connection, refused_connection
 from drs_provider.steps.preflight.event import FoundFinding, PreflightEvent
+from drs_provider.tasks.advice import what_to_do
+from drs_provider.tasks.recovery_work import QUOTAS_KEY, RecoveryWork, aws_clients, utc_now
+from drs_provider.tasks.refusal import refusal_skips_the_rest
+from drs_provider.tasks.secret_values import secret_value
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from drs_provider.dag.custody import Standing
-    from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import LoadedPlan
+    from drs_provider.runs.custody import Standing
+    from drs_provider.runs.recovery_run import RecoveryRun
 
 __all__ = ["PreflightWork"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from drs_provider.dag.delegation import RecoveryTask
 from drs_provider.links.report import RecoveryReportLink
+from drs_provider.tasks.delegation import RecoveryTask
 
 __all__ = ["WriteReport"]
 

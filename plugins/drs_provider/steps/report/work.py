@@ -9,17 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from drs_provider.dag.custody import CLOSING_KEY, closing_of
-from drs_provider.dag.gate_report import gates_of_run, gone_around
-from drs_provider.dag.messages import ended
-from drs_provider.dag.notifications import notify
-from drs_provider.dag.rehearsing import rehearsal_speed, simulator_speed
-from drs_provider.dag.run import RecoveryRun, RunParameterError
-from drs_provider.dag.work.base import RecoveryWork, pulled, task_states
-from drs_provider.dag.work.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued, recorded_plan
-from drs_provider.dag.work.identity import IDENTITY_KEY
-from drs_provider.dag.work.intents import keep_intents
-from drs_provider.dag.work.once_up import can_roll_back, is_up, note_up
 from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.events import (
     ENDED_KEY,
@@ -38,7 +27,18 @@ from drs_provider.evidence.storage import existing_report_folder, read_report, r
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
 from drs_provider.plan.steps import work_of
+from drs_provider.runs.custody import CLOSING_KEY, closing_of
+from drs_provider.runs.gate_report import gates_of_run, gone_around
+from drs_provider.runs.messages import ended
+from drs_provider.runs.notify import notify
+from drs_provider.runs.recovery_run import RecoveryRun, RunParameterError
+from drs_provider.runs.rehearsing import rehearsal_speed, simulator_speed
 from drs_provider.steps.confirm.event import ConfirmEvent
+from drs_provider.tasks.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued, recorded_plan
+from drs_provider.tasks.identity import IDENTITY_KEY
+from drs_provider.tasks.intents import keep_intents
+from drs_provider.tasks.once_up import can_roll_back, is_up, note_up
+from drs_provider.tasks.recovery_work import RecoveryWork, pulled, task_states
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from drs_provider.dag.delegation import INSTANCES_LINK, RecoveryTask
+from drs_provider.tasks.delegation import INSTANCES_LINK, RecoveryTask
 
 __all__ = ["RollBackWave"]
 

@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.dag.custody import Answer, GateRecord, eligible_answers, read_record
-from drs_provider.dag.work.approval import ApprovalWork, approval_arguments
-from drs_provider.dag.work.base import pulled
-from drs_provider.dag.work.gates import leave, starter_of
 from drs_provider.plan import Approval
+from drs_provider.runs.custody import Answer, GateRecord, eligible_answers, read_record
+from drs_provider.tasks.approval import ApprovalWork, approval_arguments
+from drs_provider.tasks.gates import leave, starter_of
+from drs_provider.tasks.recovery_work import pulled
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -20,10 +20,20 @@ from drs_provider.aws.drs.launched_into import launched_into, release, stop_inst
 from drs_provider.aws.drs.reads import is_complete
 from drs_provider.aws.drs.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.aws.faults import ActionFailed
-from drs_provider.dag.custody import ENDED_STATES
-from drs_provider.dag.delegation import in_place_of_the_task
-from drs_provider.dag.rehearsing import pace
-from drs_provider.dag.work.base import (
+from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, read_events, read_fact
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.plan import dependents
+from drs_provider.runs.custody import ENDED_STATES
+from drs_provider.runs.rehearsing import pace
+from drs_provider.steps.approve.event import ApprovalEvent
+from drs_provider.steps.rollback.event import RollbackEvent
+from drs_provider.steps.rollback.unwinding import UnwindingApproval
+from drs_provider.steps.script.event import ScriptEvent, ScriptResult
+from drs_provider.steps.script.work import script_work
+from drs_provider.tasks.delegation import in_place_of_the_task
+from drs_provider.tasks.intents import next_look, read_intents
+from drs_provider.tasks.once_up import waves_once_up
+from drs_provider.tasks.recovery_work import (
     RecoveryWork,
     RunClosedError,
     is_final,
@@ -32,24 +42,14 @@ from drs_provider.dag.work.base import (
     reason_of,
     task_states,
 )
-from drs_provider.dag.work.intents import next_look, read_intents
-from drs_provider.dag.work.once_up import waves_once_up
-from drs_provider.dag.work.wave_jobs import WaveJobs
-from drs_provider.evidence.events import EVIDENCE_KEY, InstanceLeft, read_events, read_fact
-from drs_provider.hooks.drs import DrsHook
-from drs_provider.plan import dependents
-from drs_provider.steps.approve.event import ApprovalEvent
-from drs_provider.steps.rollback.event import RollbackEvent
-from drs_provider.steps.rollback.unwinding import UnwindingApproval
-from drs_provider.steps.script.event import ScriptEvent, ScriptResult
-from drs_provider.steps.script.work import script_work
+from drs_provider.tasks.wave_jobs import WaveJobs
 from drs_provider.triggers.drs import DrsJobTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from drs_provider.dag.run import RecoveryRun
     from drs_provider.plan import LoadedPlan, Script, Wave
+    from drs_provider.runs.recovery_run import RecoveryRun
 
 __all__ = ["RollbackWork"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drs_provider.dag.delegation import AUTOMATION_LINK, COMMAND_LINK, RecoveryTask
+from drs_provider.tasks.delegation import AUTOMATION_LINK, COMMAND_LINK, RecoveryTask
 
 if TYPE_CHECKING:
     from drs_provider.plan import Script

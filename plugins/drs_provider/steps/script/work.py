@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from drs_provider.dag.custody import ENDED_STATES
-from drs_provider.dag.stopping import DrillStoppedError
-from drs_provider.dag.work.base import (
+from drs_provider.evidence.not_tested import why_left_out
+from drs_provider.operators.automation import SsmAutomationOperator
+from drs_provider.operators.ssm import SsmScriptOperator
+from drs_provider.plan import Targets
+from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
+from drs_provider.runs.custody import ENDED_STATES
+from drs_provider.runs.stopping import DrillStoppedError
+from drs_provider.steps.script.event import ScriptEvent
+from drs_provider.tasks.recovery_work import (
     RecoveryWork,
     RefusedError,
     is_final,
@@ -17,13 +23,7 @@ from drs_provider.dag.work.base import (
     reason_of,
     task_states,
 )
-from drs_provider.dag.work.script_secrets import with_secrets
-from drs_provider.evidence.not_tested import why_left_out
-from drs_provider.operators.automation import SsmAutomationOperator
-from drs_provider.operators.ssm import SsmScriptOperator
-from drs_provider.plan import Targets
-from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
-from drs_provider.steps.script.event import ScriptEvent
+from drs_provider.tasks.secret_values import with_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from drs_provider.dag.rehearsing import pace
-from drs_provider.dag.work.base import RecoveryWork
+from drs_provider.runs.rehearsing import pace
 from drs_provider.steps.settle.event import SettleEvent
+from drs_provider.tasks.recovery_work import RecoveryWork
 from drs_provider.timestamps import moment_text
 from drs_provider.triggers.pause import PauseTrigger
 

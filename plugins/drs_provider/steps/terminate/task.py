@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drs_provider.dag.delegation import INSTANCES_LINK, RecoveryTask
+from drs_provider.tasks.delegation import INSTANCES_LINK, RecoveryTask
 
 __all__ = ["TerminateDrill"]
 

@@ -14,11 +14,18 @@ from drs_provider.aws.drs.reads import instances_in_log, is_complete
 from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.aws.drs.termination import Termination, instances_to_end
 from drs_provider.aws.faults import ActionFailed
-from drs_provider.dag.messages import drill_stopping
-from drs_provider.dag.notifications import notify
-from drs_provider.dag.rehearsing import pace
-from drs_provider.dag.stopping import stop_request
-from drs_provider.dag.work.base import (
+from drs_provider.durations import duration_text
+from drs_provider.evidence.events import GONE_KEY, InstanceLeft
+from drs_provider.evidence.taken import is_gone
+from drs_provider.hooks.drs import DrsHook
+from drs_provider.runs.messages import drill_stopping
+from drs_provider.runs.notify import notify
+from drs_provider.runs.rehearsing import pace
+from drs_provider.runs.stopping import stop_request
+from drs_provider.steps.terminate.event import TerminateEvent
+from drs_provider.tasks.gates import leave
+from drs_provider.tasks.intents import Intent, Resolved, next_look, read_intents, resolve
+from drs_provider.tasks.recovery_work import (
     PLAN_KEY,
     RecoveryWork,
     account_quotas,
@@ -28,13 +35,6 @@ from drs_provider.dag.work.base import (
     pulled,
     reason_of,
 )
-from drs_provider.dag.work.gates import leave
-from drs_provider.dag.work.intents import Intent, Resolved, next_look, read_intents, resolve
-from drs_provider.durations import duration_text
-from drs_provider.evidence.events import GONE_KEY, InstanceLeft
-from drs_provider.evidence.taken import is_gone
-from drs_provider.hooks.drs import DrsHook
-from drs_provider.steps.terminate.event import TerminateEvent
 from drs_provider.timestamps import moment_text, parse_timestamp
 from drs_provider.triggers.drs import DrsInstancesGoneTrigger, DrsJobTrigger
 from drs_provider.triggers.pause import PauseTrigger

@@ -20,15 +20,15 @@ from drs_provider.aws.drs.launch import (
 )
 from drs_provider.aws.drs.launch_key import LaunchKey, attempt_in, generation_of
 from drs_provider.aws.ec2.launch_errors import capacity_pause, lacks_capacity
-from drs_provider.dag.rehearsing import pace
-from drs_provider.dag.work.base import RecoveryWork, account_quotas, jobs_since
-from drs_provider.dag.work.intents import IntentJournal, read_intents
-from drs_provider.dag.work.wave_jobs import Down, WaveJobs
 from drs_provider.evidence.events import read_fact
 from drs_provider.plan.steps import LAUNCH
+from drs_provider.runs.rehearsing import pace
 from drs_provider.sensors.drs import DrsJobSensor
 from drs_provider.steps.launch import event as launch_events
 from drs_provider.steps.wait_for_launch.event import ServerResult, WaitEvent
+from drs_provider.tasks.intents import IntentJournal, read_intents
+from drs_provider.tasks.recovery_work import RecoveryWork, account_quotas, jobs_since
+from drs_provider.tasks.wave_jobs import Down, WaveJobs
 from drs_provider.triggers.pause import PauseTrigger
 from drs_provider.triggers.waiting import deferral_timeout
 

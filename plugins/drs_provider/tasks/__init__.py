@@ -1,0 +1,1 @@
+"""What the tasks of every step share: the light task, its work, its gates, its identity in AWS, its patience."""
