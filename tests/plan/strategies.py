@@ -39,6 +39,15 @@ check = st.one_of(
         },
     ),
 )
+launch = st.fixed_dictionaries(
+    {},
+    optional={
+        "instance_type": st.sampled_from(["t3.large", ["r6i.large", "r5.large"]]),
+        "subnet": st.just("subnet-0aaaaaaaaaaaaaaa1") | st.fixed_dictionaries({"tags": tags}),
+        "start": st.booleans(),
+        "post_launch_actions": st.sampled_from([False, "reported"]),
+    },
+)
 script_options = {
     "parameters": st.dictionaries(key, text | words, max_size=2),
     "parameters_by_mode": st.fixed_dictionaries({}, optional={"drill": st.dictionaries(key, text, max_size=1)}),
@@ -95,6 +104,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
             "post_launch": scripts(False),
             "health_checks": st.lists(check, max_size=3),
             "max_replication_lag": span,
+            "launch": launch,
         }
         servers = st.lists(st.sampled_from(selectors), min_size=1, unique_by=str)
         needs = {"name": st.just(wave), "depends_on": st.just(needed), "servers": servers}
@@ -127,6 +137,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
                     "script_timeout": span,
                     "post_launch": scripts(False),
                     "approval": approval,
+                    "launch": launch,
                 },
             ),
             "protection_groups": st.dictionaries(name, st.fixed_dictionaries({"tags": tags}), max_size=2),

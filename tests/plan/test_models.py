@@ -55,9 +55,9 @@ def test_the_plans_defaults_stand_on_waves_and_scripts_that_give_no_value(data: 
 def test_every_key_of_a_wave_and_of_a_script_can_have_a_default() -> None:
     # The default of a target is the plan's own.
     identity = {"name", "description", "depends_on", "servers", "target"}
-    assert set(WAVE_KEYS) == set(Wave.model_fields) - identity
+    assert {*WAVE_KEYS, "launch"} == set(Wave.model_fields) - identity
     assert set(SCRIPT_KEYS) == set(Script.model_fields) - {"name", "automation", "run_command", "target"}
-    assert set(Defaults.model_fields) == {*WAVE_KEYS, *(f"script_{key}" for key in SCRIPT_KEYS)}
+    assert set(Defaults.model_fields) == {*WAVE_KEYS, "launch", *(f"script_{key}" for key in SCRIPT_KEYS)}
 
 
 def test_the_lag_that_is_allowed_is_the_waves_then_the_defaults_then_the_rpo(data: dict[str, Any]) -> None:

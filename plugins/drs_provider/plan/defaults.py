@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from drs_provider.plan import rules
 from drs_provider.plan.health import HealthCheck
+from drs_provider.plan.launch import LaunchSettings, settings_over
 from drs_provider.plan.scalars import Pause, PlanModel, Share, Span, Text, Values
 from drs_provider.plan.waves import Approval, Listed, Modes, OnFailure, ParametersByMode, Script, ScriptTargets, Wave
 
@@ -19,7 +20,8 @@ WAVE_KEYS = (
     "min_launched", "launch_timeout", "retries", "on_failure", "rollback", "approval", "settle", "pre_launch",
     "post_launch", "health_checks", "max_replication_lag",
 )  # fmt: skip
-"""The keys of a wave that ``defaults`` can give. A script's keys stand there with the prefix ``script_``."""
+"""The keys of a wave that ``defaults`` can give as a whole; of ``launch``, each key for itself. A script's keys stand
+there with the prefix ``script_``."""
 
 SCRIPT_KEYS = ("parameters", "parameters_by_mode", "timeout", "modes", "targets", "on_failure")
 
@@ -38,6 +40,7 @@ class Defaults(PlanModel):
     post_launch: Listed[Script] | None = Field(None, description="Every wave's post_launch scripts.")
     health_checks: Listed[HealthCheck] | None = Field(None, description="Every wave's health_checks.")
     max_replication_lag: Span | None = Field(None, description="Every wave's max_replication_lag.")
+    launch: LaunchSettings = Field(LaunchSettings(), description="How every server is launched.")
     script_parameters: dict[Text, Values] | None = Field(None, description="Every script's parameters.")
     script_parameters_by_mode: ParametersByMode | None = Field(None, description="Every script's parameters_by_mode.")
     script_timeout: Span | None = Field(None, description="Every script's timeout.")
@@ -63,12 +66,14 @@ def effective_waves(waves: Iterable[Wave], defaults: Defaults, rpo: timedelta | 
     for_scripts = {key: value for key in SCRIPT_KEYS if (value := getattr(defaults, f"script_{key}")) is not None}
     if rpo is not None:
         for_waves.setdefault("max_replication_lag", rpo)
-    return tuple(_effective_wave(wave, for_waves, for_scripts) for wave in waves)
+    return tuple(_effective_wave(wave, for_waves, for_scripts, defaults.launch) for wave in waves)
 
 
-def _effective_wave(wave: Wave, for_waves: dict[str, Any], for_scripts: dict[str, Any]) -> Wave:
+def _effective_wave(wave: Wave, for_waves: dict[str, Any], for_scripts: dict[str, Any], launch: LaunchSettings) -> Wave:
     given = wave.model_fields_set
     changes = {key: value for key, value in for_waves.items() if key not in given or getattr(wave, key) is None}
+    if launch.given:
+        changes["launch"] = settings_over(wave.launch, launch)
     for section in ("pre_launch", "post_launch", "rollback"):
         scripts = changes.get(section, getattr(wave, section))
         if scripts:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from drs_provider.plan import rules, target_rules
+from drs_provider.plan import launch_rules, rules, target_rules
 from drs_provider.plan.document import NO_TEXT, Document, Node, Trouble
 from drs_provider.plan.legal import as_name
 from drs_provider.plan.models import RecoveryPlan
@@ -128,7 +128,8 @@ def _problem(
 
 
 def _of_rules(data: Any) -> Iterator[Objection]:
-    for finding in islice(chain(rules.everywhere(data), target_rules.of_plan_targets(data)), MOST):
+    found = chain(rules.everywhere(data), target_rules.of_plan_targets(data), launch_rules.everywhere(data))
+    for finding in islice(found, MOST):
         yield Objection(finding.location, finding.message)
 
 
@@ -149,7 +150,7 @@ def _in_file(location: Location) -> Location:
     steps: list[str | int] = []
     for index, step in enumerate(location):
         member = index >= 2 and location[index - 2] == "health_checks" and isinstance(location[index - 1], int)
-        if not member and step not in ("<word>", "<instances>", "[key]"):
+        if not member and step not in ("<word>", "<instances>", "<id>", "<tags>", "[key]"):
             steps.append(step)
     return tuple(steps)
 
@@ -174,14 +175,14 @@ def _worded(detail: ErrorDetails, data: Any) -> Objection:
     if kind in _KINDS:
         message = f"expected {_expected(kind, location, data)}, found {_shown(found)}{_remedy(kind, found, location)}"
     elif kind == "literal_error":
-        choices = str(context["expected"]).replace("'", "")
+        choices = str(context["expected"]).replace("'", "").replace("False", "false")
         near = nearest(str(found), choices.replace(" or ", ", ").split(", "))
         other = ", or a mapping with tags or instance_ids" if choices == "recovery_instances" else ""
         message = f"expected {choices}{other}, found {_shown(found)}{near}"
     elif kind == "string_pattern_mismatch":
         expected = PATTERNS.get(str(context["pattern"]), f"text that matches {context['pattern']}")
         message = f"expected {expected}; found {_shown(found)}{_meant(str(context['pattern']), found, location)}"
-    elif kind in ("duration", "schedule", "timezone", "share"):
+    elif kind in ("duration", "schedule", "timezone", "share", "address"):
         message = f"{_shown(found)} {detail['msg']}"
     elif kind in ("too_short", "string_too_short"):
         message = "must not be empty"

@@ -12,7 +12,7 @@ __all__ = ["keys_page"]
 
 _ORDER = (
     "Target", "Objectives", "Drill", "Recovery", "Notification", "Contact", "Defaults", "ProtectionGroup", "Wave",
-    "ServerSelector", "Script", "ParametersByMode",
+    "ServerSelector", "LaunchSettings", "TaggedResource", "Script", "ParametersByMode",
     "Targets", "Approval", "InstanceStatusCheck", "SsmOnlineCheck", "TcpCheck", "HttpCheck",
 )  # fmt: skip
 _INTRODUCTION = """\
@@ -65,7 +65,8 @@ def _words(value: Mapping[str, Any]) -> Iterator[str]:
         heading = _heading(value["$ref"].rpartition("/")[2])
         yield f"[{heading.lower()}](#{heading.lower().replace(' ', '-')})"
     elif "enum" in value or "const" in value:
-        yield " or ".join(f"`{each}`" for each in value.get("enum", [value.get("const")]))
+        words = ["false" if each is False else each for each in value.get("enum", [value.get("const")])]
+        yield " or ".join(f"`{each}`" for each in words)
     elif value.get("type") == "array":
         yield f"list of {_value(value['items'])}"
     elif value.get("type") == "object":

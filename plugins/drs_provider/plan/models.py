@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from drs_provider.plan import rules, target_rules
+from drs_provider.plan import launch_rules, rules, target_rules
 from drs_provider.plan.defaults import Defaults, effective_waves
+from drs_provider.plan.launch import settings_over
 from drs_provider.plan.scalars import (
     Days,
     DottedPath,
@@ -139,7 +140,7 @@ class RecoveryPlan(PlanModel):
 
     @model_validator(mode="after")
     def _rules(self) -> RecoveryPlan:
-        rules.enforce((*rules.of_plan(self), *target_rules.of_plan_targets(self)))
+        rules.enforce((*rules.of_plan(self), *target_rules.of_plan_targets(self), *launch_rules.of_plan(self)))
         # Frozen for everyone else: here the plan is still being made.
         self.__dict__["waves"] = effective_waves(self.waves, self.defaults, self.objectives.rpo)
         return self
@@ -186,17 +187,24 @@ class RecoveryPlan(PlanModel):
     def selectors(self, wave: Wave) -> tuple[ServerSelector, ...]:
         """The wave's selectors with its groups expanded.
 
-        :return: each has exactly one of ``id``, ``instance``, ``name``, ``hostname`` and ``tags``, with ``critical``
-            and ``snapshot``.
+        :return: each has exactly one of ``id``, ``instance``, ``name``, ``hostname`` and ``tags``, with ``critical``,
+            ``snapshot``, and in ``launch`` the settings of every place put together.
         """
-        expanded: list[ServerSelector] = []
-        for selector in wave.servers:
+        return tuple(selector for selector, _ in self.placed_selectors(wave))
+
+    def placed_selectors(self, wave: Wave) -> tuple[tuple[ServerSelector, int], ...]:
+        """As :meth:`selectors`, each with the index in ``wave.servers`` of the entry that it comes from."""
+        expanded: list[tuple[ServerSelector, int]] = []
+        for index, selector in enumerate(wave.servers):
             if selector.group is None:
-                expanded.append(selector)
+                launch = settings_over(selector.launch, wave.launch)
+                same = launch == selector.launch
+                expanded.append((selector if same else selector.model_copy(update={"launch": launch}), index))
                 continue
             group = self.protection_groups[selector.group]
-            critical = selector.critical
-            expanded += [ServerSelector(id=server, critical=critical) for server in group.servers or ()]
+            launch = settings_over(selector.launch, group.launch, wave.launch)
+            shared: dict[str, Any] = {"critical": selector.critical, "launch": launch}
+            expanded += [(ServerSelector(id=server, **shared), index) for server in group.servers or ()]
             if group.tags:
-                expanded.append(ServerSelector(tags=group.tags, critical=critical))
+                expanded.append((ServerSelector(tags=group.tags, **shared), index))
         return tuple(expanded)

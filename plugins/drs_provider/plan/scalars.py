@@ -14,7 +14,7 @@ from drs_provider.durations import DURATION_PATTERN, format_duration, parse_dura
 from drs_provider.plan.exclusions import day_range
 from drs_provider.plan.schedule import check_schedule, check_timezone
 
-__all__ = ["PATTERNS", "PlanModel"]
+__all__ = ["PATTERNS", "PlanModel", "checked"]
 
 
 class PlanModel(BaseModel):
@@ -98,7 +98,13 @@ Span = Annotated[timedelta, BeforeValidator(lambda value: _duration(value, posit
 """A duration longer than zero."""
 
 
-def _checked(kind: str, check: Callable[[str], object]) -> BeforeValidator:
+def checked(kind: str, check: Callable[[str], object]) -> BeforeValidator:
+    """A validator of texts.
+
+    :param kind: the type of the pydantic error.
+    :param check: raises ``ValueError`` with the reason, for a text that is not valid.
+    """
+
     def validate(value: Any) -> Any:
         if isinstance(value, str):
             try:
@@ -110,11 +116,11 @@ def _checked(kind: str, check: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-Schedule = Annotated[str, _checked("schedule", check_schedule)]
-Timezone = Annotated[str, _checked("timezone", check_timezone)]
+Schedule = Annotated[str, checked("schedule", check_schedule)]
+Timezone = Annotated[str, checked("timezone", check_timezone)]
 Days = Annotated[
     str,
-    _checked("days", day_range),
+    checked("days", day_range),
     WithJsonSchema(
         {
             "type": "string",

@@ -58,6 +58,13 @@ def plan_schema() -> dict[str, Any]:
         part.setdefault("description", RecoveryPlan.model_fields[key].description)
     for name, keys in _CHOICES.items():
         definitions[name]["oneOf"] = [{"required": [key]} for key in keys]
+    settings = definitions["LaunchSettings"]["properties"]
+    for key in ("instance_type", "security_groups"):
+        # One value is a list of one.
+        alone = settings[key].pop("items")
+        listed = {"type": settings[key].pop("type"), "items": alone}
+        listed |= {bound: settings[key].pop(bound) for bound in ("minItems", "maxItems")}
+        settings[key]["anyOf"] = [alone, listed]
     definitions["ServerSelector"]["dependentRequired"] = {"snapshot": ["id"]}
     definitions["Script"]["dependentRequired"] = {"targets": ["run_command"]}
     # Every wave names a target, or the plan has one of its own.

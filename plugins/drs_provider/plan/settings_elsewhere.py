@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+from drs_provider.plan.launch import LAUNCH_KEYS
 from drs_provider.run_parameters import RUN_PARAMETERS
 
 __all__ = ["lives"]
 
+_LAUNCH = "write it as {} under launch of a server, a group, a wave or defaults"
 _TEMPLATE = "it is set in the server's EC2 launch template"
 _CONFIGURATION = "it is set in the server's launch settings in DRS"
 _RUN = "it is a run parameter: give it when the run is started"
 _CONNECTION = "it belongs into the Airflow connection that target.aws_conn_id names"
 
 _PLACES = {
+    **{key: _LAUNCH.format(key) for key in LAUNCH_KEYS},
+    **{
+        other: _LAUNCH.format(key)
+        for key, others in (
+            ("instance_type", ("instance_types",)),
+            ("subnet", ("subnet_id", "subnets")),
+            ("security_groups", ("security_group", "security_group_ids")),
+            ("instance_profile", ("iam_instance_profile",)),
+            ("private_ip", ("static_ip",)),
+            ("public_ip", ("associate_public_ip",)),
+            ("volume_type", ("ebs",)),
+            ("metadata_tokens", ("metadata_options", "imdsv2")),
+            ("tags", ("instance_tags",)),
+            ("start", ("launch_disposition",)),
+            ("byol", ("licensing", "os_byol")),
+            ("post_launch_actions", ("post_launch_enabled",)),
+        )
+        for other in others
+    },
     **dict.fromkeys(
-        (
-            "instance_type", "instance_types", "subnet", "subnet_id", "subnets", "security_group", "security_groups",
-            "security_group_ids", "instance_profile", "iam_instance_profile", "private_ip", "static_ip", "public_ip",
-            "associate_public_ip", "key_name", "key_pair", "volume_type", "iops", "throughput", "ebs", "kms_key",
-            "user_data", "metadata_options", "metadata_tokens", "imdsv2", "tenancy", "availability_zone",
-            "launch_template", "instance_tags",
-        ),
-        _TEMPLATE,
+        ("key_name", "key_pair", "kms_key", "user_data", "availability_zone", "launch_template"), _TEMPLATE
     ),
+    **dict.fromkeys(("boot_mode",), _CONFIGURATION),
     **dict.fromkeys(
-        (
-            "right_sizing", "copy_private_ip", "copy_tags", "launch_disposition", "licensing", "byol", "os_byol",
-            "launch_into", "post_launch_actions", "post_launch_enabled", "boot_mode", "launch_config",
-            "launch_configuration", "launch_settings",
-        ),
-        _CONFIGURATION,
+        ("launch_config", "launch_configuration", "launch_settings"),
+        "launch settings stand under launch of a server, a group, a wave or defaults",
     ),
     **dict.fromkeys(
         (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from drs_provider.plan import launch_rules
 from drs_provider.plan.document import read_document
 from drs_provider.plan.explain import Objection, located
 from drs_provider.plan.problems import Problem
@@ -34,6 +35,7 @@ def look_twice(plan: Any) -> Iterator[Finding]:
             yield Finding(location, f"{region} is no region that this version knows{near}")
     yield from _targets_of_nothing(plan)
     yield from _references(plan, certain=False)
+    yield from launch_rules.look_twice(plan)
 
 
 def unknown_references(plan: Any) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, PlainSerializer, Tag, model_validator
 
 from drs_provider.plan import rules
 from drs_provider.plan.health import HealthCheck
+from drs_provider.plan.launch import LaunchSettings
 from drs_provider.plan.scalars import (
     Document,
     Hostname,
@@ -64,6 +65,7 @@ class ServerSelector(PlanModel):
     snapshot: SnapshotId | None = Field(
         None, description="A recovery snapshot of the server; only with id. Default: the latest, taken on demand."
     )
+    launch: LaunchSettings = Field(LaunchSettings(), description="How these servers are launched.")
 
     @model_validator(mode="after")
     def _rules(self) -> ServerSelector:
@@ -86,6 +88,7 @@ class ProtectionGroup(PlanModel):
     tags: Tags | None = Field(
         None, description="Tags of source servers; all must match. Resolved when the wave starts."
     )
+    launch: LaunchSettings = Field(LaunchSettings(), description="How the group's servers are launched.")
 
     @model_validator(mode="after")
     def _rules(self) -> ProtectionGroup:
@@ -234,6 +237,7 @@ class Wave(PlanModel):
         description="A server that lags further behind is not launched. Default: objectives.rpo where given, "
         "else any lag.",
     )
+    launch: LaunchSettings = Field(LaunchSettings(), description="How the wave's servers are launched.")
 
     @model_validator(mode="after")
     def _rules(self) -> Wave:
