@@ -116,7 +116,8 @@ test-oldest:  ## The DAG and provider tests on the oldest Airflow that is suppor
 	else echo "Not tested on Airflow 3.2.1: it is tested on Python 3.12, and there is none on this machine."; fi
 
 $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
-	.venv-matrix-$*/bin/python -m pytest tests/dag tests/runs tests/tasks tests/steps tests/provider -m "not e2e and not slow" -n 4 -q -p no:cacheprovider
+	.venv-matrix-$*/bin/python -m pytest tests/dag tests/runs tests/tasks tests/steps tests/provider tests/test_airflow_compat.py \
+		-m "not e2e and not slow" -n 4 -q -p no:cacheprovider
 
 .venv-matrix-%/.ready: constraints/%.txt constraints/test-tools.txt pyproject.toml
 	"$$(scripts/python.sh 3.12)" -m venv .venv-matrix-$*

@@ -14,6 +14,8 @@ from typing import Any
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+from drs_provider.airflow_compat import is_task_process
+
 __all__ = ["PreloadListener", "PreloadPlugin", "import_ahead"]
 
 MODULES = (
@@ -30,7 +32,7 @@ class PreloadListener:
     @hookimpl
     def on_starting(self, component: Any) -> None:
         """Import; Airflow logs an error in here and goes on, and so do tasks."""
-        if type(component).__name__ != "TaskRunnerMarker":
+        if not is_task_process(component):
             import_ahead()
             read_plans_ahead()
 

@@ -88,15 +88,15 @@ def orphans(
 
 def _installation(*, ask: bool) -> str:
     """Return the name of this machine's Airflow; empty where none is set, or kept in a database that is not asked."""
+    from drs_provider.airflow_compat import stored_variable
     from drs_provider.hooks.installation import VARIABLE, configured_installation
 
     if (configured := configured_installation()) or not ask:
         return configured
-    from airflow.models.variable import Variable
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return str(Variable.get(VARIABLE, default_var="") or "")
+        return stored_variable(VARIABLE)
     except SQLAlchemyError as error:
         typer.echo(f"Airflow's metadata database cannot be asked: {error}", err=True)
         raise typer.Exit(2) from error
@@ -104,13 +104,13 @@ def _installation(*, ask: bool) -> str:
 
 def _is_alive(run: str) -> bool | None:
     """Whether Airflow's metadata database knows the run as queued or running; None where it has no such run."""
-    from airflow.models.dagrun import DagRun
     from sqlalchemy.exc import SQLAlchemyError
+
+    from drs_provider.airflow_compat import run_is_alive
 
     dag_id, _, run_id = run.partition("/")
     try:
-        found = DagRun.find(dag_id=dag_id, run_id=[run_id])
+        return run_is_alive(dag_id, run_id)
     except SQLAlchemyError as error:
         say(f"Airflow's metadata database cannot be asked: {error}", err=True)
         raise typer.Exit(2) from error
-    return any(str(dag_run.state) in ("queued", "running") for dag_run in found) if found else None

@@ -53,6 +53,7 @@ def rehearse(
     from httpx import HTTPError
     from rich.console import Console
 
+    from drs_provider.airflow_compat import AirflowChangedError
     from drs_provider.plan import PlanError, load_plan
     from drs_provider.rehearsal.processes import PortTaken, ProcessDied
 
@@ -104,7 +105,15 @@ def rehearse(
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             console.print("Stopped.")
             raise typer.Exit(130) from None
-        except (SimulatorMissing, PortTaken, ProcessDied, TimeoutError, HTTPError, OSError) as error:
+        except (
+            AirflowChangedError,
+            SimulatorMissing,
+            PortTaken,
+            ProcessDied,
+            TimeoutError,
+            HTTPError,
+            OSError,
+        ) as error:
             say(f"The rehearsal could not be run: {error}", err=True)
             raise typer.Exit(2) from None
     raise typer.Exit(0 if result.succeeded else 1)

@@ -24,11 +24,10 @@ def pages() -> FastAPI:
 
     Airflow checks the caller's right to read the DAG's runs before anything is looked up.
     """
-    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-    from airflow.api_fastapi.core_api.security import requires_access_dag
     from fastapi import Depends, FastAPI, Query
     from fastapi.responses import PlainTextResponse, Response
 
+    from drs_provider.airflow_compat import request_to_read_runs
     from drs_provider.evidence.storage import HTML_NAME, JSON_NAME, MARKDOWN_NAME, existing_report_folder, read_file
     from drs_provider.evidence.storage import reports_folder as configured
 
@@ -38,7 +37,7 @@ def pages() -> FastAPI:
         "markdown": (MARKDOWN_NAME, "text/markdown"),
     }
     app = FastAPI(title="Recovery reports", openapi_url=None, docs_url=None, redoc_url=None)
-    may_read = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN))
+    may_read = Depends(request_to_read_runs())
 
     @app.get("/{dag_id}/{run_id:path}", dependencies=[may_read])
     def report(

@@ -69,9 +69,11 @@ class UnreadableReport(ValueError):
 
 def reports_folder() -> str:
     """Return the folder of ``[drs_provider] reports_folder``: by default ``reports`` under AIRFLOW_HOME."""
-    from airflow.configuration import AIRFLOW_HOME, conf
+    from airflow.providers.common.compat.sdk import conf
 
-    return conf.get("drs_provider", "reports_folder", fallback="") or os.path.join(AIRFLOW_HOME, "reports")  # noqa: PTH118
+    from drs_provider.airflow_compat import airflow_home
+
+    return conf.get("drs_provider", "reports_folder", fallback="") or os.path.join(airflow_home(), "reports")  # noqa: PTH118
 
 
 def safe_name(text: str) -> str:

@@ -9,6 +9,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.amazon.aws.hooks.ssm import SsmHook as AmazonSsmHook
 from botocore.config import Config
 
+from drs_provider.airflow_compat import hook_settings
 from drs_provider.aws.calls import BlockingCalls
 from drs_provider.aws.clients import client_config
 
@@ -56,8 +57,7 @@ def sibling_hook(hook: AwsGenericHook[Any], service: str) -> AwsGenericHook[Any]
     """Return a hook for another service with the connection, region and configuration of ``hook``."""
     return AwsGenericHook(
         aws_conn_id=hook.aws_conn_id,
-        verify=hook._verify,
-        region_name=hook._region_name,
+        **hook_settings(hook),
         client_type=service,
         config=client_config(hook.config),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from drs_provider.airflow_compat import deferral_timed_out
 
 __all__ = ["OutlivesTriggerer"]
 
@@ -31,8 +31,7 @@ class OutlivesTriggerer:
 
     def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Any) -> Any:
         """Resume as Airflow says, but for a deferral that timed out: then the task looks for itself."""
-        reason = (next_kwargs or {}).get("error")
-        if next_method == TRIGGER_FAIL_REPR and reason == TriggerFailureReason.TRIGGER_TIMEOUT:
+        if deferral_timed_out(next_method, next_kwargs):
             self.log.warning("The triggerer did not end this wait in time; looking in this worker")
             return self.go_on(context)
         return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]

@@ -16,10 +16,14 @@ from pathlib import Path
 
 from drs_provider.deploy.settings import as_environment
 from drs_provider.rehearsal.airflow_api import AirflowApi
-from drs_provider.rehearsal.empty_database import copy_empty_database, keep_empty_database
+from drs_provider.rehearsal.airflow_on_sqlite import (
+    copy_empty_database,
+    install_one_writer,
+    keep_empty_database,
+    never_reuse_trigger_ids,
+)
 from drs_provider.rehearsal.environment import clean_environment
 from drs_provider.rehearsal.processes import ChildProcess, free_port, require_free_port, stop_all, wait_until
-from drs_provider.rehearsal.trigger_ids import never_reuse_trigger_ids
 
 __all__ = ["COMPONENTS", "PrivateAirflow", "dag_files"]
 
@@ -127,15 +131,14 @@ class PrivateAirflow:
 
         :param timeout: seconds until the database must be made.
         :raises ProcessDied: when it cannot be made.
+        :raises AirflowChangedError: when it is not as it is known.
         :raises PortTaken: when somebody else listens on the API server's port.
         """
         require_free_port(self.port)
         self._launched = datetime.now(timezone.utc)
         self.dags_folder.mkdir(parents=True, exist_ok=True)
         if self.has_own_database:
-            from drs_provider.rehearsal.one_writer import install
-
-            install(self.home / "plugins")
+            install_one_writer(self.home / "plugins")
         for file in dag_files():
             shutil.copy(file, self.dags_folder / file.name)
         database = self.home / "airflow.db"

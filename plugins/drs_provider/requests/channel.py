@@ -21,6 +21,7 @@ from uuid import uuid4
 from airflow.sdk import Variable
 from pydantic import ValidationError
 
+from drs_provider.airflow_compat import count_runs
 from drs_provider.requests.model import BELL, RequestKind, RunRequest, request_key
 
 __all__ = ["is_waiting", "now", "pending_request", "read_bell", "send_request"]
@@ -53,10 +54,7 @@ def is_waiting(dag_id: str, run_id: str | None = None) -> bool:
 
     :param run_id: this run; None: any.
     """
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    runs = None if run_id is None else [run_id]
-    return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=runs, states=["queued"]) > 0
+    return count_runs(dag_id, ["queued"], None if run_id is None else [run_id]) > 0
 
 
 def read_bell() -> str:

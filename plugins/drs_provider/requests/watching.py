@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from drs_provider.airflow_compat import ask_in_triggerer
 from drs_provider.requests.channel import pending_request, read_bell
 from drs_provider.requests.model import RunRequest
 
@@ -71,26 +71,18 @@ class RequestWatch:
                 waking.cancel()
 
     async def _look(self) -> None:
-        bell = await _ask(read_bell)
+        bell = await ask_in_triggerer(read_bell)
         if bell != self._bell:
             self._unread |= set(self._waiting)
         self._bell = bell
         for dag_id in sorted(self._unread):
             if dag_id in self._waiting:
-                request = await _ask(partial(pending_request, "stop_drill", dag_id))
+                request = await ask_in_triggerer(partial(pending_request, "stop_drill", dag_id))
                 if request is not None:
                     for future in self._waiting.get(dag_id, ()):
                         if not future.done():
                             future.set_result(request)
             self._unread.discard(dag_id)
-
-
-async def _ask(question: Callable[[], T]) -> T:
-    from asgiref.sync import sync_to_async
-
-    # asgiref's own threads: only from those does Airflow 3.2 answer in the triggerer.
-    answer: T = await sync_to_async(question, thread_sensitive=False)()
-    return answer
 
 
 _WATCHES: dict[asyncio.AbstractEventLoop, RequestWatch] = {}

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.definitions import deadline
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from drs_provider.airflow_compat import ask_in_triggerer, named_deadline, stored_interval, task_states
 from drs_provider.durations import format_duration
 from drs_provider.runs import messages
 from drs_provider.runs.notify import channels_of, leave_word
@@ -43,11 +42,11 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
     """
     watch = DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=_stored(QUEUED_FOR),
+        interval=stored_interval(QUEUED_FOR),
         callback=AsyncCallback(
             watch_run, kwargs={"channels": channels_of(plan), "aws_conn_id": plan.default_target.aws_conn_id}
         ),
-        **_named("Watch over the run"),
+        **named_deadline("Watch over the run"),
     )
     rto = plan.objectives.rto
     if rto is None:
@@ -57,7 +56,7 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
         *(
             DeadlineAlert(
                 reference=DeadlineReference.DAGRUN_QUEUED_AT,
-                interval=_stored(passed),
+                interval=stored_interval(passed),
                 callback=AsyncCallback(
                     rto_alarm,
                     kwargs={
@@ -69,7 +68,7 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
                         **({"drill_waves": list(plan.drill.waves)} if plan.drill.waves else {}),
                     },
                 ),
-                **_named(f"{name}: {format_duration(passed)}"),
+                **named_deadline(f"{name}: {format_duration(passed)}"),
             )
             for passed, name in (
                 (timedelta(seconds=round(rto.total_seconds() * AT_RISK)), "RTO at risk"),
@@ -77,20 +76,6 @@ def deadlines(plan: RecoveryPlan) -> list[DeadlineAlert]:
             )
         ),
     ]
-
-
-def _named(name: str) -> dict[str, Any]:
-    """Return the name of a deadline as an argument; nothing for an Airflow (3.2) whose deadlines have none."""
-    return {"name": name} if "name" in signature(DeadlineAlert).parameters else {}
-
-
-def _stored(interval: timedelta) -> Any:
-    """Return an interval that Airflow stores as a number.
-
-    Airflow 3.3 stores a ``timedelta`` as an object, which it cannot read when a task is cleared: every clear of the run
-    would answer 500. A number it reads everywhere; Airflow 3.2 takes a ``timedelta`` and makes a number of it.
-    """
-    return interval.total_seconds() if hasattr(deadline, "VariableInterval") else interval
 
 
 async def rto_alarm(
@@ -150,16 +135,10 @@ def _going_on(states: dict[str, Any], wave: str) -> bool:
     )
 
 
-async def _task_states(dag_id: str, run_id: str) -> dict[str, Any]:
+async def _task_states(dag_id: str, run_id: str) -> dict[str, str | None]:
     """Return the states of the run's tasks; empty where they cannot be read: then the alarm tells rather than not."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    from asgiref.sync import sync_to_async
-
     try:
-        # asgiref's own threads: only from those does Airflow 3.2 answer in the triggerer.
-        ask = sync_to_async(RuntimeTaskInstance.get_task_states, thread_sensitive=False)
-        states = await ask(dag_id=dag_id, run_ids=[run_id])
-        return dict(states.get(run_id) or {})
+        return await ask_in_triggerer(lambda: task_states(dag_id, run_id))
     except Exception:
         log.exception("The states of the tasks of %s could not be read", run_id)
         return {}

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.airflow_compat import ask_in_triggerer, set_xcom
 from drs_provider.evidence.events import NOTIFIED_KEY
 from drs_provider.runs.messages import mode_of, wave_failed
 from drs_provider.runs.stopping import DrillStoppedError
@@ -58,13 +59,8 @@ async def leave_word(dag_id: str, run_id: str, event: str, deliveries: list[dict
 
     It lies beside what the run's first task left. Never raises.
     """
-    from airflow.sdk.execution_time.xcom import XCom
-    from asgiref.sync import sync_to_async
-
     try:
-        await sync_to_async(XCom.set, thread_sensitive=False)(
-            key=f"{NOTIFIED_KEY}_{event}", value=deliveries, dag_id=dag_id, task_id="confirm", run_id=run_id
-        )
+        await ask_in_triggerer(lambda: set_xcom(dag_id, "confirm", run_id, f"{NOTIFIED_KEY}_{event}", deliveries))
     except Exception:
         log.exception("The report of %s will not list the notification of %s", run_id, event)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import conf
 
+from drs_provider.airflow_compat import ask_in_triggerer, count_runs, task_states
 from drs_provider.requests.channel import is_waiting, now, send_request
 from drs_provider.requests.model import RunRequest
 from drs_provider.runs import messages
@@ -55,7 +56,7 @@ async def watch_run(
     :returns: what was done, for Airflow's record of the callback.
     """
     watch = _Watch(channels, aws_conn_id, context)
-    if await _ask(lambda: is_waiting(watch.dag_id, watch.run_id)):
+    if await ask_in_triggerer(lambda: is_waiting(watch.dag_id, watch.run_id)):
         await watch.tell_of_waiting()
     if watch.mode == "recovery":
         await watch.until_over(looks)
@@ -83,8 +84,8 @@ class _Watch:
             request = RunRequest(
                 kind="stop_drill", dag_id=self.dag_id, from_run=self.run_id, by=by, at=now(), reason=reason
             )
-            await _ask(lambda: send_request(request))
-        running = await _ask(lambda: _count(self.dag_id, "running"))
+            await ask_in_triggerer(lambda: send_request(request))
+        running = await ask_in_triggerer(lambda: count_runs(self.dag_id, ["running"]))
         await self._tell(
             messages.waiting_for_run(
                 self.dag_id, self.run_id, self.mode, running=running, stop_asked=why_not is None, why_not=why_not or ""
@@ -112,7 +113,7 @@ class _Watch:
         while looks is None or looks > 0:
             looks = None if looks is None else looks - 1
             try:
-                state = await _ask(lambda: _state(self.dag_id, self.run_id))
+                state = await ask_in_triggerer(lambda: _state(self.dag_id, self.run_id))
                 if state is None:
                     return
                 stuck, scheduled = await self._look(state)
@@ -129,8 +130,8 @@ class _Watch:
     async def _look(self, state: str) -> tuple[bool, frozenset[str]]:
         """Return whether nothing of the run moves, and the tasks that wait to be started."""
         if state == "queued":
-            return await _ask(lambda: _count(self.dag_id, "running")) == 0, frozenset()
-        states = await _ask(lambda: _task_states(self.dag_id, self.run_id))
+            return await ask_in_triggerer(lambda: count_runs(self.dag_id, ["running"])) == 0, frozenset()
+        states = await ask_in_triggerer(lambda: task_states(self.dag_id, self.run_id))
         await self._leave_word(states)
         stuck = not _MOVING.intersection(states.values()) and any(each in _TO_COME for each in states.values())
         return stuck, frozenset(task for task, each in states.items() if each == "scheduled")
@@ -144,7 +145,7 @@ class _Watch:
             left -= pause
             if self._deliveries and left > 0:
                 try:
-                    await self._leave_word(await _ask(lambda: _task_states(self.dag_id, self.run_id)))
+                    await self._leave_word(await ask_in_triggerer(lambda: task_states(self.dag_id, self.run_id)))
                 except Exception:
                     log.warning("Word for the report of %s could not be left; trying again", self.run_id, exc_info=True)
 
@@ -167,32 +168,6 @@ class _Watch:
             del self._deliveries[event]
 
 
-def _count(dag_id: str, *states: str) -> int:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    return int(RuntimeTaskInstance.get_dr_count(dag_id=dag_id, states=list(states)))
-
-
 def _state(dag_id: str, run_id: str) -> str | None:
     """Return ``queued`` or ``running``; None where the run is over or was deleted."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    for state in ("running", "queued"):
-        if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=[state]):
-            return state
-    return None
-
-
-def _task_states(dag_id: str, run_id: str) -> dict[str, str | None]:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id]).get(run_id) or {}
-    return {task: None if state is None else str(getattr(state, "value", state)) for task, state in states.items()}
-
-
-async def _ask(question: Callable[[], T]) -> T:
-    from asgiref.sync import sync_to_async
-
-    # asgiref's own threads: only from those does Airflow 3.2 answer in the triggerer.
-    answer: T = await sync_to_async(question, thread_sensitive=False)()
-    return answer
+    return next((state for state in ("running", "queued") if count_runs(dag_id, [state], [run_id])), None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.exceptions import TaskDeferred
 
+from drs_provider.airflow_compat import awaits_input, set_xcom
 from drs_provider.evidence.events import STOPPED_KEY
 from drs_provider.requests.channel import pending_request
 from drs_provider.requests.model import RunRequest
@@ -84,7 +85,7 @@ def stoppable_waits(context: Mapping[str, Any]) -> Iterator[None]:
             deferral.trigger = _stoppable(deferral.trigger, context["ti"].dag_id)
         raise
     except BaseException as waiting:
-        if type(waiting).__name__ != "TaskAwaitingInput" or not is_stoppable(context):
+        if not awaits_input(waiting) or not is_stoppable(context):
             raise
         raise _question_in_the_triggerer(waiting, context) from None
 
@@ -94,17 +95,9 @@ def fail_stopped(context: Mapping[str, Any], request: RunRequest) -> NoReturn:
 
     :raises DrillStoppedError: always.
     """
-    from airflow.sdk.execution_time.xcom import XCom
-
     ti = context["ti"]
     try:
-        XCom.set(
-            key=STOPPED_KEY,
-            value=request.model_dump(mode="json"),
-            dag_id=ti.dag_id,
-            task_id="confirm",
-            run_id=ti.run_id,
-        )
+        set_xcom(ti.dag_id, "confirm", ti.run_id, STOPPED_KEY, request.model_dump(mode="json"))
     except Exception:
         log.exception("The report will not say who stopped this drill")
     raise DrillStoppedError(

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, conf
-from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from drs_provider.aws.calls import run_blocking

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import BaseOperatorLink
-from airflow.sdk.bases.operator import ExecutorSafeguard
 
+from drs_provider.airflow_compat import run_as_task
 from drs_provider.aws.calls import limited_patience
 from drs_provider.aws.pauses import checked_pauses
 from drs_provider.evidence.events import ENDED_KEY
@@ -37,7 +37,6 @@ __all__ = [
     "QUESTIONS",
     "RecoveryTask",
     "WorkLink",
-    "in_place_of_the_task",
 ]
 
 
@@ -131,7 +130,7 @@ class RecoveryTask(BaseOperator):
 
     def _patiently(self, context: Context, work: Callable[[], Any]) -> Any:
         """Do the work; where AWS does not answer for a cause that passes by itself, wait for it in the triggerer."""
-        with in_place_of_the_task(self.work) if self.ends_the_run else self._stoppable(context):
+        with run_as_task(self.work) if self.ends_the_run else self._stoppable(context):
             try:
                 with limited_patience(WORKER_PATIENCE):
                     return work()
@@ -152,7 +151,7 @@ class RecoveryTask(BaseOperator):
         """
         fail_when_stopped(context)
         pauses = checked_pauses(partial(fail_when_stopped, context))
-        with in_place_of_the_task(self.work), pauses, stoppable_waits(context):
+        with run_as_task(self.work), pauses, stoppable_waits(context):
             yield
 
     def on_kill(self) -> None:
@@ -172,16 +171,6 @@ def mode_text(parameters: Mapping[str, Any]) -> str:
 
 def _raise(error: Exception) -> NoReturn:
     raise error
-
-
-@contextmanager
-def in_place_of_the_task(operator: BaseOperator) -> Iterator[None]:
-    """Have Airflow take an operator for the task that runs: otherwise it warns of one that runs within another."""
-    token = ExecutorSafeguard.tracker.set(operator)
-    try:
-        yield
-    finally:
-        ExecutorSafeguard.tracker.reset(token)
 
 
 class WorkLink(BaseOperatorLink):

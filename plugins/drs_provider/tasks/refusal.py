@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from drs_provider.airflow_compat import skip_tasks
 from drs_provider.runs.stopping import DrillStoppedError
 from drs_provider.tasks.gates import is_cleared
 from drs_provider.tasks.recovery_work import RecoveryWork, task_states
 
-__all__ = ["refusal_skips_the_rest", "skip_tasks"]
+__all__ = ["refusal_skips_the_rest"]
 
 
 @contextmanager
@@ -43,14 +44,3 @@ def refusal_skips_the_rest(work: RecoveryWork, context: Mapping[str, Any]) -> It
             # The run is refused anyway; its other tasks show as not reached.
             work.log.warning("The other tasks of the run could not be skipped", exc_info=True)
         raise
-
-
-def skip_tasks(task_ids: Iterable[str]) -> None:
-    """Have Airflow skip tasks of the run that this worker runs a task of.
-
-    Airflow itself does it only for a task that succeeds (``DownstreamTasksSkipped``); this one fails.
-    """
-    from airflow.sdk.execution_time import task_runner
-    from airflow.sdk.execution_time.comms import SkipDownstreamTasks
-
-    task_runner.SUPERVISOR_COMMS.send(msg=SkipDownstreamTasks(tasks=list(task_ids)))

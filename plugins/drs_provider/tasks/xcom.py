@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from drs_provider.airflow_compat import set_xcom
+
 __all__ = ["leave_with", "pulled"]
 
 
@@ -28,7 +30,5 @@ def leave_with(context: Mapping[str, Any], task_id: str, key: str, value: Any) -
     :param task_id: the task that it is stored under.
     :param value: JSON-serialisable.
     """
-    from airflow.sdk.execution_time.xcom import XCom
-
     ti = context["ti"]
-    XCom.set(key=key, value=value, dag_id=ti.dag_id, task_id=task_id, run_id=ti.run_id)
+    set_xcom(ti.dag_id, task_id, ti.run_id, key, value)

@@ -19,6 +19,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from drs_provider.airflow_compat import ask_in_triggerer, kills_triggers, task_states
 from drs_provider.aws.faults import error_text, transient_cause
 from drs_provider.triggers.posts import Post, TriggererPost, WaitFailed
 from drs_provider.triggers.stoppable import StopRequested, stop_event, unless_stopped
@@ -152,7 +153,7 @@ class WaitTrigger(BaseTrigger):
             event = stop_event(stop.request)
         except asyncio.CancelledError:
             # From 3.3 on Airflow calls on_kill() itself, and only then.
-            if not hasattr(BaseTrigger, "on_kill") and await self._no_longer_deferred():
+            if not kills_triggers() and await self._no_longer_deferred():
                 await self.ended_by_a_person()
             raise
         except WaitFailed as failure:
@@ -174,15 +175,10 @@ class WaitTrigger(BaseTrigger):
 
     async def _no_longer_deferred(self) -> bool:
         """Whether the task instance has another state by now: a cancelled trigger of Airflow 3.2 does not know why."""
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-        from asgiref.sync import sync_to_async
-
         ti: Any = self.task_instance
         with contextlib.suppress(Exception):
-            states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
-                dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-            )
-            return any(state != "deferred" for tasks in states.values() for state in tasks.values())
+            states = await ask_in_triggerer(lambda: task_states(ti.dag_id, ti.run_id, [ti.task_id], ti.map_index))
+            return any(state != "deferred" for state in states.values())
         return False
 
 

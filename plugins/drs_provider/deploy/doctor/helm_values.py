@@ -111,7 +111,7 @@ def _parameters(bundle: type) -> set[str]:
 
 
 def _options(values: Mapping[str, Any]) -> Iterator[Advice]:
-    from airflow.configuration import conf
+    from airflow.providers.common.compat.sdk import conf
 
     known = conf.configuration_description
     given: dict[tuple[str, str], str] = {}

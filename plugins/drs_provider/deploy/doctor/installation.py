@@ -10,6 +10,7 @@ from pathlib import Path
 from packaging.version import Version
 
 import drs_provider
+from drs_provider import airflow_compat
 from drs_provider.deploy.doctor.advice import Advice
 from drs_provider.deploy.wheel import DISTRIBUTION
 
@@ -35,6 +36,7 @@ def check_installation(plugins_folder: Path) -> Iterator[Advice]:
     """
     yield Advice("info", "package", f"Python {platform.python_version()} on {platform.system()}")
     yield from _versions()
+    yield from _inside_of_airflow()
     yield from _origin(Path(drs_provider.__file__).parent, plugins_folder)
 
 
@@ -56,6 +58,24 @@ def _versions() -> Iterator[Advice]:
             "package",
             f"Airflow {found['apache-airflow']} does not start with pydantic {found['pydantic']}",
             "install with the constraints file of your version of Airflow",
+        )
+
+
+def _inside_of_airflow() -> Iterator[Advice]:
+    try:
+        version = metadata.version("apache-airflow")
+        airflow_compat.check()
+    except metadata.PackageNotFoundError:
+        return
+    except airflow_compat.AirflowChangedError as error:
+        yield Advice("error", "package", str(error), f"pip install 'apache-airflow<{airflow_compat.UNTESTED}'")
+        return
+    if Version(version) >= Version(airflow_compat.UNTESTED):
+        yield Advice(
+            "warning",
+            "package",
+            f"Airflow {version} is newer than what this package was tested with (below {airflow_compat.UNTESTED})",
+            "run a drill of every plan before you rely on it",
         )
 
 

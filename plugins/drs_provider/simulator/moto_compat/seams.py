@@ -6,12 +6,12 @@ and not found out by an answer that is slightly wrong.
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import moto
+
+from drs_provider.seams import moved_seams
 
 __all__ = ["ATTRIBUTES", "SIGNATURES", "MotoChangedError", "check"]
 
@@ -88,44 +88,5 @@ def check() -> None:
 
     :raises MotoChangedError: with every seam that has moved.
     """
-    problems = [*_missing(), *_changed(), *_unset()]
-    if problems:
+    if problems := moved_seams(ATTRIBUTES, SIGNATURES, _SET_BY_INIT):
         raise MotoChangedError(problems)
-
-
-def _missing() -> Iterable[str]:
-    for path in (*ATTRIBUTES, *SIGNATURES, *_SET_BY_INIT):
-        if _found(path) is None:
-            yield f"{path} is gone"
-
-
-def _changed() -> Iterable[str]:
-    for path, wanted in SIGNATURES.items():
-        found = _found(path)
-        if found is None:
-            continue
-        parameters = tuple(inspect.signature(inspect.unwrap(found)).parameters)
-        if parameters[: len(wanted)] != wanted:
-            yield f"{path} takes {', '.join(parameters)}, and not {', '.join(wanted)}"
-
-
-def _unset() -> Iterable[str]:
-    for path, names in _SET_BY_INIT.items():
-        made = _found(path)
-        if made is None:
-            continue
-        known = set(inspect.unwrap(made.__init__).__code__.co_names)
-        for name in names:
-            if name not in known:
-                yield f"{path} has no {name}"
-
-
-def _found(path: str) -> Any:
-    module, _, attributes = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for name in attributes.split("."):
-            found = vars(found)[name] if isinstance(found, type) and name in vars(found) else getattr(found, name)
-    except (ImportError, AttributeError):
-        return None
-    return found.__func__ if isinstance(found, staticmethod) else found

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
+from drs_provider.airflow_compat import run_as_task
 from drs_provider.aws.drs.launch_key import LaunchKey
 from drs_provider.aws.drs.launched_into import launched_into, release, stop_instances
 from drs_provider.aws.drs.reads import is_complete
@@ -30,7 +31,6 @@ from drs_provider.steps.rollback.event import RollbackEvent
 from drs_provider.steps.rollback.unwinding import UnwindingApproval
 from drs_provider.steps.script.event import ScriptEvent, ScriptResult
 from drs_provider.steps.script.work import script_work
-from drs_provider.tasks.delegation import in_place_of_the_task
 from drs_provider.tasks.intents import next_look, read_intents
 from drs_provider.tasks.once_up import waves_once_up
 from drs_provider.tasks.recovery_work import (
@@ -151,7 +151,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         if leader.name == self.wave.name:
             self.log.warning("Asking before anything is terminated: %s was up", ", ".join(once_up))
             self.note_start(context)
-            with in_place_of_the_task(approval):
+            with run_as_task(approval):
                 approval.ask(context)
         elif states.get(f"{leader.name}.rollback") in ENDED_STATES:
             reason = f"the rollback was not approved (see {leader.name}.rollback): everything stays"
@@ -180,7 +180,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         run, states = self.run(context), task_states(context)
         waves = [wave.name for wave in self.loaded.plan.waves] if self._unwinds_all else [self.wave.name]
         approval = self._approval([name for name in waves if run.selects(name) and _began(name, states)])
-        with in_place_of_the_task(approval):
+        with run_as_task(approval):
             try:
                 approval.execute_complete(context, event)
             except AirflowFailException as refusal:
@@ -257,7 +257,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
         result: dict[str, Any] = {}
         reason = None
         try:
-            with in_place_of_the_task(work):
+            with run_as_task(work):
                 result = work.run_now(_context_of(script, context))
         except Exception as error:
             if not is_final(error, context, self.patience_over):
