@@ -11,13 +11,13 @@ import asyncio
 import inspect
 import logging
 import math
-import random
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from drs_provider.aws.backoff import Backoff
 from drs_provider.aws.faults import TRANSIENT, classify, error_code, error_text
 from drs_provider.aws.pauses import pause_for
 
@@ -25,7 +25,7 @@ __all__ = ["TRANSIENT", "BlockingCalls", "Calls", "chunks", "limited_patience", 
 
 T = TypeVar("T")
 
-_SLOWEST_RETRY = 30.0
+_TOKENS = ("nextToken", "NextToken", "Marker")
 _SLOWEST_APPEARING = 10.0
 _LIMIT: ContextVar[float] = ContextVar("patience_limit", default=math.inf)
 
@@ -83,17 +83,15 @@ class Calls:
 
         :raises botocore.exceptions.ClientError: for an error that does not pass, or that lasted longer.
         """
-        give_up = time.time() + patience_of(self.patience)
-        pause = 0.5
+        pauses = Backoff(time.time() + patience_of(self.patience), first=0.5)
         while True:
             try:
                 return await self.call(operation, **params)
             except Exception as error:
-                if classify(error) not in TRANSIENT or time.time() + pause > give_up:
+                if classify(error) not in TRANSIENT or pauses.is_over:
                     raise
-                self.log.warning("%s: %s; reading again in %.1f s", operation, error_text(error), pause)
-            await self.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * 2, _SLOWEST_RETRY)
+                self.log.warning("%s: %s; reading again in %.1f s", operation, error_text(error), pauses.pause)
+            await self.sleep(pauses.take())
 
     async def read_new(self, operation: str, unseen: str, *, until: float, **params: Any) -> dict[str, Any]:
         """Read something that was made a moment ago, and that AWS may not show yet.
@@ -104,30 +102,36 @@ class Calls:
         :param until: epoch seconds; what is not there by then does not exist.
         :raises botocore.exceptions.ClientError: as :meth:`read`, and when it did not appear in time.
         """
-        pause = 1.0
+        pauses = Backoff(until, longest=_SLOWEST_APPEARING)
         while True:
             try:
                 return await self.read(operation, **params)
             except Exception as error:
-                if error_code(error) != unseen or time.time() + pause > until:
+                if error_code(error) != unseen or pauses.is_over:
                     raise
                 self.log.info("%s: %s; it may not be visible yet", operation, error_text(error))
-            await self.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * 2, _SLOWEST_APPEARING)
+            await self.sleep(pauses.take())
 
-    async def read_all(self, operation: str, key: str, **params: Any) -> list[dict[str, Any]]:
-        """Read every page of an operation and return the items under `key`.
+    async def pages(self, operation: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        """Read the pages of an operation one after the other, each as :meth:`read` does.
 
-        Pages are linked by `NextToken`, or `nextToken` in DRS. An empty page with a token is not the last one.
+        Pages are linked by `NextToken`, by `nextToken` in DRS, or by `Marker` in IAM. An empty page with a token is not
+        the last one.
         """
-        items: list[dict[str, Any]] = []
         while True:
             page = await self.read(operation, **params)
-            items += page.get(key) or []
-            name = "nextToken" if "nextToken" in page else "NextToken"
-            if not page.get(name):
-                return items
+            yield page
+            name = next((each for each in _TOKENS if page.get(each)), None)
+            if name is None:
+                return
             params[name] = page[name]
+
+    async def read_all(self, operation: str, key: str, **params: Any) -> list[dict[str, Any]]:
+        """Read every page of an operation and return the items under `key`."""
+        items: list[dict[str, Any]] = []
+        async for page in self.pages(operation, **params):
+            items += page.get(key) or []
+        return items
 
 
 class BlockingCalls(Calls):

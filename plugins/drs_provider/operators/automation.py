@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -13,6 +12,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import ClientError
 
+from drs_provider.aws.backoff import Backoff
 from drs_provider.aws.calls import TRANSIENT, patience_of, run_blocking
 from drs_provider.aws.faults import classify, error_code, error_text
 from drs_provider.aws.pauses import pause_for
@@ -211,17 +211,16 @@ class SsmAutomationOperator(OutlivesTriggerer, AwsBaseOperator[SsmHook]):
         if self.tags:
             request["Tags"] = [{"Key": key, "Value": value} for key, value in self.tags.items()]
         client: Any = self.hook.conn
-        give_up, pause = time.time() + patience_of(300.0), 1.0
+        pauses = Backoff(time.time() + patience_of(300.0))
         while True:
             try:
                 return str(client.start_automation_execution(**request)["AutomationExecutionId"])
             except Exception as error:
                 failure = without_values(error, parameters)
             # The token makes it harmless to ask again, whatever became of the first request.
-            if classify(failure) in TRANSIENT and not isinstance(failure, ValueError) and time.time() + pause < give_up:
-                self.log.warning("%s; asking again in %.0f s", error_text(failure), pause)
-                pause_for(pause * random.uniform(0.8, 1.2))
-                pause = min(pause * 2, 30.0)
+            if classify(failure) in TRANSIENT and not isinstance(failure, ValueError) and not pauses.is_over:
+                self.log.warning("%s; asking again in %.0f s", error_text(failure), pauses.pause)
+                pause_for(pauses.take())
                 continue
             if isinstance(failure, ClientError) and error_code(failure) == "IdempotentParameterMismatch":
                 raise AirflowException(

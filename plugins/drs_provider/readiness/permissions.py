@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.aws.clients import Clients
 from drs_provider.readiness.actions import scripts_of_run
 from drs_provider.readiness.findings import Finding, Mode
@@ -176,14 +177,10 @@ def simulate(clients: Clients, principal: Principal, simulation: Simulation) -> 
     }
     if simulation.arns:
         params["ResourceArns"] = list(simulation.arns)
-    findings = []
-    while True:
-        page = clients.iam.simulate_principal_policy(**params)
-        denials = [_worst(result) for result in page["EvaluationResults"]]
-        findings += [_denied(denial, simulation, principal) for denial in denials if denial]
-        if not page.get("IsTruncated"):
-            return findings
-        params["Marker"] = page["Marker"]
+    calls = BlockingCalls(clients.iam)
+    results = run_blocking(calls.read_all("simulate_principal_policy", "EvaluationResults", **params))
+    denials = [_worst(result) for result in results]
+    return [_denied(denial, simulation, principal) for denial in denials if denial]
 
 
 def not_checked(why: str) -> Finding:

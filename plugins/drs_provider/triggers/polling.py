@@ -35,6 +35,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from drs_provider.aws.backoff import Backoff
 from drs_provider.aws.faults import Fault, TransientError, classify, error_text, transient_cause
 
 __all__ = ["DeadlinePassed", "PollFailed", "PollKey", "Poller", "Watch", "shared_poller"]
@@ -228,18 +229,17 @@ class Poller(Generic[S]):
             self._calling -= 1
 
     async def _call(self, function: Callable[[Any], Awaitable[T]], deadline: float) -> T:
-        pause = FIRST_BACKOFF_SECONDS
+        pauses = Backoff(deadline, first=FIRST_BACKOFF_SECONDS, longest=MAX_BACKOFF_SECONDS)
         while True:
             try:
                 return await function(await self._connected())
             except Exception as error:
-                if classify(error) is Fault.DEFINITE or time.time() + pause > deadline:
+                if classify(error) is Fault.DEFINITE or pauses.is_over:
                     raise
-                log.warning("%s: %s; asking again in %.0f s", self.key.kind, error_text(error), pause)
+                log.warning("%s: %s; asking again in %.0f s", self.key.kind, error_text(error), pauses.pause)
                 if classify(error) is Fault.EXPIRED:
                     await self._disconnect()
-                await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-                pause = min(pause * 2, MAX_BACKOFF_SECONDS)
+                await asyncio.sleep(pauses.take())
 
     def _add(self, watch: Watch[S]) -> None:
         self._watches.append(watch)

@@ -11,13 +11,13 @@ second start with a conflict, never with a second launch.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple
 
+from drs_provider.aws.backoff import Backoff
 from drs_provider.aws.calls import patience_of
 from drs_provider.aws.drs.launch_intents import LaunchJournal
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG, LaunchKey
@@ -319,12 +319,12 @@ class _Launch:
 
     def start(self, chunk: Sequence[ServerToLaunch], quotas: Quotas) -> list[LaunchedJob]:
         """Start one job for the chunk; return it, or the jobs of an earlier try that turn out to hold servers of it."""
-        deadline = time.time() + patience_of(self.patience.starting.total_seconds())
-        pause, refused, first_refusal = 1.0, 0, 0.0
+        pauses = Backoff(time.time() + patience_of(self.patience.starting.total_seconds()))
+        refused, first_refusal = 0, 0.0
         adopted_from = self.listed
         while True:
             waited, jobs = self._wait_for_slots(len(chunk), quotas)
-            deadline += waited
+            pauses.until += waited
             # After a pause another try, which was given up for dead, may have started the job, and it may have ended.
             if jobs is not adopted_from and (found := self._of(chunk, jobs)):
                 return found
@@ -355,10 +355,9 @@ class _Launch:
                         raise self._explained(error, chunk) from error
                 if fault is Fault.EXPIRED:
                     self.drs.renew_credentials()
-                if time.time() + pause > deadline:
+                if pauses.is_over:
                     raise self._explained(error, chunk) from error
-            pause_for(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * 2, 30.0)
+            pause_for(pauses.take())
 
     def _clear_the_way(self, chunk: Sequence[ServerToLaunch], jobs: Sequence[Job]) -> bool:
         """
@@ -422,8 +421,7 @@ class _Launch:
         ids = {server.id for server in chunk}
         # Ten minutes before now: more than a signed request's clock may be wrong.
         since = datetime.now(timezone.utc) - timedelta(minutes=10) - self.patience.starting - self.patience.slots
-        give_up = time.time() + self.patience.listing.total_seconds()
-        pause = 0.5
+        pauses = Backoff(time.time() + self.patience.listing.total_seconds(), first=0.5)
         while True:
             jobs = self.drs.jobs_since(since)
             if found := self._of(chunk, jobs):
@@ -431,10 +429,9 @@ class _Launch:
                 return found
             if classify(error) is Fault.CONFLICT:
                 self._name_foreign_job(jobs, ids, error)
-            if time.time() + pause > give_up:
+            if pauses.is_over:
                 return []
-            pause_for(pause)
-            pause *= 2
+            pause_for(pauses.take())
 
     def _of(self, chunk: Sequence[ServerToLaunch], jobs: Sequence[Job]) -> list[LaunchedJob]:
         """Return this launch's jobs that hold servers of the chunk."""
@@ -455,7 +452,7 @@ class _Launch:
     def _wait_for_slots(self, servers: int, quotas: Quotas) -> tuple[float, Sequence[Job]]:
         """Wait until a job with so many servers fits the quotas; return the seconds that it took, and the jobs."""
         started = time.time()
-        pause = 2.0
+        pauses = Backoff(started + self.patience.slots.total_seconds(), first=2.0)
         while True:
             jobs, self.listed = self.listed, None
             if jobs is None:
@@ -465,7 +462,7 @@ class _Launch:
             if slots.leave_room_for(servers, quotas):
                 return time.time() - started, jobs
             taken = f"{slots.against(quotas)}, and {servers} servers wait"
-            if time.time() + pause > started + self.patience.slots.total_seconds():
+            if pauses.is_over:
                 raise NoFreeSlot(
                     f"No free DRS job slot within {self.patience.slots}: {taken}. Jobs in progress: "
                     f"{', '.join(slots.jobs)}",
@@ -473,8 +470,7 @@ class _Launch:
                     quotas,
                 )
             self.log.info("Waiting for a free DRS job slot: %s", taken)
-            pause_for(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * 1.5, 20.0)
+            pause_for(pauses.take())
 
     def _explained(self, error: Exception, chunk: Sequence[ServerToLaunch]) -> LaunchError:
         ids = ", ".join(server.id for server in chunk)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from drs_provider.aws.backoff import Backoff
 from drs_provider.aws.calls import TRANSIENT, chunks, patience_of, run_blocking
 from drs_provider.aws.drs.questions import DrsQuestions
 from drs_provider.aws.drs.reads import is_complete
@@ -70,7 +70,7 @@ class Termination:
         free = [str(one["recoveryInstanceID"]) for one in instances if str(one["recoveryInstanceID"]) not in held]
         groups = [*chunks(free, size), *chunks(sorted(held), size)]
         refused: dict[str, str] = {}
-        pause = 1.0
+        pauses = Backoff(deadline)
         while groups:
             again: list[list[str]] = []
             for group in groups:
@@ -79,10 +79,10 @@ class Termination:
                 if error is None or not left:
                     continue
                 fault = classify(error)
-                if fault in TRANSIENT and time.time() + pause > patient_until:
+                if fault in TRANSIENT and time.time() + pauses.pause > patient_until:
                     raise error
                 final = fault is Fault.DEFINITE or (fault is Fault.CONFLICT and left[0] in held)
-                if time.time() + pause > deadline or (final and len(left) == 1):
+                if pauses.is_over or (final and len(left) == 1):
                     refused.update(dict.fromkeys(left, error_text(error)))
                 elif fault in (Fault.DEFINITE, Fault.CONFLICT) and len(left) > 1:
                     again += [left[: len(left) // 2], left[len(left) // 2 :]]
@@ -90,8 +90,7 @@ class Termination:
                     again.append(left)
             groups = again
             if groups:
-                time.sleep(pause * random.uniform(0.8, 1.2))
-                pause = min(pause * 2, 20.0)
+                time.sleep(pauses.take())
         if refused:
             reasons = "; ".join(f"{one}: {reason}" for one, reason in sorted(refused.items()))
             raise ActionFailed(f"DRS does not end {len(refused)} of {len(instances)} recovery instances: {reasons}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
+from drs_provider.aws.backoff import Backoff
 from drs_provider.aws.calls import Calls, patience_of
 from drs_provider.aws.faults import Fault, classify, error_code
 from drs_provider.aws.freshness import Look
@@ -85,13 +86,10 @@ async def read_commands(calls: Calls, command_ids: Sequence[str], *, since: floa
     """
     found: dict[str, SentCommand] = {}
     if since is not None and len(command_ids) > 3:
-        params: dict[str, Any] = {"Filters": [_invoked_after(since)], "MaxResults": PAGE}
-        while not set(command_ids) <= set(found):  # newest first, so what follows is of no interest
-            page = await calls.read("list_commands", **params)
+        async for page in calls.pages("list_commands", Filters=[_invoked_after(since)], MaxResults=PAGE):
             found.update((command["CommandId"], _sent(command)) for command in page.get("Commands") or [])
-            if not page.get("NextToken"):
+            if set(command_ids) <= set(found):  # newest first, so what follows is of no interest
                 break
-            params["NextToken"] = page["NextToken"]
     for command_id in command_ids:
         if command_id not in found:
             for command in await _of_command(calls, "list_commands", "Commands", CommandId=command_id):
@@ -205,8 +203,8 @@ async def send_once(
     instances = list(request["InstanceIds"])
     look = look or Look()
     others: list[SentCommand] = []
-    give_up = time.time() + patience_of(patience)
-    sends, pause = 0, 1.0
+    pauses = Backoff(time.time() + patience_of(patience))
+    sends = 0
     while True:
         if not look.is_fresh:
             others = await _sent_by_others(reading, key, attempt, instances, since, str(request["DocumentName"]))
@@ -223,10 +221,9 @@ async def send_once(
             return [*others, _sent(answer["Command"])]
         except Exception as error:
             fault, failure = classify(error), without_values(error, request.get("Parameters"))
-        if fault is Fault.THROTTLED and time.time() + pause < give_up:
-            once.log.warning("SendCommand was throttled; sending again in %.0f s", pause)
-            await once.sleep(pause)
-            pause = min(pause * 2, 30.0)
+        if fault is Fault.THROTTLED and not pauses.is_over:
+            once.log.warning("SendCommand was throttled; sending again in %.0f s", pauses.pause)
+            await once.sleep(pauses.take())
             continue
         if fault is not Fault.AMBIGUOUS:
             raise failure
