@@ -185,6 +185,20 @@ class TestCleared:
                 run.clear("confirm" if state == "success" else "web.launch")
         assert launches(drs_simulator) == {FIRST: 3, SECOND: 3}
 
+    @pytest.mark.parametrize(("retries", "launched"), [(0, 1), (1, 2)])
+    def test_what_goes_on_from_a_deleted_run_of_the_same_id_is_one_attempt(
+        self, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, retries: int, launched: int
+    ) -> None:
+        """The deleted run had been cleared, so that its job is of a later generation than this run's first."""
+        load(drs_simulator, second=["failed", "failed", "launched"])
+        run = run_of(web(retries=retries))
+        key = LaunchKey(run.dag.dag_id, run.run_id, "web", generation=2)
+        with quick_aws(monkeypatch):
+            now = datetime.now(timezone.utc)
+            launch_once(DrsHook(**AWS), key, [SECOND], is_drill=True, since=now)
+            assert run.go() == "failed"
+        assert launches(drs_simulator) == {FIRST: 1, SECOND: launched}
+
 
 def test_a_server_that_left_the_wave_while_others_waited_for_a_slot_fails_no_launch(
     drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch

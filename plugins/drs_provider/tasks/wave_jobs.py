@@ -23,7 +23,7 @@ _UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS", "LAUNCHED"})
 class Down(NamedTuple):
     """A server that is not up.
 
-    :param attempt: which attempt failed last; 0 for one of another generation.
+    :param attempt: which attempt was made last; 0 where none was made since the launch was cleared.
     :param since: when the job of that ended, as far as DRS says so.
     """
 
@@ -98,7 +98,7 @@ class WaveJobs:
 
     @property
     def attempts(self) -> dict[str, int]:
-        """Which attempt of the key's generation each job is, by its id; 0 for one of another generation."""
+        """Which attempt of the key's generation each job is, by its id; 0 for one of an earlier generation."""
         return {str(job["jobID"]): attempt_in(self.key.generation, job["tags"][LAUNCH_TAG]) for job in self.jobs}
 
     def down(self, servers: Collection[str], *, terminated: bool) -> dict[str, Down]:
@@ -110,6 +110,12 @@ class WaveJobs:
         newest = newest_by_server(self.jobs)
         attempts = self.attempts
         last = max(attempts.values(), default=0)
+        # Of all its jobs: the newest need not be the last attempt, and an attempt that was made is not made again.
+        made: dict[str, int] = {}
+        for job in self.jobs:
+            for one in job.get("participatingServers") or ():
+                server = str(one["sourceServerID"])
+                made[server] = max(made.get(server, 0), attempts[str(job["jobID"])])
         found = {}
         for server in sorted(servers):
             job, participant = newest.get(server, ({}, {}))
@@ -117,9 +123,7 @@ class WaveJobs:
             if job and (not is_complete(job) or status == "LAUNCHED" or (status == "TERMINATED" and not terminated)):
                 continue
             ended = job.get("endDateTime")
-            found[server] = Down(
-                attempts[str(job["jobID"])] if job else last, parse_timestamp(str(ended)) if ended else None
-            )
+            found[server] = Down(made.get(server, last), parse_timestamp(str(ended)) if ended else None)
         return found
 
     def entries(self) -> list[dict[str, Any]]:

@@ -60,9 +60,14 @@ def generation_of(context: Mapping[str, Any]) -> int:
 
 
 def attempt_in(generation: int, launch_tag: str) -> int:
-    """Return which attempt of a generation a job is, by its ``drs-provider:launch`` tag; 0 for one of another."""
+    """
+    Return which attempt of a generation a job is, by its ``drs-provider:launch`` tag; 0 for one of an earlier one.
+
+    A job of a later generation counts as the attempt that it was there: a run that is started again with the id of a
+    deleted one adopts what still goes on, and begins to count its own generations at 0.
+    """
     match = _SUFFIX.search(launch_tag)
-    return int(match.group(2)) if match and int(match.group(1)) == generation else 0
+    return int(match.group(2)) if match and int(match.group(1)) >= generation else 0
 
 
 @dataclass(frozen=True)
