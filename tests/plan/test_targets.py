@@ -98,6 +98,11 @@ def change(path: str, value: Any) -> dict[str, Any]:
         ),
         (change("targets.tokyo.account", 210987654321), "targets.tokyo.account", "put it in quotes"),
         (change("targets.tokyo.regoin", "x"), "targets.tokyo.regoin", "did you mean region?"),
+        (
+            change("targets.tokyo", {**TARGETS["payments"], "account": "333333333333"}),
+            "targets.tokyo.account",
+            "aws_payments leads to 210987654321, as another target says: one connection, one account",
+        ),
         (change("targets.default", TARGETS["tokyo"]), "targets.default", "may not be called default"),
         (change("targets.To Kyo", TARGETS["tokyo"]), "targets.To Kyo", "write to-kyo"),
         (

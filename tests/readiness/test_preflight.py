@@ -384,7 +384,7 @@ def test_throttling_that_passes_is_not_a_finding(room: Room) -> None:
 
 
 def test_throttling_that_outlasts_botocore_is_waited_for(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drs_provider.readiness.preflight.PATIENCE", (0.0, 0.0))
+    monkeypatch.setattr("drs_provider.readiness.side_by_side.PATIENCE", (0.0, 0.0))
     throttled = {"operation": "DescribeSourceServers", "error": "ThrottlingException"}
     room.scenario["faults"] = [{**throttled, "times": 9}]
     clients = Clients(lambda service: boto3.client(service, region_name="us-west-2", config=ONE_ATTEMPT))
@@ -403,7 +403,7 @@ def test_throttling_that_outlasts_botocore_is_waited_for(room: Room, monkeypatch
 def test_what_aws_cannot_answer_at_the_moment_is_asked_again(
     fault: dict[str, Any], room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drs_provider.readiness.preflight.PATIENCE", (0.0, 0.0))
+    monkeypatch.setattr("drs_provider.readiness.side_by_side.PATIENCE", (0.0, 0.0))
     room.scenario["faults"] = [{"operation": "DescribeSourceServers", "times": 2, **fault}]
     clients = Clients(lambda service: boto3.client(service, region_name="us-west-2", config=ONE_ATTEMPT))
     room.load()

@@ -141,11 +141,11 @@ def test_a_plan_whose_connection_does_not_exist_launches_nothing_as_somebody_els
     assert [finding["code"] for finding in found["preflight"]["findings"]] == ["connection-missing"]
     assert not [entry for entry in drs_simulator.log if entry.get("operation") == "StartRecovery"]
     override = {"findings": ["connection-missing"], "reason": "the connections were in the lost site"}
+    # The worker's own role is somebody else: nobody can decide that it will do.
     state, found = report(plan=plan, mode="recovery", confirm="shop", override=override)
-    assert state == "success"
-    assert [(one["finding"], one["reason"]) for one in found["overrides"]] == [
-        ("connection-missing", "the connections were in the lost site")
-    ]
+    assert state == "failed"
+    assert "'connection-missing' cannot be overridden" in found["run"]["refused"]
+    assert not [entry for entry in drs_simulator.log if entry.get("operation") == "StartRecovery"]
     monkeypatch.setenv("AIRFLOW_CONN_AWS_RECOVERY_ACCOUNT", "aws://")
     assert report(plan=plan, mode="recovery", confirm="shop")[0] == "success"
 

@@ -171,6 +171,11 @@ class RecoveryPlan(PlanModel):
         own = (NamedTarget(DEFAULT, self.target),) if self.target else ()
         return (*own, *(NamedTarget(name, target) for name, target in self.targets.items()))
 
+    def account_of(self, place: NamedTarget) -> str | None:
+        """The account id that the plan states for a target, or for another one with the same connection."""
+        known = (each.account for each in self.every_target if each.aws_conn_id == place.aws_conn_id)
+        return place.account or next(filter(None, known), None)
+
     def targets_of(self, waves: Iterable[Wave]) -> tuple[NamedTarget, ...]:
         """The targets that the servers of waves are launched in, each account and region once, in the waves' order."""
         places: dict[tuple[str, str], NamedTarget] = {}

@@ -34,6 +34,7 @@ def of_plan_targets(plan: Any) -> Iterator[Finding]:
             for location, wave in unplaced:
                 name = text(wave, "name") or "this wave"
                 yield Finding(location, f"needs the key target: {name} names none, and the plan has none of its own")
+    yield from _accounts(plan)
     legal = {str(each) for each in targets if is_name(str(each))}
     known = legal | ({DEFAULT} if has_own else set())
     renamed = {as_name(str(each)) for each in targets.keys() - legal}
@@ -66,6 +67,16 @@ def target_names(plan: Any) -> dict[Location, str]:
             holders += [((*location, *place), script) for place, script in items(part, section)]
         named |= {(*at, "target"): name for at, holder in holders if (name := text(holder, "target"))}
     return named
+
+
+def _accounts(plan: Any) -> Iterator[Finding]:
+    """Yield the accounts that are stated for a connection which another target says leads elsewhere."""
+    stated: dict[str, str] = {}
+    for location, target in targets_in(plan):
+        connection, account = text(target, "aws_conn_id") or "aws_default", text(target, "account")
+        if account and stated.setdefault(connection, account) != account:
+            message = f"{connection} leads to {stated[connection]}, as another target says: one connection, one account"
+            yield Finding((*location, "account"), message)
 
 
 def _away_from_the_instances(plan: Any) -> Iterator[Finding]:

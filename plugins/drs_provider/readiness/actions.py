@@ -12,6 +12,7 @@ from drs_provider.readiness.grants import GRANTS, Grant
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script, Wave
+    from drs_provider.plan.targets import NamedTarget
 
 __all__ = ["needs_of", "required_actions", "required_grants", "scripts_of", "scripts_of_run"]
 
@@ -29,40 +30,67 @@ def scripts_of(wave: Wave, mode: Mode, *, unwinds: bool = False) -> list[Script]
 
 
 def scripts_of_run(
-    plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None, *, skip_scripts: bool = False
+    plan: RecoveryPlan,
+    mode: Mode,
+    waves: Iterable[str] | None = None,
+    *,
+    skip_scripts: bool = False,
+    place: NamedTarget | None = None,
 ) -> list[Script]:
     """The scripts that a run of a plan may run, wave by wave; the parameters are those of :func:`required_grants`."""
     wanted = None if waves is None else set(waves)
     chosen = [] if skip_scripts else [wave for wave in plan.waves if wanted is None or wave.name in wanted]
     unwinds = plan.recovery.on_failure == "rollback"
-    return [script for wave in chosen for script in scripts_of(wave, mode, unwinds=unwinds)]
+    return [
+        script
+        for wave in chosen
+        for script in scripts_of(wave, mode, unwinds=unwinds)
+        if place is None or plan.target_of(wave, script).key == place.key
+    ]
 
 
 def needs_of(
-    plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None, *, skip_scripts: bool = False
+    plan: RecoveryPlan,
+    mode: Mode,
+    waves: Iterable[str] | None = None,
+    *,
+    skip_scripts: bool = False,
+    place: NamedTarget | None = None,
 ) -> set[str]:
     """What a plan needs rights for: the values of :attr:`Grant.need`; the parameters are those of
     :func:`required_grants`."""
     wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
-    chosen = [wave for wave in plan.waves if wave.name in wanted]
+    chosen = _launched(plan, wanted, place)
     needs = {"launch"} if chosen else set()
     unwinds = plan.recovery.on_failure == "rollback" or any(wave.on_failure == "rollback" for wave in chosen)
-    if unwinds or (mode == "drill" and plan.drill.terminate != "never"):
+    if chosen and (unwinds or (mode == "drill" and plan.drill.terminate != "never")):
         needs.add("terminate")
-    for script in scripts_of_run(plan, mode, wanted, skip_scripts=skip_scripts):
+    for script in scripts_of_run(plan, mode, wanted, skip_scripts=skip_scripts, place=place):
         needs |= {"scripts", "automation" if script.automation else "run_command"}
         if script.parameters.get("AutomationAssumeRole"):
             needs.add("automation_role")
     for wave in chosen:
         if any(getattr(check, "via", None) == "ssm" or check.type == "ssm_online" for check in wave.health_checks):
             needs.add("run_command")
-    if any(getattr(target, "sns", None) for target in plan.notify):
+    notifies = place is None or place.key == plan.default_target.key
+    if notifies and any(getattr(target, "sns", None) for target in plan.notify):
         needs.add("notify")
     return needs
 
 
+def _launched(plan: RecoveryPlan, waves: set[str], place: NamedTarget | None) -> list[Wave]:
+    """Return those of some waves that are launched in a target; None: in any."""
+    here = [wave for wave in plan.waves if wave.name in waves]
+    return [wave for wave in here if place is None or plan.target_of(wave).key == place.key]
+
+
 def required_grants(
-    plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None, *, skip_scripts: bool = False
+    plan: RecoveryPlan,
+    mode: Mode,
+    waves: Iterable[str] | None = None,
+    *,
+    skip_scripts: bool = False,
+    place: NamedTarget | None = None,
 ) -> list[Grant]:
     """The grants that a run of this plan needs, without the optional ones.
 
@@ -70,10 +98,11 @@ def required_grants(
     :param mode: ``drill`` or ``recovery``.
     :param waves: names of the waves that run; None means all.
     :param skip_scripts: whether the run leaves the scripts out.
+    :param place: what is needed in this target alone; None: in all of them.
     """
-    needs = needs_of(plan, mode, waves, skip_scripts=skip_scripts)
+    needs = needs_of(plan, mode, waves, skip_scripts=skip_scripts, place=place)
     wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
-    steps = {step.kind for wave in plan.waves if wave.name in wanted for step in steps_of(wave)}
+    steps = {step.kind for wave in _launched(plan, wanted, place) for step in steps_of(wave)}
     return [
         *(grant for grant in GRANTS if grant.need in needs and not grant.optional),
         *(

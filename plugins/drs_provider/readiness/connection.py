@@ -1,4 +1,4 @@
-"""The findings on the plan's connection: AWS would be asked as somebody else, maybe elsewhere."""
+"""The findings on the connections of a plan: AWS would be asked as somebody else, maybe elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["missing_connection", "refused_connection"]
 def missing_connection(name: str) -> Finding:
     """The finding that Airflow does not have the connection that the plan names.
 
-    :param name: ``target.aws_conn_id``.
+    :param name: the ``aws_conn_id`` of a target.
     """
-    message = f"Airflow has no connection {name}, which the plan names; AWS is asked with the worker's own role."
-    remedy = f"Correct target.aws_conn_id, or make it: airflow connections add {name} --conn-type aws"
+    message = f"Airflow has no connection {name}, which the plan names; the worker's own role is not used instead."
+    remedy = f"Correct aws_conn_id, or make it: airflow connections add {name} --conn-type aws"
     return Finding.of("connection-missing", message, remedy)
 
 
@@ -22,5 +22,5 @@ def refused_connection(reason: str) -> Finding:
 
     :param reason: what :func:`~drs_provider.hooks.connection.connection_refusal` returned.
     """
-    remedy = "Correct target.aws_conn_id, or ask the administrator of Airflow to allow the connection."
+    remedy = "Correct aws_conn_id, or ask the administrator of Airflow to allow the connection."
     return Finding.of("connection-not-allowed", reason, remedy)

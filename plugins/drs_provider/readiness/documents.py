@@ -14,23 +14,28 @@ from drs_provider.readiness.permissions import DENIED
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
+    from drs_provider.plan.targets import NamedTarget
 
 __all__ = ["check_document", "documents_of"]
 
 
-def documents_of(plan: RecoveryPlan, mode: Mode, waves: Iterable[str]) -> dict[str, list[tuple[str, Script]]]:
+def documents_of(
+    plan: RecoveryPlan, mode: Mode, waves: Iterable[str], place: NamedTarget | None = None
+) -> dict[str, list[tuple[str, Script]]]:
     """The documents that a run may use: document name -> the (wave name, script) pairs that name it.
 
     :param plan: the plan.
     :param mode: ``drill`` or ``recovery``.
     :param waves: names of the waves that run.
+    :param place: only those that scripts use in this target; None: in all.
     """
     wanted = set(waves)
     found: dict[str, list[tuple[str, Script]]] = {}
     for wave in plan.waves:
         if wave.name in wanted:
             for script in scripts_of(wave, mode, unwinds=plan.recovery.on_failure == "rollback"):
-                found.setdefault(script.automation or script.run_command or "", []).append((wave.name, script))
+                if place is None or plan.target_of(wave, script).key == place.key:
+                    found.setdefault(script.automation or script.run_command or "", []).append((wave.name, script))
     return found
 
 

@@ -42,11 +42,16 @@ class Code:
 CODES: dict[str, Code] = {
     # Where and what to launch
     "connection-missing": Code(
-        "error", True, "Airflow lacks the connection that the plan names: the worker's own role would be used."
+        "error", False, "Airflow lacks the connection that the plan names. The worker's own role is never used instead."
     ),
     "connection-not-allowed": Code(
         "error", True, "The plan names a connection that is not of type aws, or that the administrator does not allow."
     ),
+    "account-mismatch": Code(
+        "error", False, "The connection of a target leads to another account than the plan states."
+    ),
+    "account-unconfirmed": Code("error", True, "Which account a target's connection leads to could not be found out."),
+    "targets-same": Code("warning", True, "Two targets of the plan are the same account and region."),
     "service-not-initialised": Code("error", False, "DRS has never been initialised in this account and region."),
     "server-not-found": Code(
         "error",
@@ -163,6 +168,7 @@ class Finding:
     :param server: a source server id (or the selection's text where no server was found), or None.
     :param message: what is the case, with the observed value.
     :param remedy: what a person can do about it.
+    :param target: the name of the target, where the plan has several.
     """
 
     code: str
@@ -171,6 +177,7 @@ class Finding:
     server: str | None
     message: str
     remedy: str
+    target: str | None = None
 
     @classmethod
     def of(
@@ -199,7 +206,7 @@ class Finding:
         return {**asdict(self), "overridable": self.overridable}
 
     def __str__(self) -> str:
-        place = "/".join(part for part in (self.wave, self.server) if part)
+        place = "/".join(part for part in (self.target, self.wave, self.server) if part)
         return f"{self.severity} {self.code}{f' [{place}]' if place else ''}: {self.message} {self.remedy}".rstrip()
 
 
@@ -285,8 +292,11 @@ class FindingsReport:
         """
         if not self.findings:
             return "no findings"
-        head = ("severity", "code", "wave", "server")
-        rows = [(f.severity, f.code, f.wave or "-", f.server or "-") for f in self.findings]
+        head: tuple[str, ...] = ("severity", "code", "wave", "server")
+        rows: list[tuple[str, ...]] = [(f.severity, f.code, f.wave or "-", f.server or "-") for f in self.findings]
+        if any(f.target for f in self.findings):
+            head = (*head, "target")
+            rows = [(*row, f.target or "-") for row, f in zip(rows, self.findings, strict=True)]
         widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
         room = max(width - sum(widths) - 2 * len(widths), 40)
         indent = " " * (sum(widths) + 2 * len(widths))

@@ -23,6 +23,7 @@ from drs_provider.readiness.grants import JOB, MANAGED, Grant
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
+    from drs_provider.plan.targets import NamedTarget
 
 __all__ = ["Principal", "Simulation", "caller", "not_checked", "role_arn", "simulate", "simulations"]
 
@@ -141,6 +142,7 @@ def simulations(
     waves: Iterable[str] | None = None,
     *,
     skip_scripts: bool = False,
+    place: NamedTarget | None = None,
 ) -> list[Simulation]:
     """The calls of the simulator that answer for these grants, as few as possible.
 
@@ -150,13 +152,15 @@ def simulations(
     :param mode: ``drill`` or ``recovery``.
     :param waves: names of the waves that run, whose documents and roles are asked for; None means all.
     :param skip_scripts: whether the run leaves the scripts out.
+    :param place: the target whose region and scripts are asked for; None: the plan's own, and all scripts.
     """
-    scripts = scripts_of_run(plan, mode, waves, skip_scripts=skip_scripts)
+    scripts = scripts_of_run(plan, mode, waves, skip_scripts=skip_scripts, place=place)
+    region = (place or plan.default_target).region
     together: dict[tuple[tuple[str, ...], str], Simulation] = {}
     for grant in grants:
         context = _context(grant.condition)
         for action in grant.actions:
-            arns = _examples(grant, action, principal, plan, scripts)
+            arns = _examples(grant, action, principal, plan, scripts, region)
             simulation = together.setdefault((arns, json.dumps(context)), Simulation(arns, context, {}))
             simulation.reasons.setdefault(action, grant.reason)
     return list(together.values())
@@ -234,7 +238,7 @@ def _context(condition: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _examples(
-    grant: Grant, action: str, principal: Principal, plan: RecoveryPlan, scripts: Sequence[Script]
+    grant: Grant, action: str, principal: Principal, plan: RecoveryPlan, scripts: Sequence[Script], region: str
 ) -> tuple[str, ...]:
     """Concrete ARNs for a grant's patterns: the simulator compares ARNs as text, and a pattern matches no pattern."""
     if grant.resources == ("*",):
@@ -249,9 +253,9 @@ def _examples(
         if kind not in SIMULATED_ON.get(action, (kind,)):
             continue
         if kind in ("document", "automation-definition"):
-            arns += _documents(action, scripts, principal, plan.default_target.region)
+            arns += _documents(action, scripts, principal, region)
         else:
-            arns.append(_example(pattern, kind, principal, plan.default_target.region))
+            arns.append(_example(pattern, kind, principal, region))
     return tuple(dict.fromkeys(arns))
 
 

@@ -10,20 +10,19 @@ check`` is the same from a terminal.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.questions import Drs
-from drs_provider.aws.faults import TransientError, transient_cause
+from drs_provider.aws.faults import TransientError
 from drs_provider.aws.quotas import Quotas
 from drs_provider.readiness import jobs as job_checks
 from drs_provider.readiness.actions import required_grants
@@ -42,35 +41,32 @@ from drs_provider.readiness.resolution import (
 )
 from drs_provider.readiness.scope import Permissions, Scope
 from drs_provider.readiness.script_secrets import Lookup, check_secrets
+from drs_provider.readiness.side_by_side import MAX_WORKERS, Check, cause_of, concurrently
 from drs_provider.readiness.template_fit import NamedResources
 from drs_provider.readiness.timeouts import check_timeouts, launch_seconds
+from drs_provider.readiness.whereabouts import (
+    Identity,
+    LookedAt,
+    identify,
+    launched_twice,
+    places_of_run,
+    same_places,
+)
 
 if TYPE_CHECKING:
     from drs_provider.aws.drs.run_identity import RunIdentity
     from drs_provider.plan import RecoveryPlan
+    from drs_provider.plan.targets import NamedTarget
 
-__all__ = ["PreflightResult", "recheck_wave", "run_preflight"]
+Connect = Callable[["NamedTarget"], Clients]
+"""Makes the clients of a target."""
 
-# As many as a botocore client has connections by default, so that none is opened and thrown away.
-MAX_WORKERS = 10
-# Seconds to wait before a check that AWS could not answer at the moment is made again.
-PATIENCE = (1.0, 2.0, 4.0, 8.0)
+__all__ = ["Connect", "PreflightResult", "recheck_wave", "run_preflight"]
+
+# How many targets are looked at side by side; each has threads of its own.
+MOST_TARGETS = 4
 # How far back a wave's second look searches for jobs that hold its servers; preflight looks at all that DRS keeps.
 RECENT_JOBS = timedelta(days=3)
-
-
-class Check(NamedTuple):
-    """One check that can be made on its own.
-
-    :param name: what it looks at, for the finding that says it could not be made.
-    :param make: makes it.
-    :param instead: what is found where it cannot be made, given the reason as a clause; None: ``check-failed``. Such a
-        check is not waited for.
-    """
-
-    name: str
-    make: Callable[[], list[Finding]]
-    instead: Callable[[str], Finding] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,8 @@ class PreflightResult:
     :param left_out: what the waves select and do not launch: optional servers, and selections that match none.
     :param seen: whether the source servers could be read: where not, nothing is known of any.
     :param unanswered: why a check could not be made, where that passes by itself; its finding is ``check-failed``.
-    :param scope: what was looked at; None for the look before one wave's launch.
+    :param scope: what was looked at; None for the look before one wave's launch, and where there are several targets.
+    :param targets: what was looked at in each target of the run; empty for the look before one wave's launch.
     """
 
     findings: FindingsReport
@@ -95,18 +92,21 @@ class PreflightResult:
     left_out: tuple[LeftOut, ...] = ()
     seen: bool = True
     scope: Scope | None = None
+    targets: tuple[LookedAt, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON-serialisable data, for XCom and for ``drs-plan check --format json``."""
         waves = {wave: [server.as_dict() for server in servers] for wave, servers in self.resolved.items()}
         left_out = [one.as_dict() for one in self.left_out]
-        scope = {"looked_at": self.scope.as_dict()} if self.scope else {}
+        scope: dict[str, Any] = {"looked_at": self.scope.as_dict()} if self.scope else {}
+        if self.targets:
+            scope["targets"] = [one.as_dict() for one in self.targets]
         return {**self.findings.as_dict(), **scope, "servers_read": self.seen, "waves": waves, "left_out": left_out}
 
 
 def run_preflight(
     plan: RecoveryPlan,
-    clients: Clients,
+    clients: Clients | Connect,
     *,
     mode: Mode,
     waves: Collection[str] | None = None,
@@ -120,7 +120,7 @@ def run_preflight(
     """Make every check and return all findings. It changes nothing in AWS, and raises nothing that AWS answers.
 
     :param plan: the plan.
-    :param clients: clients of the target account, in the plan's region.
+    :param clients: clients of the plan's target; where it has several, what makes those of each.
     :param mode: ``drill`` or ``recovery``.
     :param waves: names of the waves that run; None or empty means all.
     :param snapshot_time: recover each server to its last completed snapshot at or before it; None means the latest.
@@ -130,11 +130,107 @@ def run_preflight(
     :param lookup: looks up what scripts take from Airflow connections; None where there is no Airflow to ask.
     :param known: what the caller has found already.
     """
-    chosen = [wave.name for wave in plan.waves if not waves or wave.name in waves]
+    everything = [wave.name for wave in plan.waves if not waves or wave.name in waves]
+    connect = clients if callable(clients) else lambda _: clients
+    places = places_of_run(plan, mode, everything, skip_scripts=skip_scripts)
+    made = {place.key: connect(place) for place in places}
+    findings = list(known)
+    if not skip_scripts:
+        # Not with the others, which run in threads: Airflow's connections are asked for in the task's own.
+        for uses in documents_of(plan, mode, everything).values():
+            findings += check_secrets(uses, lookup)
+    if paths := [channel.notifier for channel in plan.notify if channel.notifier]:
+        findings += concurrently([Check("notifiers", partial(check_notifiers, paths))], [])
+
+    def look(place: NamedTarget) -> PreflightResult:
+        chosen = [name for name in everything if plan.target_of(plan.wave(name)).key == place.key]
+        identity, wrong, unanswered = identify(
+            place, made[place.key], stated=plan.account_of(place), required=plan.several_targets
+        )
+        if wrong:
+            # As somebody else, or elsewhere: nothing more is asked there.
+            return PreflightResult(
+                FindingsReport(mode, tuple(wrong)),
+                {name: [] for name in chosen},
+                unanswered=unanswered,
+                seen=False,
+                targets=(LookedAt(identity),),
+            )
+        return _look_at_target(
+            plan,
+            made[place.key],
+            place,
+            chosen,
+            everything,
+            identity,
+            mode=mode,
+            snapshot_time=snapshot_time,
+            own=own,
+            replace=replace,
+            skip_scripts=skip_scripts,
+        )
+
+    if len(places) == 1:
+        results = [look(places[0])]
+    else:
+        # One that does not answer costs its own patience, and not that of the others.
+        with ThreadPoolExecutor(max_workers=min(MOST_TARGETS, len(places)), thread_name_prefix="targets") as pool:
+            results = list(pool.map(look, places))
+    return _together(plan, mode, findings, places, results)
+
+
+def _together(
+    plan: RecoveryPlan,
+    mode: Mode,
+    findings: list[Finding],
+    places: Sequence[NamedTarget],
+    results: Sequence[PreflightResult],
+) -> PreflightResult:
+    """Put what was found in each target together; where the plan has several, each finding names its target."""
+    for place, result in zip(places, results, strict=True):
+        findings += [replace_fields(one, target=place.name) if plan.several_targets else one for one in result.findings]
+    looked_at = tuple(one for result in results for one in result.targets)
+    found = {name: servers for result in results for name, servers in result.resolved.items()}
+    resolved = {wave.name: found[wave.name] for wave in plan.waves if wave.name in found}
+    if len(places) > 1:
+        findings += same_places(looked_at)
+        findings += launched_twice(plan, resolved, looked_at)
+    only = results[0] if len(results) == 1 else None
+    return PreflightResult(
+        FindingsReport(mode, _ordered(plan, findings)),
+        resolved,
+        quotas=only.quotas if only else None,
+        unanswered=next((result.unanswered for result in results if result.unanswered), None),
+        left_out=tuple(one for result in results for one in result.left_out),
+        seen=all(result.seen for result in results),
+        scope=only.scope if only else None,
+        targets=looked_at,
+    )
+
+
+def _look_at_target(
+    plan: RecoveryPlan,
+    clients: Clients,
+    place: NamedTarget,
+    chosen: Sequence[str],
+    everything: Sequence[str],
+    identity: Identity,
+    *,
+    mode: Mode,
+    snapshot_time: datetime | None,
+    own: RunIdentity | None,
+    replace: Collection[str],
+    skip_scripts: bool,
+) -> PreflightResult:
+    """Make every check in one target.
+
+    :param chosen: names of the waves that are launched there.
+    :param everything: names of all waves of the run, whose scripts may run there.
+    """
     described: list[dict[str, Any]] = []
     unanswered: list[TransientError] = []
     look = Check("source servers", _into(described, Drs(clients).source_servers))
-    findings = _concurrently([look], unanswered)
+    findings = concurrently([look], unanswered)
     resolved: dict[str, list[ResolvedServer]] = {name: [] for name in chosen}
     seen = not findings
     if seen:
@@ -178,33 +274,29 @@ def run_preflight(
             )
             for server in resolved.get(wave.name, ())
         ]
-    if not skip_scripts:
-        for name, uses in documents_of(plan, mode, chosen).items():
-            checks.append(Check(f"document {name}", partial(check_document, clients, name, uses)))
-            # Not with the others, which run in threads: Airflow's connections are asked for in the task's own.
-            findings += check_secrets(uses, lookup)
-    if paths := [channel.notifier for channel in plan.notify if channel.notifier]:
-        checks.append(Check("notifiers", partial(check_notifiers, paths)))
+    for name, uses in documents_of(plan, mode, everything, place).items() if not skip_scripts else ():
+        checks.append(Check(f"document {name}", partial(check_document, clients, name, uses)))
     permissions = Permissions()
-    check = partial(_check_permissions, plan, clients, mode, chosen, permissions, skip_scripts=skip_scripts)
+    check = partial(_check_permissions, plan, clients, mode, everything, permissions, place, skip_scripts=skip_scripts)
     # IAM is in another region, which may be what has failed.
     checks.append(Check("permissions", check, not_checked if mode == "recovery" else None))
-    findings += _concurrently(checks, unanswered)
+    findings += concurrently(checks, unanswered)
 
     max_lag = {wave.name: wave.max_replication_lag for wave in plan.waves}
     everyone = [snapshots.get(server.id, server) for name in chosen for server in resolved[name]]
     kept, findings, left_out = without_optional(everyone, findings, max_lag)
     resolved = {name: [server for server in kept if server.wave == name] for name in chosen}
     findings += _check_wave_sizes(plan, resolved)
-    report = FindingsReport(mode, _ordered(plan, [*known, *findings]))
+    scope = Scope.of(servers, len(checks) + 1, permissions)
     return PreflightResult(
-        report,
+        FindingsReport(mode, _ordered(plan, findings)),
         resolved,
         quotas=quotas[0] if quotas else None,
         unanswered=next(iter(unanswered), None),
         left_out=(*missing, *left_out),
         seen=seen,
-        scope=Scope.of(servers, len(checks) + 1, permissions),
+        scope=scope,
+        targets=(LookedAt(identity, quotas[0] if quotas else None, scope),),
     )
 
 
@@ -236,8 +328,10 @@ def recheck_wave(
     :param jobs_since: list jobs at least since then, so that the launch need not list them again.
     :return: findings and servers of this wave only, and the jobs.
     """
-    chosen = [one.name for one in plan.waves if not waves or one.name in waves or one.name == wave]
-    selectors = {one.name: plan.selectors(one) for one in plan.waves if one.name in chosen}
+    place = plan.target_of(plan.wave(wave)).key
+    here = [one.name for one in plan.waves if plan.target_of(one).key == place]
+    chosen = [name for name in here if not waves or name in waves or name == wave]
+    selectors = {name: plan.selectors(plan.wave(name)) for name in chosen}
     by_id_alone = all(selector.id is not None for found in selectors.values() for selector in found)
     # Where ids alone select, the plan file cannot name a server twice, and the other waves need no look.
     only = [str(selector.id) for selector in selectors[wave]] if by_id_alone else None
@@ -248,7 +342,7 @@ def recheck_wave(
     reached: list[bool] = []
     jobs_read: list[bool] = []
     unanswered: list[TransientError] = []
-    findings = _concurrently(
+    findings = concurrently(
         [
             Check("source servers", _into(described, partial(Drs(clients).source_servers, only), reached)),
             Check("jobs", _into(known, partial(Drs(clients).jobs_since, since), jobs_read)),
@@ -265,7 +359,7 @@ def recheck_wave(
     findings += job_checks.check_busy(job_checks.active_jobs(known, own), servers)
     snapshots: dict[str, ResolvedServer] = {}
     listed = _from_listed(mode, servers, by_id, findings)
-    findings += _concurrently(
+    findings += concurrently(
         [
             Check("recovery instances", partial(_check_instances, clients, servers, known, own, mode, replace)),
             *(
@@ -398,6 +492,7 @@ def _check_permissions(
     mode: Mode,
     waves: Sequence[str],
     made: Permissions,
+    place: NamedTarget,
     *,
     skip_scripts: bool,
 ) -> list[Finding]:
@@ -407,8 +502,10 @@ def _check_permissions(
         return []  # The root user may do everything and cannot be simulated.
     if ":federated-user/" in principal.arn:
         return [not_checked(f"{principal.arn} is a federated user")]
-    grants = required_grants(plan, mode, waves, skip_scripts=skip_scripts)
-    first, *others = simulations(grants, principal, plan, mode, waves, skip_scripts=skip_scripts)
+    grants = required_grants(plan, mode, waves, skip_scripts=skip_scripts, place=place)
+    if not grants:
+        return []
+    first, *others = simulations(grants, principal, plan, mode, waves, skip_scripts=skip_scripts, place=place)
     one = partial(simulate, clients, principal)
     try:
         # The first one alone: where simulating is denied, one call is enough to know.
@@ -418,68 +515,9 @@ def _check_permissions(
     except ClientError as error:
         if error.response["Error"]["Code"] not in (*DENIED, "NoSuchEntity"):
             raise
-        return [not_checked(_cause(error))]
+        return [not_checked(cause_of(error))]
     made.actions = len({action for simulation in (first, *others) for action in simulation.reasons})
     return findings
-
-
-def _concurrently(checks: Sequence[Check], unanswered: list[TransientError]) -> list[Finding]:
-    """Make independent checks at the same time; findings come in the order of the checks, those that failed last.
-
-    :param unanswered: gets the failures that pass by themselves, of checks that have to be made.
-    """
-    if not checks:
-        return []
-    findings: list[Finding] = []
-    failed: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(max_workers=min(MAX_WORKERS, len(checks)), thread_name_prefix="readiness") as pool:
-        for check, outcome in zip(checks, pool.map(_made, checks), strict=True):
-            if isinstance(outcome, Exception) and check.instead is not None:
-                findings.append(check.instead(_cause(outcome)))
-            elif isinstance(outcome, Exception):
-                failed.setdefault(_cause(outcome), []).append(check.name)
-                if cause := transient_cause(outcome):
-                    unanswered.append(cause)
-            else:
-                findings += outcome
-    return findings + [_failed(names, cause) for cause, names in failed.items()]
-
-
-def _made(check: Check) -> list[Finding] | Exception:
-    """Make one check. Whatever goes wrong in it is returned, to become a finding.
-
-    Throttling is not a failure until botocore's own retries and some patience on top are used up: hundreds of servers
-    mean hundreds of calls, and DRS publishes no rates. Nor are credentials that expire in the middle, or an answer that
-    fails to come: a finding would end the run.
-    """
-    for pause in (*(PATIENCE if check.instead is None else ()), None):
-        try:
-            return check.make()
-        except Exception as error:
-            if pause is not None and transient_cause(error):
-                time.sleep(pause * random.uniform(0.5, 1.5))
-                continue
-            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "UninitializedAccountException":
-                message = "Elastic Disaster Recovery is not initialised in this account and region."
-                remedy = "Check the plan's region and connection, or initialise the service in the DRS console."
-                return [Finding.of("service-not-initialised", message, remedy)]
-            return error
-    raise AssertionError("unreachable: the last attempt returns")
-
-
-def _failed(names: Sequence[str], cause: str) -> Finding:
-    """One finding for all the checks that failed of one cause, so that an outage is one line and not one a server."""
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    message = f"Could not check {shown}: {cause}."
-    remedy = "Fix the cause and check again: a check that could not run counts as a failure."
-    return Finding.of("check-failed", message, remedy)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        answer = error.response["Error"]
-        return f"{error.operation_name} answered {answer.get('Code')}: {answer.get('Message', '').rstrip('.')}"
-    return f"{type(error).__name__}: {str(error).rstrip('.')}"
 
 
 def _ordered(plan: RecoveryPlan, findings: Iterable[Finding]) -> tuple[Finding, ...]:
