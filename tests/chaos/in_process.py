@@ -167,7 +167,12 @@ def quick_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     original = AwsGenericHook.get_client_type
 
     def client(hook: Any, *args: Any, **kwargs: Any) -> Any:
-        key = (hook.client_type, hook.region_name, str(kwargs.get("config") and vars(kwargs["config"])))
+        key = (
+            hook.client_type,
+            hook.aws_conn_id,
+            hook.region_name,
+            str(kwargs.get("config") and vars(kwargs["config"])),
+        )
         if key not in clients:
             clients[key] = original(hook, *args, **kwargs)
         return clients[key]

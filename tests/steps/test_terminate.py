@@ -50,7 +50,8 @@ def test_a_job_that_ends_while_the_end_is_judged_is_not_overlooked(
     dag_run = SimpleNamespace(dag_id="shop", run_id="manual__1", run_after=now, start_date=now)
     context: Any = {"ti": ti, "dag_run": dag_run, "params": {}}
     with pytest.raises(AirflowException, match=f"{SERVER}: job .* has not ended, and may still launch it"):
-        TerminateWork(task_id="terminate", loaded=PLAN)._finished(context, [])
+        work = TerminateWork(task_id="terminate", loaded=PLAN)
+        work.after_end(context, {"status": "success", "value": []}, instance_ids=[])
     assert [left["instance_id"] for left in told["evidence"]["left"]] == [SERVER]
 
 

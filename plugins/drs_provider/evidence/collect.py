@@ -19,7 +19,7 @@ from pydantic import JsonValue, ValidationError
 from drs_provider.evidence.aws_waits import collect_aws_waits
 from drs_provider.evidence.events import GONE_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
-from drs_provider.evidence.jobs import AnnouncedJob, DrsReader, JobFacts, Reading, read_jobs
+from drs_provider.evidence.jobs import AnnouncedJob, DrsReader, JobFacts, Reading
 from drs_provider.evidence.not_tested import collect_not_tested
 from drs_provider.evidence.people import all_approvals, collect_approvals, collect_notifications, collect_overrides
 from drs_provider.evidence.reading import first, mapping, moment, number, text
@@ -35,9 +35,11 @@ from drs_provider.evidence.record import (
     Run,
     RunRecord,
     RunState,
+    Target,
     Termination,
     Wave,
 )
+from drs_provider.evidence.sites import sites_of
 from drs_provider.evidence.steps import left_instances
 from drs_provider.evidence.taken import is_gone, without_taken
 from drs_provider.evidence.timeline import (
@@ -48,7 +50,6 @@ from drs_provider.evidence.timeline import (
     rto_measured,
     time_spent,
 )
-from drs_provider.evidence.waves import collect_wave
 from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
 from drs_provider.steps.confirm.event import ConfirmEvent, ConfirmResult
 from drs_provider.steps.launch.event import LaunchedJob, LaunchEvent, LaunchResult
@@ -79,7 +80,7 @@ def versions() -> dict[str, str]:
 def collect_record(
     loaded: LoadedPlan,
     facts: RunFacts,
-    drs: DrsReader | None,
+    drs: DrsReader | Mapping[tuple[str, str], DrsReader] | None,
     *,
     generated: datetime | None = None,
     earlier: RunRecord | None = None,
@@ -89,36 +90,43 @@ def collect_record(
 
     :param loaded: the plan with its file and hash, as it is now.
     :param facts: the run and its tasks as Airflow knows them.
-    :param drs: asked for the run's jobs, their logs, and snapshots; None when there is no connection.
+    :param drs: asked for the run's jobs, their logs, and snapshots; where the plan has several targets, one for each by
+        connection and region; None when there is no connection.
     :param generated: the moment of the report; now by default.
     :param earlier: what was reported of this run before tasks of it were cleared.
     :param unanswered: gets why AWS could not be read, where that passes by itself: ask again later.
     """
-    reading = Reading(drs)
     plan = loaded.plan
+    sites = sites_of(plan, drs)
     everything = [facts.task(task_id) for task_id in dict.fromkeys([*mapping(facts.tasks), *mapping(facts.xcoms)])]
     clock = min(filter(None, [moment(facts.started), *(task.began for task in everything)]), default=None)
     since = min(filter(None, [clock, moment(facts.due)]), default=None)
-    others: list[Mapping[str, Any]] = []
-    announced = _announced(plan.waves, facts)
-    jobs = read_jobs(reading, facts.identity, since=since, announced=announced, others=others)
+    for site in sites:
+        site.read(facts.identity, since, _announced(site.waves, facts))
+    jobs = [job for site in sites for job in site.jobs]
     # A run that is cleared as a whole forgets what its tasks did before; DRS does not.
     clock = min(filter(None, [clock, *(job.started for job in jobs)]), default=None)
-    waves = [
-        collect_wave(wave, facts, [job for job in jobs if job.wave == wave.name], reading, clock) for wave in plan.waves
-    ]
-    _note_strays(reading, jobs, waves)
-    _note_silence(reading, everything)
-    _note_left_out(reading, everything)
+    preflight = collect_preflight(facts.task("preflight"))
+    by_name = {wave.name: site.placed(wave, facts, clock, preflight) for site in sites for wave in site.waves}
+    waves = [by_name[wave.name] for wave in plan.waves]
+    for site in sites:
+        _note_strays(site.reading, site.jobs, waves)
+    _note_silence(sites[0].reading, everything)
+    _note_left_out(sites[0].reading, everything)
     mode = "recovery" if _mode(facts) == "recovery" else "drill"
     began_with = facts.task("confirm").last(ConfirmEvent)
     ended_before = _ended_before(facts, earlier)
     waves = _still_there(waves, ended_before)
     until = _until(facts, mode, earlier)
-    gone = _gone(facts, jobs, reading) if mode == "drill" or until is None else {}
-    waves = without_taken(reading, waves, jobs, others, until, gone)
+    for site in sites:
+        gone = _gone(facts, site.jobs, site.reading) if mode == "drill" or until is None else {}
+        here = {wave.name for wave in site.waves}
+        kept = without_taken(
+            site.reading, [wave for wave in waves if wave.name in here], site.jobs, site.others, until, gone
+        )
+        judged = {wave.name: wave for wave in kept}
+        waves = [judged.get(wave.name, wave) for wave in waves]
     termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
-    preflight = collect_preflight(facts.task("preflight"))
     approvals = all_approvals(collect_approvals(everything), earlier.approvals if earlier else (), since)
     gates = collect_gates(facts)
     around = ", ".join(f"{gate.gate} ({gate.state})" for gate in gates if gate.required and gate.state in _AROUND)
@@ -127,8 +135,8 @@ def collect_record(
     path = critical_path(waves, clock)
     # A report that is made again, of a run that is cleared against another endpoint, stays one of a simulation.
     simulated_by = _simulated_by(facts) or (earlier.run.simulated_by if earlier else None)
-    if unanswered is not None and reading.unanswered is not None:
-        unanswered.append(reading.unanswered)
+    if unanswered is not None:
+        unanswered += [site.reading.unanswered for site in sites if site.reading.unanswered is not None]
     return RunRecord(
         generated=moment(generated) or datetime.now(timezone.utc),
         plan=_plan(loaded, facts),
@@ -183,7 +191,7 @@ def collect_record(
         termination=termination,
         notifications=collect_notifications(facts),
         aws_waits=collect_aws_waits(facts),
-        unread=reading.unread,
+        unread=[one for site in sites for one in site.unread],
         versions={str(key): str(value) for key, value in (facts.versions or versions()).items()},
     )
 
@@ -316,7 +324,7 @@ def _plan(loaded: LoadedPlan, facts: RunFacts) -> Plan:
         file=str(loaded.path),
         hash=began_with or loaded.hash,
         changed_to=None if same else loaded.hash,
-        region=plan.default_target.region,
+        region=", ".join(dict.fromkeys(place.region for place in plan.targets_of(plan.waves))),
     )
 
 
@@ -382,10 +390,15 @@ def collect_preflight(task: TaskFacts) -> Preflight:
             message=found.message,
             remedy=found.remedy,
             overridden=found.code in overridden,
+            target=found.target,
         )
         for found in (event.findings if event else ())
     ]
-    return Preflight(state=task.step, findings=findings, started=task.began, ended=task.finished)
+    targets = [
+        Target(name=one.name, region=one.region, account=one.account, caller=one.caller)
+        for one in (event.targets if event else ())
+    ]
+    return Preflight(state=task.step, targets=targets, findings=findings, started=task.began, ended=task.finished)
 
 
 def _ended_before(facts: RunFacts, earlier: RunRecord | None) -> dict[str, datetime]:

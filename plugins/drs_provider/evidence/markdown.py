@@ -98,7 +98,7 @@ def _waves(record: RunRecord) -> str:
         ages = [server.rpo_seconds for server in wave.servers if server.rpo_seconds is not None]
         rows.append(
             [
-                escape(wave.name),
+                escape(wave.name) + (f" in {escape(wave.target)}" if wave.target else ""),
                 escape(", ".join(wave.depends_on)) or ABSENT,
                 wave.state.replace("_", " "),
                 f"{up} of {len(wave.servers)}",

@@ -48,6 +48,7 @@ __all__ = [
     "Script",
     "ScriptInstance",
     "Server",
+    "Target",
     "Termination",
     "TimeSpent",
     "Unread",
@@ -182,6 +183,8 @@ class Server(_Fact):
     """One source server of a wave."""
 
     source_server_id: str
+    account: str | None = Field(None, description="the AWS account that it was launched in, where it is known")
+    region: str | None = Field(None, description="the AWS region that it was launched in")
     hostname: str | None = None
     critical: bool = True
     launch_status: str | None = Field(None, description="LAUNCHED, FAILED, … as DRS says")
@@ -279,6 +282,7 @@ class Wave(_Timed):
 
     name: str
     description: str = ""
+    target: str | None = Field(None, description="the plan's name for where it is launched, where it has several")
     depends_on: list[str] = Field(default_factory=list)
     state: WaveState
     reason: str | None = Field(None, description="what made it fail")
@@ -362,12 +366,23 @@ class Finding(_Fact):
     message: str
     remedy: str = ""
     overridden: bool = False
+    target: str | None = Field(None, description="the plan's name for the account and region, where it has several")
+
+
+class Target(_Fact):
+    """An account and region that the run acts in, and who it is there."""
+
+    name: str = Field(description="the plan's name for it; default: the plan's own target")
+    region: str | None = None
+    account: str | None = None
+    caller: str | None = Field(None, description="the ARN of the role or user, as STS says")
 
 
 class Preflight(_Timed):
     """The readiness checks."""
 
     state: StepState
+    targets: list[Target] = Field(default_factory=list)
     findings: list[Finding] = Field(default_factory=list)
 
 

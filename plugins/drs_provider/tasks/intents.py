@@ -20,6 +20,7 @@ from drs_provider.aws.drs.launch_intents import UNANSWERED
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG
 from drs_provider.aws.drs.run_identity import RunIdentity
 from drs_provider.hooks.drs import DrsHook
+from drs_provider.plan.targets import NamedTarget
 from drs_provider.tasks.xcom import leave_with, pulled
 from drs_provider.timestamps import parse_timestamp
 
@@ -44,6 +45,8 @@ class Intent:
     :param job: The job that it started, where that is known.
     :param settled: Whether its outcome is known: its job, or that nothing was started.
     :param doubt: Whether an earlier call under the same tag was never answered: then a refusal settles nothing.
+    :param aws_conn_id: The connection that it was asked through; empty in a record of version 0.1.0.
+    :param region: The region where it was asked; empty in a record of version 0.1.0.
     """
 
     launch: str
@@ -54,6 +57,12 @@ class Intent:
     job: str | None = None
     settled: bool = False
     doubt: bool = False
+    aws_conn_id: str = ""
+    region: str = ""
+
+    def is_of(self, place: NamedTarget) -> bool:
+        """Return whether it was asked in a target. A plan of version 0.1.0 has one only."""
+        return (self.aws_conn_id, self.region) in (place.key, ("", ""))
 
     @property
     def certain_from(self) -> datetime:
@@ -68,8 +77,11 @@ def _key(wave: str, number: int) -> str:
     return f"launch_intent_{wave}_{number}"
 
 
-def read_intents(context: Mapping[str, Any], waves: Iterable[str]) -> list[Intent]:
-    """Return the intents of waves, in the order in which they were recorded."""
+def read_intents(context: Mapping[str, Any], waves: Iterable[str], place: NamedTarget | None = None) -> list[Intent]:
+    """Return the intents of waves, in the order in which they were recorded.
+
+    :param place: only those of this target; None: all.
+    """
     found = []
     for wave in dict.fromkeys(waves):
         for number in count(1):
@@ -78,7 +90,7 @@ def read_intents(context: Mapping[str, Any], waves: Iterable[str]) -> list[Inten
             if not stored:
                 break
             found.append(Intent(**{**stored, "servers": tuple(stored["servers"])}))
-    return found
+    return [intent for intent in found if place is None or intent.is_of(place)]
 
 
 def keep_intents(context: Mapping[str, Any], waves: Iterable[str]) -> None:
@@ -102,13 +114,17 @@ class IntentJournal:
     :param wave: The wave.
     :param mode: ``drill`` or ``recovery``.
     :param check: Everything that must hold right before the call; raises where it does not.
+    :param place: The target that it launches in.
     """
 
-    def __init__(self, context: Mapping[str, Any], wave: str, mode: str, check: Callable[[], None]) -> None:
+    def __init__(
+        self, context: Mapping[str, Any], wave: str, mode: str, check: Callable[[], None], place: NamedTarget
+    ) -> None:
         self._context = context
         self._wave = wave
         self._mode = mode
         self._check = check
+        self._place = place
 
     def before(self, launch_key: str, servers: Sequence[str]) -> None:
         """Record that StartRecovery is about to be called."""
@@ -116,7 +132,10 @@ class IntentJournal:
         number, known = self._find(launch_key)
         doubt = known is not None and (known.doubt or not known.settled)
         now = datetime.now(timezone.utc).isoformat()
-        intent = Intent(launch_key, self._wave, self._mode, tuple(servers), now, doubt=doubt)
+        aws_conn_id, region = self._place.key
+        intent = Intent(
+            launch_key, self._wave, self._mode, tuple(servers), now, doubt=doubt, aws_conn_id=aws_conn_id, region=region
+        )
         _store(self._context, number, intent)
 
     def after(self, launch_key: str, job_id: str | None) -> None:

@@ -20,6 +20,7 @@ from drs_provider.runs.custody import CONTINUED_KEY, Standing, judge, wave_appro
 from drs_provider.runs.recovery_run import RecoveryRun, RunParameterError
 from drs_provider.runs.rehearsing import is_aws_itself, rehearsal_speed
 from drs_provider.runs.stopping import fail_when_stopped
+from drs_provider.tasks.accounts import account_here, expected_account, place_key
 from drs_provider.tasks.gates import PLAN_KEY, continue_for, leave, read_chain
 from drs_provider.tasks.identity import identity_of, jobs_since, script_owner
 from drs_provider.tasks.once_up import can_roll_back, note_up
@@ -30,7 +31,7 @@ from drs_provider.triggers.waiting import deferral_timeout
 if TYPE_CHECKING:
     from drs_provider.aws.drs.run_identity import RunIdentity
     from drs_provider.hooks.drs import DrsHook
-    from drs_provider.plan import LoadedPlan, Wave
+    from drs_provider.plan import LoadedPlan, RecoveryPlan, Wave
     from drs_provider.plan.targets import NamedTarget
 
 __all__ = [
@@ -48,13 +49,14 @@ __all__ = [
     "jobs_since",
     "nothing_launched",
     "pulled",
+    "quotas_key",
     "reason_of",
     "task_states",
     "utc_now",
 ]
 
 QUOTAS_KEY = "quotas"
-"""XCom key under which preflight leaves the account's quotas for the launches."""
+"""XCom key under which preflight leaves an account's quotas for the launches; see :func:`quotas_key`."""
 
 LONGEST_SLOT_WAIT = timedelta(hours=12)
 """For a job's turn in the line for job slots: as long as a night of drills may take."""
@@ -78,9 +80,14 @@ def nothing_launched(waited: Any) -> bool:
     return isinstance(waited, Mapping) and waited.get("servers") == {}
 
 
-def account_quotas(context: Mapping[str, Any], hook: DrsHook) -> Quotas:
-    """Return the account's quotas: those that preflight left, or else what the account says now."""
-    told = pulled(context, "preflight", QUOTAS_KEY)
+def quotas_key(plan: RecoveryPlan, place: NamedTarget) -> str:
+    """Return the XCom key under which preflight leaves the quotas of a target."""
+    return QUOTAS_KEY if place.key == plan.default_target.key else f"{QUOTAS_KEY} {place_key(place)}"
+
+
+def account_quotas(work: RecoveryWork, context: Mapping[str, Any], hook: DrsHook) -> Quotas:
+    """Return the quotas of the account that a task acts in: those that preflight left, else what the account says."""
+    told = pulled(context, "preflight", quotas_key(work.loaded.plan, work.target))
     return Quotas(**told) if told else hook.quotas()
 
 
@@ -261,6 +268,7 @@ class RecoveryWork:
             self.note_continuing(context, standing)
         if standing.state == "closed":
             raise RunClosedError(f"Nothing was done: {standing.reason}")
+        self.confirm_account(context)
 
     def refuse_real_aws(self) -> None:
         """Act on a simulated AWS only, where this Airflow is that of a rehearsal.
@@ -334,8 +342,41 @@ class RecoveryWork:
         connection = self.target.aws_conn_id
         if "connection-not-allowed" not in run.overridden and (refusal := connection_refusal(connection)):
             raise AirflowFailException(refusal)
-        if is_missing(connection) and "connection-missing" not in run.overridden:
+        if is_missing(connection):
             raise AirflowException(f"Airflow has no connection {connection}, or cannot look it up now")
+
+    def account(self, context: Mapping[str, Any]) -> str | None:
+        """Return the account that the task acts in, as the plan or preflight names it; None where neither does."""
+        return expected_account(context, self.loaded.plan, self.target)
+
+    def confirm_account(self, context: Mapping[str, Any]) -> None:
+        """Act in the account that the plan states, or that preflight saw, and in no other.
+
+        :raises RefusedError: when the connection leads elsewhere now; or when that cannot be found out, where the plan
+            states the account or has several targets, and nobody decided to go on without knowing.
+        """
+        expected = self.account(context)
+        if expected is None:
+            return
+        try:
+            account = account_here(self.target)
+        except Exception as error:
+            plan = self.loaded.plan
+            required = plan.several_targets or plan.account_of(self.target) is not None
+            if not required or "account-unconfirmed" in self.run(context).overridden:
+                self.log.warning("Which account %s is could not be confirmed: %s", self.target, reason_of(error))
+                return
+            if self.keeps_asking(error):
+                raise
+            raise RefusedError(
+                f"Nothing was done: which account the connection {self.target.aws_conn_id} leads to could not be "
+                f"confirmed: {reason_of(error)}. Fix the connection, then clear this task."
+            ) from error
+        if account != expected:
+            raise RefusedError(
+                f"Nothing was done: the connection {self.target.aws_conn_id} leads to account {account}, and "
+                f"{self.target} is account {expected}. Correct the connection, then clear this task."
+            )
 
     def note_start(self, context: Mapping[str, Any]) -> None:
         """Tell when the work began: the report, and the task itself when it resumes."""

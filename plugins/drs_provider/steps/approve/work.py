@@ -61,6 +61,9 @@ class ApproveWork(ApprovalWork):
         broken = record is not None and record.decision == "break glass"
         return broken and any(is_one_of(answer, self._glass(context)) for answer in record.answers)  # type: ignore[union-attr]
 
+    def confirm_account(self, context: Mapping[str, Any]) -> None:
+        """Ask people, whatever account a connection leads to: an answer changes nothing in AWS."""
+
     def may_continue(self, context: Mapping[str, Any]) -> bool:
         """Ask again: the launch that comes next continues the run."""
         return True

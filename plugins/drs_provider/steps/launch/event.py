@@ -53,6 +53,9 @@ class ServerLeftOut(Fact):
 class LaunchEvent(Event):
     """The launch of a wave. ``status``: ``success`` or ``failed``.
 
+    :param region: where it was launched.
+    :param account: in which account; None where neither the plan nor preflight says.
+    :param target: the plan's name for that, where it has several.
     :param servers: what was asked of DRS, by source server id.
     :param left_out: what the wave selects and does not launch.
     :param overridden: the codes of what stood in the way at that moment, and that a person decided to go on with.
@@ -62,6 +65,9 @@ class LaunchEvent(Event):
 
     kind: Literal["launch"] = "launch"
     wave: str
+    region: Text = None
+    account: Text = None
+    target: Text = None
     jobs: list[LaunchedJob] = []
     servers: dict[str, ServerToLaunch] = {}
     left_out: list[ServerLeftOut] = []

@@ -69,7 +69,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         self._lags: Mapping[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Launch, and return ``{"region", "mode", "jobs", "servers"}``.
+        """Launch, and return ``{"region", "account", "mode", "jobs", "servers"}``.
 
         :raises AirflowFailException: when the servers are not ready, or DRS refuses.
         """
@@ -114,6 +114,9 @@ class LaunchWork(RecoveryWork, BaseOperator):
                     ended=datetime.now(timezone.utc),
                     status=status,
                     wave=self.wave.name,
+                    region=self.target.region,
+                    account=self.account(context),
+                    target=self.target.name if self.loaded.plan.several_targets else None,
                     jobs=[events.LaunchedJob(**job.as_dict()) for job in jobs],
                     servers={
                         server.id: read_fact(
@@ -154,7 +157,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
         earlier = WaveJobs((), key)
         try:
             if again:
-                intents = read_intents(context, [self.wave.name])
+                intents = read_intents(context, [self.wave.name], self.target)
                 earlier = WaveJobs.find(hook, key, jobs_since(context), intents=intents)
             alive = set(earlier.alive) - earlier.ended_since(hook)
         except Exception as error:
@@ -184,7 +187,7 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 is_drill=run.is_drill,
                 since=jobs_since(context),
                 relaunch="failed",
-                quotas=account_quotas(context, hook),
+                quotas=account_quotas(self, context, hook),
                 # Also where a later job failed: what one before it had launched must have been ended for that.
                 ended=earlier.servers - alive,
                 listed=_with(ready.jobs, earlier.jobs),
@@ -192,7 +195,9 @@ class LaunchWork(RecoveryWork, BaseOperator):
                 # DRS refuses a second job for a server while an earlier call's job, not listed yet, holds it.
                 patience=dataclasses.replace(patience, listing=UNANSWERED) if earlier.open else patience,
                 replace=run.replace_instances,
-                journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context)),
+                journal=IntentJournal(
+                    context, self.wave.name, run.mode, lambda: self.before_acting(context), self.target
+                ),
                 on_job=on_job,
                 on_replaced=lambda instance: replaced.update({instance.id: instance}),
                 log=self.log,
@@ -222,7 +227,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
         record("success")
         known = {job.job_id for job in jobs}
         return {
-            "region": self.aws["region_name"],
+            "region": self.target.region,
+            "account": self.account(context),
             "mode": run.mode,
             "generation": key.generation,
             "jobs": [job.as_dict() for job in jobs]

@@ -34,6 +34,7 @@ from drs_provider.runs.notify import notify
 from drs_provider.runs.recovery_run import RecoveryRun, RunParameterError
 from drs_provider.runs.rehearsing import rehearsal_speed, simulator_speed
 from drs_provider.steps.confirm.event import ConfirmEvent
+from drs_provider.tasks.accounts import account_here, expected_account
 from drs_provider.tasks.gates import PLAN_KEY, leave, read_chain, read_closing, read_continued, recorded_plan
 from drs_provider.tasks.identity import IDENTITY_KEY
 from drs_provider.tasks.intents import keep_intents
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from drs_provider.evidence.record import RunRecord
     from drs_provider.notifications.message import Message
     from drs_provider.plan import LoadedPlan
+    from drs_provider.plan.targets import NamedTarget
 
 __all__ = ["ReportWork"]
 
@@ -88,9 +90,13 @@ class ReportWork(RecoveryWork, BaseOperator):
             failure = f"gates that were not passed: {', '.join(around)}" + (f"; {failure}" if failure else "")
         facts = self._facts(context, states, "failed" if failure else "running", gates)
         unanswered: list[TransientError] = []
-        record = collect_record(
-            self.loaded, facts, DrsHook(**self.aws), earlier=self._earlier(facts), unanswered=unanswered
-        )
+        plan = self.loaded.plan
+        asked = {
+            place.key: DrsHook(aws_conn_id=place.aws_conn_id, region_name=place.region)
+            for place in plan.targets_of(plan.waves)
+            if not self._is_elsewhere(context, place)
+        }
+        record = collect_record(self.loaded, facts, asked, earlier=self._earlier(facts), unanswered=unanswered)
         if unanswered and self.keeps_asking(unanswered[0]):
             raise unanswered[0]
         state = "failed" if failure or record.run.state not in ("success", "missed") else record.run.state
@@ -148,6 +154,17 @@ class ReportWork(RecoveryWork, BaseOperator):
         for gate, closing in earlier.items():
             new = closing_of(closing, state, now, continued is not None and continued.of == last)
             leave(context, gate, CLOSING_KEY, new.model_dump(mode="json"))
+
+    def _is_elsewhere(self, context: Context, place: NamedTarget) -> bool:
+        """Whether a connection leads to another account by now: what the run did is not to be read there."""
+        expected = expected_account(context, self.loaded.plan, place)
+        if expected is None:
+            return False
+        try:
+            return account_here(place) != expected
+        except Exception as error:
+            self.log.warning("Which account %s is could not be confirmed: %s", place, error)
+            return False
 
     def _endpoint(self) -> str | None:
         """Return the address of DRS; None where not even a client can be made, which is no reason to have no report."""

@@ -283,7 +283,7 @@ class RollbackWork(RecoveryWork, BaseOperator):
     def _jobs(self, context: Context) -> WaveJobs:
         ti = context["ti"]
         key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, of_run=self.identity(context))
-        intents = read_intents(context, [self.wave.name])
+        intents = read_intents(context, [self.wave.name], self.target)
         known = {intent.job for intent in intents if intent.job}
         return WaveJobs.find(DrsHook(**self.aws), key, jobs_since(context), known, intents)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from drs_provider.plan import LoadedPlan, Script, Wave
+    from drs_provider.plan.targets import NamedTarget
 
 __all__ = ["AutomationWork", "CommandWork", "script_work"]
 
@@ -52,6 +53,11 @@ class _ScriptWork(RecoveryWork):
     section: str
     parameters: Mapping[str, Sequence[str] | str] | None
     """The operator's own."""
+
+    @property
+    def target(self) -> NamedTarget:
+        """Where the script runs: the target that it names, else its wave's."""
+        return self.loaded.plan.target_of(self.wave, self.script)
 
     def begin_script(self, context: Context) -> None:
         """Leave the script out where the run or its mode says so.

@@ -222,10 +222,10 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
             since=jobs_since(context),
             # What failed in the same attempt before the launch task was cleared is launched again.
             relaunch="all",
-            quotas=account_quotas(context, self.hook),
+            quotas=account_quotas(self, context, self.hook),
             patience=patience,
             replace=run.replace_instances,
-            journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context)),
+            journal=IntentJournal(context, self.wave.name, run.mode, lambda: self.before_acting(context), self.target),
             log=self.log,
         )
 
@@ -291,7 +291,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         ti = context["ti"]
         identity, generation = self.identity(context), self._generation(context)
         key = LaunchKey(ti.dag_id, ti.run_id, self.wave.name, generation, of_run=identity)
-        intents = read_intents(context, [self.wave.name])
+        intents = read_intents(context, [self.wave.name], self.target)
         return WaveJobs.find(self.hook, key, jobs_since(context), known=self.job_ids, intents=intents)
 
     def _generation(self, context: Context) -> int:
