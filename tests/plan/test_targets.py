@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from drs_provider.plan import Problem, RecoveryPlan, plan_hash
+from drs_provider.plan.drawing import draw
 from drs_provider.plan.schema import plan_schema
 from drs_provider.plan.warnings import certain_mistakes, look_twice
 from tests.plan.conftest import PLAN
@@ -46,6 +47,18 @@ def test_waves_and_scripts_act_where_they_say() -> None:
     data["waves"][0]["pre_launch"][0]["target"] = "default"
     plan = RecoveryPlan.model_validate(data)
     assert plan.target_of(plan.waves[0], plan.waves[0].pre_launch[0]).name == "default"
+
+
+def test_a_drawing_says_where_each_wave_is_launched() -> None:
+    plan = RecoveryPlan.model_validate(several())
+    for style, shown in (
+        ("text", "in payments (us-west-2)"),
+        ("mermaid", "db  in payments (us-west-2)"),
+        ("dot", "in payments (us-west-2)"),
+        ("json", '"target": "payments"'),
+    ):
+        assert shown in draw(plan, style)
+        assert "in us-west-2" not in draw(RecoveryPlan.model_validate(PLAN), style)
 
 
 def test_a_plan_needs_no_target_of_its_own_where_every_wave_names_one() -> None:

@@ -153,6 +153,19 @@ async def test_throttling_keeps_the_client_and_slows_the_watches_down() -> None:
     assert service.clients == 1
 
 
+async def test_one_account_that_throttles_slows_the_waits_of_no_other() -> None:
+    throttled, other = Service(), Service()
+    throttled.errors = [aws_error("ThrottlingException", 429) for _ in range(1000)]
+    keys = {service: PollKey("test", f"aws_{name}", "us-west-2") for name, service in (("a", throttled), ("b", other))}
+    pollers = {service: shared_poller(key, service.connect, service.fetch) for service, key in keys.items()}
+    async with pollers[throttled].watch(["a"], lambda _: 0.05) as a, pollers[other].watch(["b"], lambda _: 0.05) as b:
+        for _ in range(5):
+            assert await b.next(time.time() + 5) == {"b": 0}
+        assert a.latest == {}
+    assert throttled.calls
+    assert pollers[other].trouble == ""
+
+
 async def test_expired_credentials_are_cured_by_a_new_client() -> None:
     service = Service()
     service.errors = [aws_error("ExpiredTokenException", 403)]

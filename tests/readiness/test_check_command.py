@@ -52,6 +52,24 @@ def test_ready(room: Room, plan_file: Path) -> None:
     ), looked
 
 
+def test_each_account_and_region_of_a_plan(room: Room, plan_file: Path) -> None:
+    room.plan_data["targets"] = {"europe": {"region": "eu-west-1"}}
+    room.wave("web")["target"] = "europe"
+    there = room.server(WEB1)
+    room.scenario["servers"].remove(there)
+    room.scenario["accounts"] = [{"region": "eu-west-1", "servers": [{**there, "replication": "STALLED"}]}]
+    status, text = run(room, plan_file)
+    assert status == 1
+    assert re.search(r"error +replication-state +web +s-1a2b3c4d5e6f70021 +europe", text)
+    assert re.search(r"us-west-2: account \d{12}, as \S+\. Looked at 5 servers", text)
+    assert re.search(r"europe \(eu-west-1\): account \d{12}, as \S+\. Looked at 1 server ", text)
+    # Another account is reached by a connection of its own, never by whatever credentials there are.
+    room.plan_data["targets"]["europe"]["aws_conn_id"] = "aws_europe"
+    status, text = run(room, plan_file)
+    assert status == 2
+    assert "shop acts through the connections aws_default, aws_europe: give --aws-conn-id plan" in text
+
+
 def test_not_ready(room: Room, plan_file: Path) -> None:
     room.server(WEB1)["replication"] = "STALLED"
     status, text = run(room, plan_file, "--mode", "recovery")

@@ -33,6 +33,8 @@ def test_every_code_is_made_by_some_check_and_no_other_is() -> None:
 
 def test_what_cannot_be_overridden() -> None:
     assert {name for name, code in CODES.items() if not code.overridable} == {
+        "connection-missing",
+        "account-mismatch",
         "service-not-initialised",
         "selection-empty",
         "hostname-ambiguous",

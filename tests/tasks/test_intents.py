@@ -173,7 +173,7 @@ class TestJournal:
     @pytest.fixture
     def journal(self) -> IntentJournal:
         stored_xcoms("shop", "manual__1", anew=True)
-        return IntentJournal(self.context(), "web", "drill", lambda: None)
+        return IntentJournal(self.context(), "web", "drill", lambda: None, web().plan.default_target)
 
     def context(self) -> dict[str, Any]:
         ti = SimpleNamespace(
@@ -214,5 +214,5 @@ class TestJournal:
             raise RuntimeError("the plan changed")
 
         with pytest.raises(RuntimeError):
-            IntentJournal(self.context(), "web", "drill", refuse).before("a", ["s-1"])
+            IntentJournal(self.context(), "web", "drill", refuse, web().plan.default_target).before("a", ["s-1"])
         assert self.known() == []

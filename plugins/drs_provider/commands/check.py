@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from drs_provider.commands.terminal import say
 from drs_provider.commands.waiting import FIRST_WORD, SILENCE, AwsSilentError, Timeout, within
+
+if TYPE_CHECKING:
+    from drs_provider.readiness.findings import Mode
 
 __all__ = ["check"]
 
@@ -27,7 +30,7 @@ def check(
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
     aws_conn_id: Annotated[
-        str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
+        str | None, typer.Option(help="An Airflow connection instead; 'plan' means those that the plan names.")
     ] = None,
     timeout: Timeout = SILENCE,
 ) -> None:
@@ -38,9 +41,10 @@ def check(
     """
     import json
 
-    from drs_provider.commands.connecting import connect
+    from drs_provider.commands.connecting import connect_targets
     from drs_provider.plan import PlanError, load_plan
     from drs_provider.readiness.preflight import run_preflight
+    from drs_provider.readiness.whereabouts import places_of_run
     from drs_provider.timestamps import parse_timestamp
 
     if mode not in ("drill", "recovery"):
@@ -52,22 +56,23 @@ def check(
         moment = parse_timestamp(snapshot_time) if snapshot_time else None
     except (PlanError, OSError, ValueError) as error:
         raise _cannot_run(str(error)) from error
-    target = loaded.plan.default_target
     known = [wave.name for wave in loaded.plan.waves]
     chosen = [name.strip() for name in waves.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in known]:
         raise _cannot_run(f"no such wave: {', '.join(unknown)}; the plan's waves are {', '.join(known)}")
-    connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
-    clients = connect(target.region, profile=profile, aws_conn_id=connection)
+    intent: Mode = "recovery" if mode == "recovery" else "drill"
+    places = places_of_run(loaded.plan, intent, chosen or known, skip_scripts=skip_scripts)
+    clients = connect_targets(loaded.plan, places, profile=profile, aws_conn_id=aws_conn_id)
+    address = ", ".join(dict.fromkeys(one.address for one in clients.values()))
 
     try:
         result = within(
-            clients,
+            list(clients.values()),
             timeout,
             lambda: run_preflight(
                 loaded.plan,
-                clients,
-                mode="recovery" if mode == "recovery" else "drill",
+                lambda place: clients[place.key],
+                mode=intent,
                 waves=chosen or None,
                 snapshot_time=moment,
                 skip_scripts=skip_scripts,
@@ -78,10 +83,10 @@ def check(
     except AwsSilentError as error:
         raise _cannot_run(f"{error}. Nothing was checked.") from None
     if result.unanswered is not None and not result.seen:
-        raise _cannot_run(f"AWS does not answer ({clients.address}): {result.unanswered}. Nothing was checked.")
+        raise _cannot_run(f"AWS does not answer ({address}): {result.unanswered}. Nothing was checked.")
     report = result.findings
     if output == "json":
-        typer.echo(json.dumps({"plan": loaded.plan.name, "region": target.region, **result.as_dict()}, indent=2))
+        typer.echo(json.dumps({"plan": loaded.plan.name, "region": places[0].region, **result.as_dict()}, indent=2))
     else:
         if not result.seen:
             say("The source servers could not be read.")
@@ -93,6 +98,9 @@ def check(
             say(f"\n{report.table()}\n")
         if result.scope and result.seen:
             say(str(result.scope))
+        elif len(result.targets) > 1:
+            for one in result.targets:
+                say(f"{one.identity}. {one.scope or 'Nothing was looked at.'}")
         say(report.message().splitlines()[0])
     # What could not be asked is no answer, whatever else there is.
     raise typer.Exit(2 if result.unanswered is not None else 1 if report.errors else 0)

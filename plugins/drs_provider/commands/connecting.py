@@ -11,9 +11,13 @@ import typer
 from drs_provider.commands.terminal import say
 
 if TYPE_CHECKING:
-    from drs_provider.aws.clients import Clients
+    from collections.abc import Sequence
 
-__all__ = ["airflow_apart", "connect"]
+    from drs_provider.aws.clients import Clients
+    from drs_provider.plan import RecoveryPlan
+    from drs_provider.plan.targets import NamedTarget
+
+__all__ = ["airflow_apart", "connect", "connect_targets", "only_target"]
 
 
 def airflow_apart() -> redirect_stdout[TextIO]:
@@ -58,6 +62,37 @@ def connect(region: str | None, *, profile: str | None = None, aws_conn_id: str 
     except (BotoCoreError, ClientError) as error:
         raise _no(str(error)) from error
     return Clients.from_session(session, session.region_name)
+
+
+def connect_targets(
+    plan: RecoveryPlan, places: Sequence[NamedTarget], *, profile: str | None = None, aws_conn_id: str | None = None
+) -> dict[tuple[str, str], Clients]:
+    """Clients for targets of a plan, by connection and region; ends the command with status 2 as :func:`connect` does.
+
+    :param places: the targets.
+    :param profile: a profile of the AWS configuration, for a plan that uses one connection.
+    :param aws_conn_id: an Airflow connection likewise; ``plan`` means those that the plan names.
+    """
+    connections = list(dict.fromkeys(place.aws_conn_id for place in places))
+    if aws_conn_id != "plan" and len(connections) > 1:
+        raise _no(f"{plan.name} acts through the connections {', '.join(connections)}: give --aws-conn-id plan")
+    return {
+        place.key: connect(
+            place.region, profile=profile, aws_conn_id=place.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
+        )
+        for place in places
+    }
+
+
+def only_target(plan: RecoveryPlan, what: str) -> NamedTarget:
+    """Return the target of a plan whose waves are all launched in one; ends the command with status 2 otherwise.
+
+    :param what: what speaks of one account and region only, for the message.
+    """
+    places = plan.targets_of(plan.waves)
+    if len(places) > 1:
+        raise _no(f"{what} is of one account and region, and {plan.name} has {', '.join(map(str, places))}")
+    return places[0]
 
 
 def _no(why: str) -> typer.Exit:

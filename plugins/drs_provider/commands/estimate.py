@@ -49,7 +49,7 @@ def estimate(
     the plan's RTO will be met or it has none, 1 it will be missed, or a wave will give up before its servers are up,
     2 the command could not be run.
     """
-    from drs_provider.commands.connecting import airflow_apart
+    from drs_provider.commands.connecting import airflow_apart, only_target
     from drs_provider.durations import parse_duration
     from drs_provider.estimate.advice import judge
     from drs_provider.estimate.durations import Durations
@@ -66,7 +66,8 @@ def estimate(
         raise _cannot_run(f"--approval {approval}: {error}") from error
     try:
         loaded = load_plan(plan).plan
-        connection = loaded.default_target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
+        place = only_target(loaded, "an estimate")
+        connection = place.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
         site = _site(loaded, scenario, profile, connection, timeout)
         systems = {server: facts.system for server, facts in site.facts.items()}
         with airflow_apart():

@@ -45,7 +45,7 @@ def export(
     from botocore.exceptions import BotoCoreError, ClientError
 
     from drs_provider.aws.drs.questions import Drs
-    from drs_provider.commands.connecting import connect
+    from drs_provider.commands.connecting import connect, only_target
     from drs_provider.exporters.drs_native import NotLinear, native_plan
     from drs_provider.exporters.native_changes import apply_changes, find_changes
     from drs_provider.importers.drs_native import NativePlansUnknown, check_client
@@ -58,8 +58,9 @@ def export(
         loaded = load_plan(plan).plan
     except PlanError as error:
         raise _end(2, str(error)) from error
-    connection = loaded.default_target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
-    clients = connect(loaded.default_target.region, profile=profile, aws_conn_id=connection)
+    place = only_target(loaded, "a native recovery plan")
+    connection = place.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
+    clients = connect(place.region, profile=profile, aws_conn_id=connection)
 
     def ask() -> tuple[NativePlan, NativeChanges, str | None]:
         check_client(clients.drs)

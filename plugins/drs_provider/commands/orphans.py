@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,10 @@ def orphans(
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
     aws_conn_id: Annotated[str | None, typer.Option(help="An Airflow connection instead.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Look in every account and region of this plan, through the connections that it names."),
+    ] = None,
     timeout: Timeout = SILENCE,
 ) -> None:
     """List drill instances that recovery plans launched and that no run owns any more.
@@ -40,8 +45,9 @@ def orphans(
 
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from drs_provider.commands.connecting import connect
+    from drs_provider.commands.connecting import connect, connect_targets
     from drs_provider.durations import parse_duration
+    from drs_provider.plan import PlanError, load_plan
     from drs_provider.readiness.orphans import find_drill_instances
 
     if output not in ("text", "json"):
@@ -53,23 +59,32 @@ def orphans(
         say(f"--older-than {older_than} {error}", err=True)
         raise typer.Exit(2) from error
     try:
-        clients = connect(region, profile=profile, aws_conn_id=aws_conn_id)
+        if plan is not None:
+            loaded = load_plan(plan).plan
+            places = loaded.targets_of(loaded.waves)
+            sites = list(connect_targets(loaded, places, aws_conn_id="plan").values())
+        else:
+            sites = [connect(region, profile=profile, aws_conn_id=aws_conn_id)]
         own = installation if installation is not None else _installation(ask=airflow)
         found = within(
-            clients,
+            sites,
             timeout,
-            lambda: find_drill_instances(
-                clients,
-                now=datetime.now(timezone.utc),
-                older_than=age,
-                is_alive=_is_alive if airflow else None,
-                installation=own,
-            ),
+            lambda: [
+                one
+                for clients in sites
+                for one in find_drill_instances(
+                    clients,
+                    now=datetime.now(timezone.utc),
+                    older_than=age,
+                    is_alive=_is_alive if airflow else None,
+                    installation=own,
+                )
+            ],
         )
     except AwsSilentError as error:
         say(f"{error}. Nothing was looked at.", err=True)
         raise typer.Exit(2) from None
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except (BotoCoreError, ClientError, PlanError, ValueError) as error:
         say(str(error), err=True)
         raise typer.Exit(2) from error
     lost = [instance for instance in found if instance.verdict == "orphan"]

@@ -49,7 +49,7 @@ def runbook(
 
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from drs_provider.commands.connecting import connect
+    from drs_provider.commands.connecting import connect, only_target
     from drs_provider.estimate.site import account_site
     from drs_provider.plan import PlanError, load_plan
     from drs_provider.readiness.resolution import resolve
@@ -59,7 +59,7 @@ def runbook(
 
     try:
         loaded = load_plan(plan)
-        target = loaded.plan.default_target
+        target = only_target(loaded.plan, "a runbook")
         connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
         clients = connect(target.region, profile=profile, aws_conn_id=connection)
         site = within(clients, timeout, lambda: account_site(clients))

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -36,17 +36,20 @@ class AwsSilentError(Exception):
     """AWS gave no answer for too long."""
 
 
-def within(clients: Clients, timeout: float, work: Callable[[], Value], *, first_word: float = FIRST_WORD) -> Value:
+def within(
+    clients: Clients | Sequence[Clients], timeout: float, work: Callable[[], Value], *, first_word: float = FIRST_WORD
+) -> Value:
     """Do work that asks AWS, and return what it returns.
 
     Progress goes to standard error: a command's answer stands on standard output.
 
-    :param clients: the clients that the work uses.
+    :param clients: the clients that the work uses; of several accounts, the last that answered counts.
     :param timeout: the longest silence, in seconds. Work that gets answers may take as long as it needs.
     :param first_word: after how many seconds it says that it waits.
     :raises AwsSilentError: when AWS was silent for that long; the work is left to itself.
     """
     global _abandoned
+    everyone = [clients] if not isinstance(clients, Sequence) else list(clients)
     result: list[Any] = []
     failure: list[BaseException] = []
 
@@ -62,16 +65,18 @@ def within(clients: Clients, timeout: float, work: Callable[[], Value], *, first
     thread.start()
     while thread.is_alive():
         now = time.monotonic()
-        silent = now - max(started, clients.answered_at)
+        silent = now - max(started, *(one.answered_at for one in everyone))
+        answers = sum(one.answers for one in everyone)
+        addresses = ", ".join(dict.fromkeys(one.address for one in everyone))
         if silent >= timeout:
             _abandoned = True
             raise AwsSilentError(
                 f"AWS gave no answer for {silent:.0f} s"
-                + (f", after {clients.answers} answers" if clients.answers else "")
-                + f": {clients.address}"
+                + (f", after {answers} answers" if answers else "")
+                + f": {addresses}"
             )
         if now - started >= word:
-            say(f"asking AWS ({clients.address}): {clients.answers} answers in {now - started:.0f} s", err=True)
+            say(f"asking AWS ({addresses}): {answers} answers in {now - started:.0f} s", err=True)
             word += _NEXT_WORD
         thread.join(min(0.2, max(timeout - silent, 0.01)))
     if failure:

@@ -39,7 +39,7 @@ def _text(plan: RecoveryPlan) -> str:
             wave = plan.wave(name)
             after = f"  after {', '.join(wave.depends_on)}" if wave.depends_on else ""
             mark = "*" if name in chain else " "
-            lines.append(f"  {mark} {name:<{width}}  {_facts(wave)}{after}")
+            lines.append(f"  {mark} {name:<{width}}  {_facts(wave)}{after}{_place(plan, wave)}")
     lines.append(f"* critical path: {' → '.join(chain)}, at most {format_duration(longest)} with every attempt used")
     if plan.objectives.rto is not None:
         rto = plan.objectives.rto
@@ -69,11 +69,16 @@ def tree(plan: RecoveryPlan) -> list[str]:
             branch = "" if parent is None else "└─▶ " if last else "├─▶ "
             others = [needed for needed in wave.depends_on if needed != parent]
             also = f"  (also after {', '.join(others)})" if others else ""
-            lines.append(f"{indent}{branch}{wave.name}{also}")
+            lines.append(f"{indent}{branch}{wave.name}{also}{_place(plan, wave)}")
             draw_below(wave.name, indent + ("" if parent is None else "    " if last else "│   "))
 
     draw_below(None, "")
     return lines
+
+
+def _place(plan: RecoveryPlan, wave: Wave) -> str:
+    """Return in which target a wave is launched, where the plan has several."""
+    return f"  in {plan.target_of(wave)}" if plan.several_targets else ""
 
 
 def _facts(wave: Wave) -> str:
@@ -88,7 +93,7 @@ def _mermaid(plan: RecoveryPlan) -> str:
     # A name such as "end" is a word of Mermaid's: the id is a number, the name a label.
     ids = {wave.name: f"w{number}" for number, wave in enumerate(plan.waves)}
     lines = ["flowchart LR"]
-    lines += [f'  {ids[wave.name]}["{wave.name}"]' for wave in plan.waves]
+    lines += [f'  {ids[wave.name]}["{wave.name}{_place(plan, wave)}"]' for wave in plan.waves]
     lines += [f"  {ids[needed]} --> {ids[wave.name]}" for wave in plan.waves for needed in wave.depends_on]
     lines.append(f"  class {','.join(ids[name] for name in chain)} critical")
     lines.append("  classDef critical stroke-width:3px")
@@ -99,7 +104,12 @@ def _dot(plan: RecoveryPlan) -> str:
     chain, _ = critical_path(plan)
     on_path = set(pairwise(chain))
     lines = [f'digraph "{plan.name}" {{', "  rankdir=LR;", "  node [shape=box];"]
-    lines += [f'  "{wave.name}"{" [penwidth=2]" if wave.name in chain else ""};' for wave in plan.waves]
+    for wave in plan.waves:
+        facts = ["penwidth=2"] if wave.name in chain else []
+        if place := _place(plan, wave):
+            facts.append(f'label="{wave.name}\\n{place.strip()}"')
+        shown = f" [{', '.join(facts)}]" if facts else ""
+        lines.append(f'  "{wave.name}"{shown};')
     for wave in plan.waves:
         for needed in wave.depends_on:
             bold = " [penwidth=2]" if (needed, wave.name) in on_path else ""
@@ -109,11 +119,13 @@ def _dot(plan: RecoveryPlan) -> str:
 
 def _json(plan: RecoveryPlan) -> str:
     chain, longest = critical_path(plan)
+    several = plan.several_targets
     waves = [
         {
             "name": wave.name,
             "depends_on": list(wave.depends_on),
             "longest_seconds": int(longest_time(wave).total_seconds()),
+            **({"target": plan.target_of(wave).name, "region": plan.target_of(wave).region} if several else {}),
         }
         for wave in plan.waves
     ]

@@ -185,6 +185,11 @@ class RecoveryPlan(PlanModel):
         return tuple(places.values())
 
     @property
+    def regions_text(self) -> str:
+        """Where the waves are launched, for people: ``us-west-2``, or ``us-west-2, tokyo (ap-northeast-1)``."""
+        return ", ".join(map(str, self.targets_of(self.waves)))
+
+    @property
     def several_targets(self) -> bool:
         """Whether the plan has to say which target it speaks of."""
         return len(self.every_target) > 1

@@ -34,6 +34,7 @@ class DrillInstance:
     :param installation: the Airflow whose run it is, by its tag; None where there is no tag.
     :param run: ``<dag_id>/<run_id>`` of the run that launched it; None: not known any more, or not of this provider.
     :param launched: when its job was created, ISO 8601; None where the job is not kept any more.
+    :param region: the AWS region.
     :param verdict: ``orphan``, ``owned`` or ``unknown``.
     :param reason: why.
     """
@@ -46,6 +47,7 @@ class DrillInstance:
     run: str | None
     installation: str | None
     launched: str | None
+    region: str | None
     verdict: str
     reason: str
 
@@ -74,6 +76,7 @@ def find_drill_instances(
     jobs = {job["jobID"]: job for job in Drs(clients).jobs_since(None)}
     busy = {run for job in jobs.values() if job.get("status") in ACTIVE and (run := _run(job)) is not None}
     found = []
+    region = str(clients.drs.meta.region_name)
     for instance in Drs(clients).recovery_instances():
         if not instance.get("isDrill") or instance.get("ec2InstanceState") in GONE:
             continue
@@ -96,6 +99,7 @@ def find_drill_instances(
                 run=run,
                 installation=theirs,
                 launched=launched,
+                region=region,
                 verdict=verdict,
                 reason=reason,
             )

@@ -50,7 +50,7 @@ def started(plan: RecoveryPlan, run: RecoveryRun, *, by: str) -> Message:
         f"{_what(run.mode)} of {plan.name} has started{': ' + plan.description if plan.description else ''}.",
         f"Started by: {by}",
         f"Waves: {', '.join(waves)}",
-        f"Into: {plan.default_target.region}",
+        f"Into: {plan.regions_text}",
         *(f"{name} objective: {format_duration(value)}" for name, value in objectives if value),
     ]
     if run.override:

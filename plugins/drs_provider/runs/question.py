@@ -58,7 +58,7 @@ def question(
     """
     plan = loaded.plan
     what = "a **REAL RECOVERY**" if run.mode == "recovery" else "a drill"
-    lines = [f"This is {what} of **{escaped(plan.name)}** into {escaped(plan.default_target.region)}."]
+    lines = [f"This is {what} of **{escaped(plan.name)}** into {escaped(plan.regions_text)}."]
     if approval.message:
         lines += ["", f"**{escaped(approval.message)}**"]
     lines += ["", *_facts(loaded, run, wave, started_by)]

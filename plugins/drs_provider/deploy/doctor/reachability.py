@@ -38,7 +38,8 @@ def check_aws(plans: Iterable[RecoveryPlan], make_hook: MakeHook, config: Config
     """
     targets: dict[tuple[str, str], list[str]] = {}
     for plan in plans:
-        targets.setdefault((plan.default_target.aws_conn_id, plan.default_target.region), []).append(plan.name)
+        for place in plan.every_target:
+            targets.setdefault(place.key, []).append(plan.name)
     if not targets:
         yield Advice("info", "aws", "not asked: there is no valid plan that names a connection")
     for (connection, region), names in sorted(targets.items()):
