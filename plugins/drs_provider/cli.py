@@ -22,6 +22,7 @@ from drs_provider.commands.graph import graph
 from drs_provider.commands.history import history
 from drs_provider.commands.import_plans import import_plans
 from drs_provider.commands.init import init
+from drs_provider.commands.launch_settings import app as launch_settings
 from drs_provider.commands.mwaa_bundle import mwaa_bundle
 from drs_provider.commands.mwaa_sync import mwaa_sync
 from drs_provider.commands.orphans import orphans
@@ -50,6 +51,7 @@ app.command("check")(check)
 app.command("explain")(explain)
 app.command("run")(run)
 app.command("orphans")(orphans)
+app.add_typer(launch_settings, name="launch-settings")
 app.command("runbook")(runbook)
 app.command("report")(report)
 app.command("history")(history)

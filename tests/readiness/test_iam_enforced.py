@@ -19,10 +19,13 @@ from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import ClientError
 
 from drs_provider.aws.calls import run_blocking
+from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.launch import launch_once
 from drs_provider.aws.drs.launch_key import LaunchKey
+from drs_provider.aws.drs.questions import Drs
 from drs_provider.aws.drs.termination import Termination, instances_to_end
 from drs_provider.aws.faults import ActionFailed
+from drs_provider.aws.launch_settings import Resources, apply, compare, read
 from drs_provider.aws.ssm.commands import find_commands, read_results, send_once
 from drs_provider.aws.ssm.reads import managed_instances, read_automation
 from drs_provider.hooks.drs import DrsHook
@@ -54,7 +57,7 @@ TRUST = {
 }
 # Needed in a special world only, or by operators that plans do not use; and what the provider can do without. None of
 # them is taken by the run of every plan.
-SPECIAL = {"failback", "launch_into", "instance_profile", "automation_role", "notify"}
+SPECIAL = {"failback", "launch_settings", "launch_into", "instance_profile", "automation_role", "notify"}
 NOT_EXERCISED = {"DrsCreatesFleets"} | {grant.sid for grant in GRANTS if grant.need in SPECIAL or grant.optional}
 EXERCISED = [grant for grant in GRANTS if grant.sid not in NOT_EXERCISED]
 OWN = [grant for grant in EXERCISED if not grant.sid.startswith("Drs")]
@@ -273,3 +276,42 @@ def test_each_statement_grants_what_no_other_grants(grant: Grant) -> None:
     assert {decision([whole], action, resource, context) for action, resource in asked} == {"allowed"}
     # ``implicitDeny`` of at least one: some statements overlap in an action on a resource, none as a whole.
     assert "implicitDeny" in {decision([others], action, resource, context) for action, resource in asked}
+
+
+def test_launch_settings_are_applied_with_each_statement_and_not_without(
+    simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = [grant for grant in GRANTS if grant.need == "launch_settings"]
+    wanted = {"start": False, "instance_type": ("r5.large",), "subnet": {"tags": {"Tier": "db"}}}
+
+    def apply_as(grants: list[Grant]) -> None:
+        with monkeypatch.context() as patch:
+            act_as_role(patch, grants)
+            clients = Clients.from_session(boto3.session.Session(region_name="us-west-2"), "us-west-2")
+            drs = Drs(clients)
+            assert (len(drs.source_servers()), drs.jobs_since(None)) == (1, [])
+            state = read(clients, SERVER)
+            tagged = Resources(clients).resolve(wanted | {"security_groups": ({"tags": {"Tier": "db"}},)}, state)
+            apply(clients, compare(state, tagged))
+
+    for left_out in (*statements, None):
+        simulator.load(SCENARIO)
+        ec2 = boto3.client("ec2", "us-west-2")
+        template = ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"]
+        subnet = ec2.describe_subnets()["Subnets"][0]
+        group = ec2.create_security_group(GroupName="db", Description="x", VpcId=subnet["VpcId"])["GroupId"]
+        ec2.create_tags(Resources=[subnet["SubnetId"], group], Tags=[{"Key": "Tier", "Value": "db"}])
+        if left_out is not None:
+            with pytest.raises(ClientError, match=r"AccessDenied|UnauthorizedOperation"):
+                apply_as([grant for grant in statements if grant is not left_out])
+            continue
+        apply_as(statements)
+        # A template that is not DRS's is nobody's to write.
+        ec2.delete_tags(Resources=[template], Tags=[{"Key": "AWSElasticDisasterRecoveryManaged"}])
+        role = boto3.client("iam", "us-west-2")
+        for name in role.list_role_policies(RoleName="airflow")["PolicyNames"]:
+            role.delete_role_policy(RoleName="airflow", PolicyName=name)
+        role.delete_role(RoleName="airflow")
+        wanted["instance_type"] = ("r5.xlarge",)
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            apply_as(statements)

@@ -113,6 +113,9 @@ CODES: dict[str, Code] = {
         "The EC2 launch template names a subnet, security group, instance profile, instance type or address that does "
         "not exist, or that do not fit each other.",
     ),
+    "launch-drift": Code(
+        "warning", True, "The account's launch settings of a server are not those that the plan gives it."
+    ),
     "launch-template-not-checked": Code(
         "warning", True, "The caller may not look up what the EC2 launch template names, so it is unknown."
     ),

@@ -403,6 +403,34 @@ GRANTS: tuple[Grant, ...] = (
         (OWN_ROLES, f"{SERVICE_ROLES}RecoveryInstanceWithLaunchActionsRole"),
         {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
     ),
+    Grant(
+        "ReadLaunchSettings",
+        "launch_settings",
+        (
+            "drs:DescribeJobs",
+            "drs:DescribeSourceServers",
+            "drs:GetLaunchConfiguration",
+            "ec2:DescribeLaunchTemplateVersions",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+        ),
+        "Compares the launch settings of servers with those of a plan; none of these actions knows resources.",
+    ),
+    Grant(
+        "UpdateLaunchConfigurations",
+        "launch_settings",
+        ("drs:UpdateLaunchConfiguration",),
+        "Applies the settings that stand in DRS; DRS then writes the template with the caller's permissions.",
+        ("arn:aws:drs:*:*:source-server/*",),
+    ),
+    Grant(
+        "WriteLaunchTemplates",
+        "launch_settings",
+        ("ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplateVersions", "ec2:ModifyLaunchTemplate"),
+        "Applies the settings that stand in the EC2 launch template, of templates that DRS manages only.",
+        _ec2("launch-template"),
+        {"Null": {f"aws:ResourceTag/{MANAGED}": "false"}},
+    ),
 )
 
 

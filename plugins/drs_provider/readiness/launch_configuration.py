@@ -14,7 +14,9 @@ from botocore.exceptions import ClientError
 
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.launched_into import CONSENT, CONSENT_TAG, launch_target
+from drs_provider.aws.launch_settings import LaunchState, Resources, as_request
 from drs_provider.readiness.findings import Finding, Mode, Severity
+from drs_provider.readiness.launch_drift import WantedLaunch, drift
 from drs_provider.readiness.resolution import ResolvedServer
 from drs_provider.readiness.template_fit import NamedResources, address_of, unfit
 
@@ -56,6 +58,8 @@ def check_launch_configuration(
     running: bool,
     resources: NamedResources | None = None,
     source: Mapping[str, Any] | None = None,
+    wanted: WantedLaunch | None = None,
+    tagged: Resources | None = None,
 ) -> list[Finding]:
     """The findings on one server's launch settings (GetLaunchConfiguration, DescribeLaunchTemplateVersions).
 
@@ -63,6 +67,8 @@ def check_launch_configuration(
     :param server: the server.
     :param resources: what the templates of the plan's servers name; by default looked up for this server alone.
     :param source: the server in the shape of DescribeSourceServers.
+    :param wanted: the launch settings that the plan gives it; None: not looked at.
+    :param tagged: subnets and groups by their tags; by default looked up for this server alone.
     :param agent: whether its wave needs the SSM agent, see :func:`needs_agent`.
     :param running: whether its wave needs the instance started, see :func:`needs_running`.
     :raises botocore.exceptions.ClientError: if a call fails, except where the template does not exist.
@@ -74,12 +80,16 @@ def check_launch_configuration(
         message = f"{name} is launched stopped (launchDisposition), but its wave checks it or runs scripts on it."
         remedy = "Set the launch disposition to STARTED, or take scripts and health checks out of the wave."
         findings.append(server.finding("launches-stopped", message, remedy))
+    template_id = configuration.get("ec2LaunchTemplateID")
+    found = _default_version(clients, template_id) if template_id else None
+    if wanted is not None and wanted.settings and found is not None:
+        state = LaunchState(server.id, configuration, str(template_id), found[0], as_request(clients, found[1]))
+        findings += drift(server, wanted, state, tagged or Resources(clients), name)
     if into := launch_target(configuration):
         # It takes the network and the profile of the instance that it is launched into.
         return [*findings, *_check_target(clients, server, name, into)]
 
-    template_id = configuration.get("ec2LaunchTemplateID")
-    template = _default_version(clients, template_id) if template_id else None
+    template = found[1] if found is not None else None
     if template is None:
         message = f"{name} has no EC2 launch template{f' ({template_id} does not exist)' if template_id else ''}."
         remedy = "Open the server's launch settings in DRS, which creates it again."
@@ -142,7 +152,7 @@ def _check_target(clients: Clients, server: ResolvedServer, name: str, into: str
     return findings
 
 
-def _default_version(clients: Clients, template_id: str) -> Mapping[str, Any] | None:
+def _default_version(clients: Clients, template_id: str) -> tuple[int, Mapping[str, Any]] | None:
     try:
         versions = clients.ec2.describe_launch_template_versions(LaunchTemplateId=template_id, Versions=["$Default"])
     except ClientError as error:
@@ -150,7 +160,7 @@ def _default_version(clients: Clients, template_id: str) -> Mapping[str, Any] | 
             return None
         raise
     found: list[dict[str, Any]] = versions.get("LaunchTemplateVersions") or []
-    return found[0].get("LaunchTemplateData") or {} if found else None
+    return (int(found[0]["VersionNumber"]), found[0].get("LaunchTemplateData") or {}) if found else None
 
 
 def _newer_with_network(clients: Clients, template_id: str) -> int | None:

@@ -23,12 +23,14 @@ from botocore.exceptions import ClientError
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.questions import Drs
 from drs_provider.aws.faults import TransientError
+from drs_provider.aws.launch_settings import Resources
 from drs_provider.aws.quotas import Quotas
 from drs_provider.readiness import jobs as job_checks
 from drs_provider.readiness.actions import required_grants
 from drs_provider.readiness.documents import check_document, documents_of
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
 from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
+from drs_provider.readiness.launch_drift import wanted_launches
 from drs_provider.readiness.notifiers import check_notifiers
 from drs_provider.readiness.optional import LeftOut, missing_selections, stalls, without_optional
 from drs_provider.readiness.permissions import DENIED, caller, not_checked, simulate, simulations
@@ -255,7 +257,8 @@ def _look_at_target(
     check_jobs = partial(_check_jobs, plan, clients, resolved, own, quotas, mode, replace, usual)
     checks.append(Check("jobs and quotas", check_jobs))
     findings += check_timeouts(plan, resolved, by_id)
-    resources = NamedResources(clients)
+    resources, tagged = NamedResources(clients), Resources(clients)
+    wanted = wanted_launches(plan, chosen, described)
     for wave in plan.waves:
         agent = needs_agent(wave, mode, scripts=not skip_scripts)
         running = needs_running(wave, mode, scripts=not skip_scripts)
@@ -270,6 +273,8 @@ def _look_at_target(
                     running=running,
                     resources=resources,
                     source=by_id[server.id],
+                    wanted=wanted.get(server.id),
+                    tagged=tagged,
                 ),
             )
             for server in resolved.get(wave.name, ())

@@ -21,7 +21,7 @@ from drs_provider.timestamps import parse_timestamp
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, ServerSelector
 
-__all__ = ["ResolvedServer", "choose_snapshot", "replication_lag", "resolve"]
+__all__ = ["ResolvedServer", "choose_snapshot", "matches", "replication_lag", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ def resolve(
             continue
         resolved[wave.name] = []
         for selector in plan.selectors(wave):
-            matches = [server for server in known if _matches(selector, server)]
+            found_here = [server for server in known if matches(selector, server)]
             text = selector.text
-            findings += _match_findings(selector, matches, wave.name, known)
-            for server in matches:
+            findings += _match_findings(selector, found_here, wave.name, known)
+            for server in found_here:
                 found = _resolved(server, selector, wave.name, text)
                 other = taken.setdefault(found.id, found)
                 if other is found:
@@ -148,7 +148,8 @@ def choose_snapshot(
     return server, []
 
 
-def _matches(selector: ServerSelector, server: Mapping[str, Any]) -> bool:
+def matches(selector: ServerSelector, server: Mapping[str, Any]) -> bool:
+    """Whether a selection with its group expanded means a source server (an item of DescribeSourceServers)."""
     if selector.id is not None:
         return bool(server["sourceServerID"] == selector.id)
     if selector.instance is not None:

@@ -246,3 +246,22 @@ def test_a_private_address_is_copied_within_an_hour_and_stays_when_that_is_switc
     start(drs, ONE)
     drs_simulator.advance(700)
     assert launched_instance(drs, ONE)["PrivateIpAddress"] == "172.31.9.8"
+
+
+def test_versions_are_deleted_but_for_the_default_and_their_numbers_stay_taken(drs_simulator, drs, ec2):
+    drs_simulator.load({"servers": [server(ONE)]})
+    draft = change_template(drs, ONE, default=False, InstanceType="t3.nano")
+    template, _ = template_data(drs, ONE)
+    answer = ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=["1", draft, "9"])
+    assert [one["VersionNumber"] for one in answer["SuccessfullyDeletedLaunchTemplateVersions"]] == [2]
+    refused = {
+        one["VersionNumber"]: one["ResponseError"]["Code"]
+        for one in answer["UnsuccessfullyDeletedLaunchTemplateVersions"]
+    }
+    assert refused == {1: "unexpectedError", 9: "launchTemplateVersionDoesNotExist"}
+    assert template_data(drs, ONE, "$Latest")[1]["InstanceType"] == "c5.large"
+    code, _ = refusal(ec2.describe_launch_template_versions, LaunchTemplateId=template, Versions=[draft])
+    assert code == "InvalidLaunchTemplateId.VersionNotFound"
+    assert change_template(drs, ONE) == "3"
+    listed = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
+    assert sorted(one["VersionNumber"] for one in listed) == [1, 3]

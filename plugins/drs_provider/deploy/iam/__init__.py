@@ -4,7 +4,8 @@ Two set-ups. In one account, Airflow's execution role gets ``orchestration.json`
 ``reports.json``. With a target account, a role there gets the first two, and ``target-trust.json`` as its trust
 policy; the execution role gets ``assume-target.json`` and ``reports.json``, and the Airflow connection sends the
 external id. Where volumes are encrypted with a customer-managed key, the role that launches gets
-``customer-keys.json`` too, and ``failback.json`` where DAGs use the failback operators.
+``customer-keys.json`` too, and ``failback.json`` where DAGs use the failback operators. ``launch-settings.json`` is for
+the person or the pipeline that runs ``drs-plan launch-settings apply``; runs of plans do without.
 
 Three more only deny, and can be attached beside the others: ``drills-only.json``, ``run-commands-by-tag.json`` and
 ``tag-jobs-at-creation.json``. Replace names in capitals and the account 111122223333.
@@ -122,12 +123,15 @@ TRUST: dict[str, Any] = {
 def documents() -> dict[str, dict[str, Any]]:
     """Every policy document: file name -> document."""
     failback = [grant for grant in GRANTS if grant.need == "failback"]
-    own = [grant for grant in GRANTS if not grant.sid.startswith("Drs") and grant not in failback]
+    settings = [grant for grant in GRANTS if grant.need == "launch_settings"]
+    apart = [*failback, *settings]
+    own = [grant for grant in GRANTS if not grant.sid.startswith("Drs") and grant not in apart]
     on_behalf = [grant for grant in GRANTS if grant.sid.startswith("Drs")]
     return {
         "orchestration.json": policy(own),
         "drs-on-behalf.json": policy(on_behalf),
         "failback.json": policy(failback),
+        "launch-settings.json": policy(settings),
         "target-trust.json": TRUST,
         "assume-target.json": policy(ASSUME),
         "reports.json": policy(REPORTS),

@@ -59,8 +59,11 @@ SIGNATURES: Final[dict[str, tuple[str, ...]]] = {
     "moto.ec2.models.instances:InstanceBackend.stop_instances": ("self", "instance_ids"),
     "moto.ec2.models.instances:InstanceBackend.terminate_instances": ("self", "instance_ids"),
     "moto.ec2.models.instances:random_instance_id": (),
+    "moto.ec2.models.launch_templates:LaunchTemplate.get_version": ("self", "num"),
+    "moto.ec2.models.launch_templates:LaunchTemplate.latest_version": ("self",),
     "moto.ec2.models.tags:TagBackend.describe_tags": ("self", "filters"),
     "moto.ec2.responses.launch_templates:LaunchTemplates.create_launch_template_version": ("self",),
+    "moto.ec2.responses.launch_templates:LaunchTemplates.describe_launch_template_versions": ("self",),
     "moto.iam.access_control:create_access_key": ("account_id", "partition", "access_key_id", "headers"),
     "moto.ssm.models:SimpleSystemManagerBackend.create_document": ("self",),
 }
