@@ -104,6 +104,9 @@ def test_what_cannot_be_looked_at_or_applied_has_its_exit_status(plan: Path, drs
     plan.write_text(PLAN.replace("host-2", "host-9"))
     code, text = run("diff", plan)
     assert code == 2 and "No source server matches hostname host-9" in text
+    plan.write_text(PLAN.replace("us-west-2}", 'us-west-2, account: "210987654321"}'))
+    code, text = run("apply", plan, "--yes")
+    assert code == 2 and "these credentials are of account 123456789012" in text
     assert run("diff", plan.with_name("none.yaml"))[0] == 2
     assert run("diff", plan, "--waves", "web")[0] == 2
     assert run("adopt", plan, "--keys", "instance_typ")[0] == 2
@@ -146,3 +149,28 @@ def test_preflight_warns_of_drift_and_of_nothing_once_it_is_applied(plan: Path) 
     assert drifts() == []
     plan.write_text(PLAN.replace("right_sizing: none", "subnet: {tags: {Tier: none}}"))
     assert "match no subnet; expected exactly one" in drifts()[0].message
+
+
+def test_preflight_looks_at_what_a_launch_and_the_end_of_a_drill_will_meet(plan: Path, drs_simulator: Any) -> None:
+    def findings(mode: Any) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for one in run_preflight(load_plan(plan).plan, clients(), mode=mode).findings.findings:
+            found.setdefault(one.code, []).append(one.message)
+        return found
+
+    plan.write_text(PLAN.replace("right_sizing: none", "right_sizing: basic"))
+    ec2, drs = boto3.client("ec2", REGION), boto3.client("drs", REGION)
+    vpc = ec2.describe_subnets(SubnetIds=[read(clients(), ONE).settings.subnet])["Subnets"][0]["VpcId"]
+    small = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.240.0/28")["Subnet"]["SubnetId"]
+    for number in range(10):  # A /28 has 11 addresses for others.
+        ec2.create_network_interface(SubnetId=small, PrivateIpAddress=f"172.31.240.{number + 4}")
+    for one in (ONE, TWO):
+        interface = {**read(clients(), one).data["NetworkInterfaces"][0], "SubnetId": small}
+        change_template(drs, one, NetworkInterfaces=[interface], DisableApiTermination=True)
+    drill, recovery = findings("drill"), findings("recovery")
+    assert len(drill["termination-protected"]) == 2 and "termination-protected" not in recovery
+    assert drill["subnet-too-small"] == [f"The subnet {small} has 1 free address, and this run launches 2 into it."]
+    (overwritten,) = drill["launch-settings-overwritten"]
+    assert "right-sizing is basic, and overwrites instance_type" in overwritten
+    plan.write_text(plan.read_text().replace("version: 1", "version: 1\ndrill: {terminate: never}"))
+    assert "termination-protected" not in findings("drill")

@@ -225,6 +225,7 @@ def _look(
         connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
         clients = connect(target.region, profile=profile, aws_conn_id=connection)
         try:
+            _same_account(clients, target.account, timeout, output)
             looked, missing = _patiently(clients, timeout, lambda: _compare(plan, clients, here, every), output)  # noqa: B023
         except AwsSilentError as error:
             raise _cannot(f"{error}. Nothing was looked at.") from None
@@ -232,6 +233,15 @@ def _look(
             raise _cannot(str(error)) from error
         places.append(_Place(target.region, clients, looked, missing))
     return places
+
+
+def _same_account(clients: Clients, account: str | None, timeout: float, output: str) -> None:
+    """End the command where the credentials are those of another account than the plan says."""
+    if account is None:
+        return
+    found = str(_patiently(clients, timeout, lambda: clients.sts.get_caller_identity()["Account"], output))
+    if found != account:
+        raise _cannot(f"these credentials are of account {found}, and the plan's target is account {account}")
 
 
 def _compare(plan: Any, clients: Clients, waves: list[str], every: bool) -> tuple[list[Looked], list[str]]:

@@ -113,6 +113,13 @@ CODES: dict[str, Code] = {
         "The EC2 launch template names a subnet, security group, instance profile, instance type or address that does "
         "not exist, or that do not fit each other.",
     ),
+    "subnet-too-small": Code("error", True, "A subnet has fewer free addresses than the run launches into it."),
+    "termination-protected": Code(
+        "error", True, "The EC2 launch template protects instances from termination, so a drill cannot end."
+    ),
+    "launch-settings-overwritten": Code(
+        "warning", True, "DRS overwrites a launch setting that the plan gives: right-sizing, or copyPrivateIp."
+    ),
     "launch-drift": Code(
         "warning", True, "The account's launch settings of a server are not those that the plan gives it."
     ),

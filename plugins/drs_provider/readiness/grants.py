@@ -410,11 +410,12 @@ GRANTS: tuple[Grant, ...] = (
             "drs:DescribeJobs",
             "drs:DescribeSourceServers",
             "drs:GetLaunchConfiguration",
+            "ec2:DescribeInstances",
             "ec2:DescribeLaunchTemplateVersions",
             "ec2:DescribeSecurityGroups",
             "ec2:DescribeSubnets",
         ),
-        "Compares the launch settings of servers with those of a plan; none of these actions knows resources.",
+        "Compares the launch settings of servers with those of a plan; UpdateLaunchConfiguration looks at instances.",
     ),
     Grant(
         "UpdateLaunchConfigurations",

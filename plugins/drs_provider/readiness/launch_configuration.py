@@ -60,6 +60,7 @@ def check_launch_configuration(
     source: Mapping[str, Any] | None = None,
     wanted: WantedLaunch | None = None,
     tagged: Resources | None = None,
+    terminates: bool = False,
 ) -> list[Finding]:
     """The findings on one server's launch settings (GetLaunchConfiguration, DescribeLaunchTemplateVersions).
 
@@ -69,6 +70,7 @@ def check_launch_configuration(
     :param source: the server in the shape of DescribeSourceServers.
     :param wanted: the launch settings that the plan gives it; None: not looked at.
     :param tagged: subnets and groups by their tags; by default looked up for this server alone.
+    :param terminates: whether the run terminates what it launches.
     :param agent: whether its wave needs the SSM agent, see :func:`needs_agent`.
     :param running: whether its wave needs the instance started, see :func:`needs_running`.
     :raises botocore.exceptions.ClientError: if a call fails, except where the template does not exist.
@@ -107,6 +109,10 @@ def check_launch_configuration(
             message = f"{message} Version {newer}, the latest, has a network and is not the default."
             remedy = f"Make version {newer} the default, if it is what you want: DRS launches from the default version."
         findings.append(server.finding("launch-template-incomplete", message, remedy))
+    if terminates and template.get("DisableApiTermination"):
+        message = f"The default version of {template_id} protects the instances of {name} from termination."
+        remedy = "Turn DisableApiTermination off in the template: the drill cannot terminate its instance otherwise."
+        findings.append(server.finding("termination-protected", message, remedy))
     # With post-launch actions enabled, DRS attaches a profile of its own.
     if not _profile(template) and not configuration.get("postLaunchEnabled"):
         message = f"The default version of {template_id} of {name} has no instance profile."
@@ -114,7 +120,11 @@ def check_launch_configuration(
         severity: Severity = "error" if agent else "warning"
         findings.append(server.finding("instance-profile-missing", message, remedy, severity))
     address = address_of(template, configuration, source or {})
-    wrong, unread = unfit(resources or NamedResources(clients), template, address, server.id)
+    resources = resources or NamedResources(clients)
+    wrong, unread = unfit(resources, template, address, server.id)
+    # DRS deletes a server's previous instance first, and its address with it.
+    if subnets := [str(one["SubnetId"]) for one in interfaces if one.get("SubnetId")]:
+        resources.count(subnets, has_instance=bool((source or {}).get("recoveryInstanceId")))
     if wrong:
         message = f"EC2 cannot launch {name} from {template_id}: {'; '.join(wrong)}."
         if address and configuration.get("copyPrivateIp"):

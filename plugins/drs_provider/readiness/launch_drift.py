@@ -132,7 +132,7 @@ def shown(value: Any) -> str:
 def drift(
     server: ResolvedServer, wanted: WantedLaunch, state: LaunchState, resources: Resources, name: str
 ) -> list[Finding]:
-    """The finding ``launch-drift`` where a server's settings are not those of the plan.
+    """The findings on settings that are not those of the plan, or that DRS will overwrite.
 
     :param server: the server.
     :param wanted: the settings that the plan gives it.
@@ -151,8 +151,16 @@ def drift(
             raise
         message = f"The launch settings that the plan gives {name} cannot be compared: {error}."
         return [server.finding("launch-drift", message, remedy)]
+    findings = [
+        server.finding(
+            "launch-settings-overwritten", f"Of {name}: {warning}.", "Correct the plan, and apply its launch settings."
+        )
+        for warning in comparison.warnings
+    ]
     if not comparison.changes:
-        return []
+        return findings
     parts = [f"{each.key} is {shown(each.now)}, not {shown(each.wanted)}" for each in comparison.changes]
     message = f"The launch settings of {name} are not those of the plan: {'; '.join(parts)}."
-    return [server.finding("launch-drift", message, remedy)]
+    if comparison.obstacles:
+        message += f" They cannot be applied: {'; '.join(comparison.obstacles)}."
+    return [*findings, server.finding("launch-drift", message, remedy)]

@@ -275,6 +275,7 @@ def _look_at_target(
                     source=by_id[server.id],
                     wanted=wanted.get(server.id),
                     tagged=tagged,
+                    terminates=mode == "drill" and plan.drill.terminate != "never",
                 ),
             )
             for server in resolved.get(wave.name, ())
@@ -286,6 +287,7 @@ def _look_at_target(
     # IAM is in another region, which may be what has failed.
     checks.append(Check("permissions", check, not_checked if mode == "recovery" else None))
     findings += concurrently(checks, unanswered)
+    findings += _check_addresses(resources)
 
     max_lag = {wave.name: wave.max_replication_lag for wave in plan.waves}
     everyone = [snapshots.get(server.id, server) for name in chosen for server in resolved[name]]
@@ -417,6 +419,17 @@ def _check_wave_sizes(plan: RecoveryPlan, resolved: Mapping[str, Sequence[Resolv
             message = f"min_launched is {wave.min_launched}, but the wave selects {found} servers."
             remedy = "Lower min_launched, or correct the selection."
             findings.append(Finding.of("min-launched-unreachable", message, remedy, wave=wave.name))
+    return findings
+
+
+def _check_addresses(resources: NamedResources) -> list[Finding]:
+    """The subnets that are too small for everything that this run launches into them."""
+    findings = []
+    for subnet, free, needed in resources.too_small():
+        addresses = f"{free} free address{'' if free == 1 else 'es'}"
+        message = f"The subnet {subnet} has {addresses}, and this run launches {needed} into it."
+        remedy = "Launch some servers into another subnet, or free addresses."
+        findings.append(Finding.of("subnet-too-small", message, remedy))
     return findings
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -38,12 +39,36 @@ class NamedResources:
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
         self.unread: dict[str, str] = {}
+        self._needed: Counter[str] = Counter()
 
     def subnet(self, subnet_id: str) -> Item | None:
         """Return a subnet (DescribeSubnets), None where there is none."""
         return self._one(
             "DescribeSubnets", subnet_id, lambda name: self._clients.ec2.describe_subnets(Filters=name), "subnet-id"
         )
+
+    def count(self, subnets: Iterable[str], *, has_instance: bool) -> None:
+        """Note the interfaces of a server, each in its subnet.
+
+        :param has_instance: whether a previous instance of the server gives its addresses back first.
+        """
+        if not has_instance:
+            with self._guard:
+                self._needed.update(subnets)
+
+    def too_small(self) -> list[tuple[str, int, int]]:
+        """Return the subnets with fewer free addresses than are launched into them: id, free, needed.
+
+        Of subnets that were looked up already: what cannot be looked up is reported where it was tried.
+        """
+        short = []
+        for subnet_id, needed in sorted(self._needed.items()):
+            found = self._found.get(("DescribeSubnets", subnet_id)) or []
+            free = found[0].get("AvailableIpAddressCount") if found else None
+            # A subnet without any is reported at each server.
+            if free and free < needed:
+                short.append((subnet_id, int(free), needed))
+        return short
 
     def group(self, group_id: str) -> Item | None:
         """Return a security group (DescribeSecurityGroups), None where there is none."""
