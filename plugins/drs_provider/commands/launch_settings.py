@@ -208,7 +208,7 @@ def _look(
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from drs_provider.commands.connecting import connect
+    from drs_provider.commands.connecting import connect_targets
 
     plan = loaded.plan
     known = [wave.name for wave in plan.waves]
@@ -217,15 +217,13 @@ def _look(
         raise _cannot(f"no such wave: {', '.join(unknown)}; the plan's waves are {', '.join(known)}")
     chosen = [wave for wave in plan.waves if not names or wave.name in names]
     targets = plan.targets_of(chosen)
-    if len({target.aws_conn_id for target in targets}) > 1 and aws_conn_id != "plan":
-        raise _cannot("the plan's waves lie in several accounts: give --aws-conn-id plan, or --waves of one of them")
+    connected = connect_targets(plan, targets, profile=profile, aws_conn_id=aws_conn_id)
     places = []
     for target in targets:
         here = [wave.name for wave in chosen if plan.target_of(wave).key == target.key]
-        connection = target.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
-        clients = connect(target.region, profile=profile, aws_conn_id=connection)
+        clients = connected[target.key]
         try:
-            _same_account(clients, target.account, timeout, output)
+            _same_account(clients, plan.account_of(target), timeout, output)
             looked, missing = _patiently(clients, timeout, lambda: _compare(plan, clients, here, every), output)  # noqa: B023
         except AwsSilentError as error:
             raise _cannot(f"{error}. Nothing was looked at.") from None
