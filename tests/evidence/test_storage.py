@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from drs_provider.evidence import storage
 from drs_provider.evidence.storage import (
     UnreadableReport,
     existing_report_folder,
+    read_file,
     read_report,
     report_folder,
     reports_of,
@@ -23,6 +25,8 @@ from drs_provider.evidence.storage import (
     write_files,
     write_report,
 )
+from drs_provider.live.model import LiveWait
+from drs_provider.live.writing import write_live
 
 
 def test_a_report_is_written_and_read_again(drill: Any, tmp_path: Path) -> None:
@@ -37,8 +41,8 @@ def test_a_report_is_written_and_read_again(drill: Any, tmp_path: Path) -> None:
 
 def test_the_json_comes_last(drill: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    write = storage._write
-    monkeypatch.setattr(storage, "_write", lambda root, name, text: (order.append(name), write(root, name, text)))
+    write = storage.write_whole
+    monkeypatch.setattr(storage, "write_whole", lambda root, name, text: (order.append(name), write(root, name, text)))
     write_report(drill.record(), str(tmp_path))
     assert order[-1] == "report.json"
 
@@ -282,3 +286,10 @@ def test_reports_in_s3(drill: Any, bucket: str) -> None:
     assert reports_of("three-tier-web", bucket) == ([record], [])
     with pytest.raises(FileNotFoundError):
         read_report(f"{bucket}/three-tier-web/none")
+    # The live data of a wait lies beside it.
+    moment = datetime.now(timezone.utc)
+    wait = LiveWait(
+        dag_id="shop", run_id="run", task_id="db.settle", kind="settle", waiting_since=moment, written_at=moment
+    )
+    write_live(written.folder, wait)
+    assert LiveWait.model_validate_json(read_file(f"{written.folder}/live", "db.settle.json")) == wait

@@ -14,13 +14,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from pydantic import ValidationError
 
 from drs_provider.evidence.html import render_html
 from drs_provider.evidence.markdown import render_markdown
 from drs_provider.evidence.record import RunRecord
+from drs_provider.stored_files import make_folder, stored_path, write_whole
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -117,7 +117,7 @@ def existing_report_folder(folder: str, plan: str, run_id: str) -> str:
     """
     place = report_folder(folder, plan, run_id)
     earlier = f"{folder.rstrip('/')}/{safe_name(plan)}/{_earlier_name(run_id)}"
-    if earlier != place and not (_path(place) / JSON_NAME).exists():
+    if earlier != place and not (stored_path(place) / JSON_NAME).exists():
         with contextlib.suppress(FileNotFoundError, UnreadableReport, UnicodeDecodeError):
             if read_report(earlier).run.run_id == run_id:
                 return earlier
@@ -139,15 +139,13 @@ def write_files(record: RunRecord, folder: str, *, evidence: bool = True) -> Sto
 
     :param evidence: whether the JSON is written, too; a file that was read is not to be changed by that.
     """
-    root = _path(folder)
-    if _is_local(root):
-        # An object store has no folders, and would take this for the wish to create the bucket.
-        root.mkdir(parents=True, exist_ok=True)
+    root = stored_path(folder)
+    make_folder(root)
     texts = {HTML_NAME: render_html(record), MARKDOWN_NAME: render_markdown(record)}
     if evidence:
         texts[JSON_NAME] = record.to_json()
     for name, text in texts.items():
-        _write(root, name, text)
+        write_whole(root, name, text)
     return StoredReport(str(root), *(str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME)))
 
 
@@ -158,7 +156,7 @@ def read_file(folder: str, name: str) -> str:
     :param name: :data:`HTML_NAME`, :data:`JSON_NAME` or :data:`MARKDOWN_NAME`.
     :raises FileNotFoundError: when there is none.
     """
-    return (_path(folder) / name).read_text(encoding="utf-8")
+    return (stored_path(folder) / name).read_text(encoding="utf-8")
 
 
 def read_report(path: str) -> RunRecord:
@@ -168,7 +166,7 @@ def read_report(path: str) -> RunRecord:
     :raises FileNotFoundError: when there is none.
     :raises UnreadableReport: when it is not the JSON of a report.
     """
-    file = _path(path)
+    file = stored_path(path)
     if not path.endswith(".json"):
         file = file / JSON_NAME
     text = file.read_text(encoding="utf-8")
@@ -186,7 +184,7 @@ def reports_of(plan: str, folder: str | None = None) -> tuple[list[RunRecord], l
     :param plan: the plan's name.
     :param folder: the reports folder; that of the configuration by default.
     """
-    root = _path(f"{(folder or reports_folder()).rstrip('/')}/{safe_name(plan)}")
+    root = stored_path(f"{(folder or reports_folder()).rstrip('/')}/{safe_name(plan)}")
     records, problems = [], []
     for run in _folders(root):
         try:
@@ -199,34 +197,8 @@ def reports_of(plan: str, folder: str | None = None) -> tuple[list[RunRecord], l
     return sorted(records, key=lambda record: record.run.started or record.generated), problems
 
 
-def _path(path: str) -> ObjectStoragePath:
-    from airflow.sdk import ObjectStoragePath
-
-    return ObjectStoragePath(path if "://" in path else f"file://{os.path.abspath(path)}")  # noqa: PTH100
-
-
-def _is_local(path: ObjectStoragePath) -> bool:
-    return path.protocol in ("file", "local")
-
-
 def _folders(root: ObjectStoragePath) -> Iterator[ObjectStoragePath]:
     try:
         yield from (entry for entry in sorted(root.iterdir(), key=str) if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return
-
-
-def _write(root: ObjectStoragePath, name: str, text: str) -> None:
-    target = root / name
-    if not _is_local(target):
-        target.write_bytes(text.encode())
-        return
-    from pathlib import Path
-
-    place = Path(target.path)
-    half = place.with_name(f".{name}.{uuid4().hex}")
-    try:
-        half.write_text(text, encoding="utf-8")
-        half.replace(place)
-    finally:
-        half.unlink(missing_ok=True)

@@ -31,6 +31,7 @@ from drs_provider.runs.question import question
 from drs_provider.steps.approve.event import ApprovalEvent
 from drs_provider.steps.preflight.event import PreflightEvent
 from drs_provider.tasks.gates import break_glass_users, clears_of, is_cleared, leave, run_type_of, starter_of
+from drs_provider.tasks.live import end_question, show_question
 from drs_provider.tasks.recovery_work import RecoveryWork, pulled, utc_now
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
             asked = [name for name in approval.approvers if not any(is_one_of(each, [name]) for each in given)]
             self.assigned_users = [{"id": name, "name": name} for name in dict.fromkeys([*asked, *sorted(glass)])]
         self._notify(context, approval)
+        show_question(self, context, f"a person to approve {self._what}", approval.timeout)
         ApprovalOperator.execute(self, context)
 
     @property
@@ -167,6 +169,19 @@ class ApprovalWork(RecoveryWork, ApprovalOperator):
         notify(self.loaded, context, message)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Judge the answer, and write that the question is over.
+
+        :raises AirflowException: as :meth:`judge_answer`.
+        """
+        try:
+            result = self.judge_answer(context, event)
+        except AirflowException as refusal:
+            end_question(self, context, str(refusal), passed=False)
+            raise
+        end_question(self, context, f"{self._what} may go on", passed=True)
+        return result
+
+    def judge_answer(self, context: Context, event: dict[str, Any]) -> Any:
         """Judge the answer.
 
         :raises AirflowException: when another person has to approve too, or approved before; the next try asks again.

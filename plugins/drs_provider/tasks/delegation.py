@@ -130,7 +130,9 @@ class RecoveryTask(BaseOperator):
 
     def _patiently(self, context: Context, work: Callable[[], Any]) -> Any:
         """Do the work; where AWS does not answer for a cause that passes by itself, wait for it in the triggerer."""
-        with run_as_task(self.work) if self.ends_the_run else self._stoppable(context):
+        from drs_provider.tasks.live import live_waits
+
+        with live_waits(self, context), run_as_task(self.work) if self.ends_the_run else self._stoppable(context):
             try:
                 with limited_patience(WORKER_PATIENCE):
                     return work()

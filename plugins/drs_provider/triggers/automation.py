@@ -9,6 +9,7 @@ from typing import Any
 from drs_provider.aws.calls import Calls, chunks
 from drs_provider.aws.ssm.reads import read_automation
 from drs_provider.aws.ssm.status import AUTOMATION_STATUS, Automation, Progress
+from drs_provider.live.model import LiveItem
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger
@@ -67,6 +68,10 @@ async def wait_for_automation(
                     log.warning("Automation %s has a status that is not known: %s", execution_id, now[0])
                 looked = now
                 before, automation = automation, await post.ask(read, deadline, service="ssm")
+                post.progress.show(
+                    what=f"automation {execution_id}: {automation.status}",
+                    items=[LiveItem(id=step.name, status=str(step.status)) for step in automation.steps],
+                )
                 for line in automation.changes(before, console_url):
                     log.info("%s", line)
                 if automation.progress.ended:

@@ -115,6 +115,7 @@ class AwsAvailableTrigger(WaitTrigger):
     async def wait(self, post: Post) -> None:
         """Wait for the first answer, or the deadline."""
         self.log.info("%s", self)
+        post.progress.show(what=str(self))
         await post.sleep(max(min(self.pause, self.deadline - time.time()), 0.0))
         asked = self.operation if self.operation in _PROBES else _ELSE
         service = probe_of(asked).service

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 from drs_provider.aws.calls import Calls
@@ -13,6 +14,8 @@ from drs_provider.aws.drs.outcome import collect_outcomes, failure_table, judge,
 from drs_provider.aws.drs.reads import DrsReads, is_complete
 from drs_provider.aws.drs.replication import not_ready, replication_of
 from drs_provider.aws.ec2.instance_end import instance_states, not_gone, not_stopped
+from drs_provider.live.model import LiveItem
+from drs_provider.live.phases import phase_counts, server_phases
 from drs_provider.timestamps import parse_timestamp
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
@@ -210,6 +213,7 @@ class DrsJobTrigger(WaitTrigger):
                     trouble = f"Not ended within {self.timeout:.0f} s of the job's creation{more}"
                     break
                 jobs = [snapshot.job for snapshot in seen.values()]
+                self._show(post, wait, list(seen.values()))
                 for job_id, snapshot in seen.items():
                     tail.show(job_id, snapshot.log)
                 if again := wait.again(jobs):
@@ -233,6 +237,19 @@ class DrsJobTrigger(WaitTrigger):
             raise WaitFailed(
                 str(failure), timed_out=bool(trouble), servers=failure.servers, failed=failure.failed
             ) from None
+
+    def _show(self, post: Post, wait: JobWait, seen: Sequence[JobSnapshot]) -> None:
+        if not post.progress.is_watched:
+            return
+        created = sorted(seen, key=lambda one: str(one.job.get("creationDateTime", "")))
+        servers = server_phases([(one.job, one.log) for one in created], post.progress.names)
+        ended = sum(is_complete(one.job) for one in seen)
+        post.progress.show(
+            what=f"{ended} of {len(self.job_ids)} DRS jobs have ended",
+            gives_up_at=datetime.fromtimestamp(wait.deadline([one.job for one in seen]), timezone.utc),
+            counts=phase_counts(servers),
+            servers=servers,
+        )
 
     async def _outcomes_and_logs(self, reads: DrsReads, jobs: Sequence[Item]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Ask for what is told at the end, all at once."""
@@ -288,6 +305,7 @@ class DrsReplicationTrigger(WaitTrigger):
                     message = "; ".join(filter(None, ["Replication is not ready in time", *problems, str(error)]))
                     raise WaitFailed(message, timed_out=True) from None
                 problems = not_ready(self.source_server_ids, seen, self.states, self.max_lag)
+                post.progress.show(what="replication: " + ("; ".join(problems) or "ready"))
                 if not problems:
                     return replication_of(seen)
                 self.log.info("Waiting for replication: %s", "; ".join(problems))
@@ -338,6 +356,11 @@ class DrsInstancesGoneTrigger(WaitTrigger):
                         f"Not terminated or stopped in time: {', '.join(left)}{trouble}", timed_out=True
                     ) from None
                 left = [*not_gone(self.instance_ids, states), *not_stopped(self.stopped, states)]
+                post.progress.show(
+                    what=f"{len(left)} instances are not terminated or stopped yet",
+                    counts={"total": len(self.instance_ids) + len(self.stopped), "left": len(left)},
+                    items=[LiveItem(id=one.partition(" is ")[0], status=one.partition(" is ")[2]) for one in left],
+                )
                 if left:
                     self.log.info("Waiting until terminated or stopped: %s", ", ".join(left))
         return self.value

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from drs_provider.aws.calls import Calls, chunks
+from drs_provider.live.model import LiveItem
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger
@@ -66,10 +67,15 @@ class _HealthTrigger(WaitTrigger):
         self.instance_ids = list(instance_ids)
         self._reported: dict[str, str] | None = None
 
-    def _report(self, what: str, ill: dict[str, str]) -> None:
-        """Log what is not well when that has changed."""
+    def _report(self, post: Post, what: str, ill: dict[str, str]) -> None:
+        """Log what is not well when that has changed, and show it."""
+        well = len(self.instance_ids) - len(ill)
+        post.progress.show(
+            what=f"{what}: {well} of {len(self.instance_ids)}",
+            counts={"total": len(self.instance_ids), "well": well},
+            items=[LiveItem(id=one, status=reason) for one, reason in ill.items()],
+        )
         if ill != self._reported:
-            well = len(self.instance_ids) - len(ill)
             self.log.info("%s: %d of %d%s", what, well, len(self.instance_ids), f"; {_named(ill)}" if ill else "")
         self._reported = ill
 
@@ -102,7 +108,7 @@ class Ec2InstanceStatusTrigger(_HealthTrigger):
                 while ill:
                     seen = await watch.next(self.deadline)
                     ill = {i: seen.get(i, "not shown by EC2") for i in self.instance_ids if seen.get(i) != "ok"}
-                    self._report(what, ill)
+                    self._report(post, what, ill)
                     gone = {
                         i: reason for i, reason in ill.items() if reason.startswith(("shutting-down", "terminated"))
                     }
@@ -155,7 +161,7 @@ class ProbeTrigger(_HealthTrigger):
             answers = await post.together([self._question(addresses[i]) for i in asked])
             said = dict(zip(asked, answers, strict=True))
             ill = {i: said.get(i, f"no {self.address} address") for i in ill if said.get(i, "unknown")}
-            self._report(self.what, ill)
+            self._report(post, self.what, ill)
             if not ill:
                 return {i: addresses[i] for i in self.instance_ids}
             if time.time() >= self.deadline:

@@ -23,4 +23,5 @@ class PauseTrigger(WaitTrigger):
 
     async def wait(self, post: Post) -> None:
         """Pause."""
+        post.progress.show(what="a pause")
         await post.sleep(max(self.deadline - time.time(), 0.0))

@@ -22,6 +22,7 @@ from drs_provider.aws.calls import BlockingCalls, Calls, patience_of
 from drs_provider.aws.faults import Fault, TransientError, classify, error_text, transient_cause
 from drs_provider.aws.pauses import pause_for
 from drs_provider.hooks.ssm import sibling_hook
+from drs_provider.live.writing import NO_PROGRESS, Progress
 from drs_provider.triggers.polling import DeadlinePassed, Fetch, Interval, PollFailed, PollKey, shared_poller
 
 __all__ = ["NotYet", "OneLook", "Post", "TriggererPost", "Wait", "WaitFailed", "WorkerPost"]
@@ -69,7 +70,9 @@ class Wait(Protocol):
 
 
 class Post(ABC):
-    """Where a task waits."""
+    """Where a task waits, and who is shown what the wait sees."""
+
+    progress: Progress = NO_PROGRESS
 
     @abstractmethod
     def watch(

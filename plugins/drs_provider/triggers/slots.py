@@ -153,6 +153,7 @@ class DrsJobSlotTrigger(WaitTrigger):
                     if line.lets_go(place):
                         return
                     now = f"{line.taken.against(place.quotas)}, {line.ahead_of(place)} jobs wait before this one"
+                    post.progress.show(what=f"a free DRS job slot: {now}")
                     if now != told:
                         self.log.info("Waiting for a free DRS job slot: %s", now)
                     told = now

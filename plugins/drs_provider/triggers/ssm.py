@@ -12,6 +12,7 @@ from drs_provider.aws.faults import error_text, transient_cause
 from drs_provider.aws.ssm.commands import read_commands, read_results
 from drs_provider.aws.ssm.reads import APPEARS_WITHIN, PAGE, managed_instances
 from drs_provider.aws.ssm.status import InstanceResult, Progress, SentCommand, Verdict, judge
+from drs_provider.live.model import LiveItem
 from drs_provider.triggers.polling import DeadlinePassed
 from drs_provider.triggers.posts import Post, WaitFailed
 from drs_provider.triggers.waiting import WaitTrigger
@@ -59,6 +60,11 @@ async def wait_for_agents(
                 if now != states:
                     log.info("SSM agents: %d of %d online%s", len(now) - len(missing), len(now), _named(missing, now))
                 states = now
+                post.progress.show(
+                    what=f"SSM agents: {len(now) - len(missing)} of {len(now)} online",
+                    counts={"total": len(now), "online": len(now) - len(missing)},
+                    items=[LiveItem(id=one, status=now[one]) for one in missing],
+                )
                 if not missing:
                     return {i: known[i].get("PlatformType", "Linux") for i in instance_ids}
     except DeadlinePassed as passed:
@@ -113,6 +119,7 @@ async def wait_for_commands(
             while True:
                 seen: dict[str, SentCommand] = await watch.next(deadline)
                 progress = _progress(name, list(seen.values()))
+                post.progress.show(what=progress, counts=_counts(list(seen.values())))
                 if progress != reported:
                     log.info("%s", progress)
                 reported = progress
@@ -146,6 +153,14 @@ def _progress(name: str, commands: Sequence[SentCommand]) -> str:
     statuses = ", ".join(sorted({command.status for command in commands})) or "not shown yet"
     errors = sum(command.errors for command in commands)
     return f"{name}: {statuses}; {completed} of {total} instances done, {errors} with errors"
+
+
+def _counts(commands: Sequence[SentCommand]) -> dict[str, int]:
+    return {
+        "total": sum(len(command.instance_ids) for command in commands),
+        "done": sum(command.completed for command in commands),
+        "errors": sum(command.errors for command in commands),
+    }
 
 
 def log_results(log: logging.Logger | Any, name: str, verdict: Verdict) -> None:

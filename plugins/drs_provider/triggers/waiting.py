@@ -21,6 +21,8 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from drs_provider.airflow_compat import ask_in_triggerer, kills_triggers, task_states
 from drs_provider.aws.faults import error_text, transient_cause
+from drs_provider.live.model import Outcome
+from drs_provider.live.target import open_progress
 from drs_provider.triggers.posts import Post, TriggererPost, WaitFailed
 from drs_provider.triggers.stoppable import StopRequested, stop_event, unless_stopped
 
@@ -67,6 +69,8 @@ class WaitTrigger(BaseTrigger):
         asset events come from there only.
     :param stop_requests_of: The DAG whose drills may be asked to stop (:mod:`drs_provider.requests`): such a request
         ends the wait, and the event tells a worker. None: the wait heeds no request.
+    :param live: Where the wait writes how far it is, as :func:`drs_provider.live.target.live_target` returns it. None:
+        nowhere.
     :param aws_conn_id: The Airflow connection; with ``region_name``, ``verify`` and ``botocore_config`` as in the
         amazon provider.
     """
@@ -82,6 +86,7 @@ class WaitTrigger(BaseTrigger):
         deferred_at: float | None = None,
         end_task: bool = True,
         stop_requests_of: str | None = None,
+        live: dict[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
@@ -93,6 +98,7 @@ class WaitTrigger(BaseTrigger):
         self.deferred_at = time.time() if deferred_at is None else deferred_at
         self.end_task = end_task
         self.stop_requests_of = stop_requests_of
+        self.live = live
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -110,7 +116,7 @@ class WaitTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and all that a new process needs to go on."""
-        names = (*self.fields, "deadline", "poll_interval", "deferred_at", "end_task", "stop_requests_of")
+        names = (*self.fields, "deadline", "poll_interval", "deferred_at", "end_task", "stop_requests_of", "live")
         arguments = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **self.connection}
 
@@ -143,15 +149,19 @@ class WaitTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event. Never raises but when cancelled."""
+        post = TriggererPost(self.hook, self.connection)
+        post.progress = open_progress(self.live, self.deadline)
+        outcome: Outcome = "failed"
         try:
-            value = await unless_stopped(self.wait(TriggererPost(self.hook, self.connection)), self.stop_requests_of)
-            event = success_event(value, end_task=self.end_task)
+            value = await unless_stopped(self.wait(post), self.stop_requests_of)
+            event, outcome = success_event(value, end_task=self.end_task), "success"
         except StopRequested as stop:
             self.log.warning("The wait ends: %s", stop)
             with contextlib.suppress(Exception):
                 await self.ended_by_a_person()
-            event = stop_event(stop.request)
+            event, outcome = stop_event(stop.request), "stopped"
         except asyncio.CancelledError:
+            post.progress.leave()
             # From 3.3 on Airflow calls on_kill() itself, and only then.
             if not kills_triggers() and await self._no_longer_deferred():
                 await self.ended_by_a_person()
@@ -165,6 +175,7 @@ class WaitTrigger(BaseTrigger):
             else:
                 self.log.exception("The wait ended with an error")
                 event = error_event(error_text(error), timed_out=False)
+        await post.progress.end(outcome)
         early = self.deferred_at + YOUNGEST_EVENT_SECONDS - time.time()
         await asyncio.sleep(min(max(0.0, early), YOUNGEST_EVENT_SECONDS))
         yield event

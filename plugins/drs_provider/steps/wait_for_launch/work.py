@@ -52,6 +52,8 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
 
     template_fields = ()
     wave: Wave
+    host_names: Mapping[str, str | None] = {}
+    """By source server id, for whoever watches the wait."""
 
     def __init__(self, *, loaded: LoadedPlan, wave: Wave, **kwargs: Any) -> None:
         super().__init__(
@@ -283,6 +285,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         """Set the sensor's terms from what was launched."""
         servers = launched["servers"]
         self._wait_for(self._attempts(launched))
+        self.host_names = {server: details.get("hostname") for server, details in servers.items()}
         self.required = [server for server, details in servers.items() if details["critical"]]
         self.optional = [server for server, details in servers.items() if not details["critical"]]
         self.min_launched = self.wave.required_launched(len(servers))
