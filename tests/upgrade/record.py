@@ -155,6 +155,18 @@ def record_plans(folder: Path) -> dict[str, Any]:
     return written
 
 
+def callbacks(folder: Path) -> list[dict[str, Any]]:
+    """Return the callbacks of the deadlines of every plan, one of each path, as Airflow's database has them."""
+    from drs_provider.dag.factory import build_dag
+
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted(folder.glob("*.yaml")):
+        for alert in build_dag(load_plan(file)).deadline or []:
+            callback = alert.callback
+            found.setdefault(callback.path, {"path": callback.path, "arguments": callback.kwargs})
+    return [found[path] for path in sorted(found)]
+
+
 def main() -> None:
     """Write the folder of the present version."""
     out = HERE / version("airflow-provider-aws-drs")
@@ -165,6 +177,7 @@ def main() -> None:
         (out / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     write("plans", record_plans(out / "plans"))
+    write("callbacks", callbacks(out / "plans"))
     write("identities", [written_identities(**identity) for identity in IDENTITIES])
     write("triggers", [{"path": path, "arguments": args} for path, args in (t.serialize() for t in other_triggers())])
     with tempfile.TemporaryDirectory(prefix="drs-record-") as folder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import importlib
+import inspect
 import json
 import pkgutil
 from collections import Counter
@@ -31,6 +32,7 @@ from drs_provider.evidence.collect import collect_record
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.storage import read_report, reports_of
 from drs_provider.plan import RecoveryPlan, load_plan, plan_hash
+from drs_provider.plan.kinds import load
 from drs_provider.runs.custody import CUSTODY_KEY
 from tests.dag.plans import passed
 from tests.upgrade.identities import written_identities
@@ -119,6 +121,28 @@ def test_triggers_are_made_again(old: str) -> None:
 def remade(each: dict[str, Any], **changed: Any) -> Any:
     module, _, name = each["path"].rpartition(".")
     return getattr(importlib.import_module(module), name)(**{**each["arguments"], **changed})
+
+
+# Deadlines
+
+MOVED = {
+    "drs_provider.dag.alarm.rto_alarm": "drs_provider.runs.alarm.rto_alarm",
+    "drs_provider.dag.run_watch.watch_run": "drs_provider.runs.run_watch.watch_run",
+}
+"""Where callbacks of deadlines were, and where they are. An old path stays for one minor release."""
+
+
+def test_deadlines_of_before_call_what_those_of_now_call(old: str) -> None:
+    now = {
+        alert.callback.path
+        for name in recorded(old, "plans")
+        for alert in build_dag(load_plan(HERE / old / "plans" / f"{name}.yaml")).deadline or []
+    }
+    assert now == {each["path"] for each in recorded(old, "callbacks")} == set(MOVED.values())
+    for path in MOVED:
+        assert load(path) is load(MOVED[path])
+    for each in recorded(old, "callbacks"):
+        inspect.signature(load(each["path"])).bind(**each["arguments"], context={})
 
 
 # A run that goes on
