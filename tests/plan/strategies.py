@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from drs_provider.durations import format_duration
-from drs_provider.plan.rules import RESERVED
+from drs_provider.plan.kinds import reserved_names
 
-name = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,12}", fullmatch=True).filter(lambda text: text not in RESERVED)
+name = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,12}", fullmatch=True).filter(lambda text: text not in reserved_names())
 # Text that YAML's surprises are made of, and any other that YAML can carry.
 surprising = st.sampled_from(
     ["on", "no", "010", "22:30", "1e3", "2026-01-01", "null", "~", "=", "<<", "*a", "{", "- x", "#"]

@@ -60,6 +60,61 @@ class Smoke(StepKind):
 
 KIND = Smoke()
 '''
+RUN_KIND = '''
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from drs_provider.evidence.events import Event, Text
+from drs_provider.plan.kinds import Place, RunKind, StepGroup
+from drs_provider.plan.scalars import PlanModel
+from drs_provider.plan.steps import Step
+
+
+class Freeze(PlanModel):
+    """Whom to tell."""
+
+    pipeline: str = Field(description="The pipeline that is held.")
+
+
+class FreezeEvent(Event):
+    kind: Literal["freeze"] = "freeze"
+    reason: Text = None
+
+
+class FreezeKind(RunKind):
+    """Holds deployments before the waves, looks at them after, and lets them go at the end of every run."""
+
+    name = "freeze"
+    prefixes = ("hold", "look", "release")
+    task = "freeze_task.FreezeTask"
+    event = FreezeEvent
+    permissions = ("codepipeline:DisableStageTransition",)
+    keys = {"freeze": (Freeze | None, Field(None, description="A pipeline that is held during a run."))}
+
+    def groups(self, plan):
+        if plan.freeze:
+            places = {"hold": Place.PREFLIGHT + 1, "look": Place.SERVICE + 1, "release": Place.REPORT - 1}
+            for name, place in places.items():
+                yield StepGroup(place, (Step(name, self.name, timedelta(seconds=90), detail=plan.freeze),))
+
+    def activity(self, title):
+        return "holding deployments"
+
+
+KIND = FreezeKind()
+'''
+RUN_TASK = '''
+from drs_provider.tasks.delegation import RecoveryTask
+
+
+class FreezeTask(RecoveryTask):
+    """Holds a pipeline."""
+
+    work_path = "freeze_work.FreezeWork"
+    settings = {"retries": 7}
+'''
 TASK = '''
 from drs_provider.tasks.delegation import RecoveryTask
 
@@ -91,12 +146,66 @@ PLAN = """
 version: 1
 name: shop
 target: {region: us-west-2}
+freeze: {pipeline: shop-deploy}
+recovery: {on_failure: rollback}
 waves:
   - name: web
     servers: [{id: s-00000000000000001}]
     settle: 30s
     health_checks: [{type: tcp, port: 443}]
     smoke_test: {page: https://shop.example/, timeout: 4m}
+"""
+RUN_SCRIPT = """
+import json
+from types import SimpleNamespace
+
+from drs_provider.plan import load_plan, read_plans
+loaded = load_plan("shop.yaml")
+
+from drs_provider.dag.factory import build_dag
+from drs_provider.evidence.collect import RunFacts, collect_record
+from drs_provider.evidence.html import render_html
+from drs_provider.evidence.markdown import render_markdown
+from drs_provider.estimate.durations import Durations
+from drs_provider.estimate.forecast import forecast
+from drs_provider.estimate.overhead import USUAL
+from drs_provider.estimate.site import scenario_site
+from drs_provider.plan.keys_page import keys_page
+from drs_provider.plan.schema import plan_schema
+from drs_provider.readiness.actions import required_actions
+from drs_provider.steps.report.work import ReportWork
+from pathlib import Path
+
+dag = build_dag(loaded)
+of = {one.task_id: one for one in dag.tasks}
+states = {one.task_id: {"state": "success"} for one in dag.tasks} | {"look": {"state": "failed"}}
+times = dict.fromkeys(("started", "ended"), "2026-11-21T11:00:00+00:00")
+event = {"kind": "freeze", "status": "failed", "reason": "a deployment got through", **times}
+facts = RunFacts("shop", "manual__1", state="failed", tasks=states, xcoms={"look": {"evidence": event}})
+record = collect_record(loaded, facts, None)
+report = ReportWork(task_id="report", loaded=loaded)
+ti = SimpleNamespace(xcom_pull=lambda **_: None)
+dag_run = SimpleNamespace(dag_id="shop", run_id="r", run_type="manual")
+context = {"ti": ti, "params": {"mode": "drill"}, "dag_run": dag_run}
+done = {name: "success" for name in of if name != "look"} | {"look": "skipped"}
+site = scenario_site(Path("scenario.yaml"), loaded.plan)
+print(json.dumps({
+    "upstream": {name: sorted(task.upstream_task_ids) for name, task in of.items()},
+    "rules": {name: of[name].trigger_rule.value for name in ("hold", "look", "release")},
+    "teardown": [name for name, task in of.items() if task.is_teardown],
+    "retries": of["hold"].retries,
+    "watched": sorted(of["web.rollback"].watched),
+    "steps": [[step.name, step.label, step.state, step.reason] for step in record.steps],
+    "state": record.run.state,
+    "pages": ["look (holding deployments) failed: a deployment got through" in page
+        for page in (render_markdown(record),)] + ["a deployment got through" in render_html(record)],
+    "not done": report.failure(context, done),
+    "begin": forecast(loaded.plan, Durations(site), overhead=USUAL.scaled(0)).waves[0].times.started,
+    "schema": "freeze" in plan_schema()["properties"],
+    "keys": [line for line in keys_page().splitlines() if "pipeline that is held" in line],
+    "action": required_actions(loaded.plan, "drill").get("codepipeline:DisableStageTransition"),
+    "taken": [problem.message for problem in read_plans("taken").problems],
+}))
 """
 SCENARIO = "region: us-west-2\nservers: [{id: s-00000000000000001, hostname: web01}]\n"
 SCRIPT = """
@@ -162,11 +271,19 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = folder / "smoke-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: smoke\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[drs_provider.steps]\nsmoke_test = smoke_kind:KIND\n")
+    (info / "entry_points.txt").write_text(
+        "[drs_provider.steps]\nsmoke_test = smoke_kind:KIND\nfreeze = freeze_kind:KIND\n"
+    )
     for name, text in (("kind", KIND), ("task", TASK), ("work", WORK)):
         (folder / f"smoke_{name}.py").write_text(text)
+    for name, text in (("kind", RUN_KIND), ("task", RUN_TASK)):
+        (folder / f"freeze_{name}.py").write_text(text)
+    (folder / "taken").mkdir()
+    (folder / "taken" / "shop.yaml").write_text(PLAN.replace("name: web", "name: hold"))
     (folder / "shop.yaml").write_text(PLAN)
-    (folder / "plain.yaml").write_text("\n".join(line for line in PLAN.splitlines() if "smoke" not in line))
+    (folder / "plain.yaml").write_text(
+        "\n".join(line for line in PLAN.splitlines() if "smoke" not in line and "freeze" not in line)
+    )
     (folder / "scenario.yaml").write_text(SCENARIO)
     return folder
 
@@ -197,6 +314,26 @@ def test_a_kind_from_outside_is_seen_everywhere(installed: Path) -> None:
     assert len(found["keys"]) == 2
     assert found["action"] == "The steps smoke_test."
     assert found["hash"] == load_plan(installed / "plain.yaml").hash, "a plan that does not use it means the same"
+
+
+def test_a_kind_of_step_of_the_whole_run_is_seen_everywhere(installed: Path) -> None:
+    found = run(installed, RUN_SCRIPT)
+    upstream = found["upstream"]
+    assert (upstream["hold"], upstream["web.launch"]) == (["preflight"], ["hold"])
+    assert upstream["look"] == ["web.smoke_test"]
+    assert "look" in upstream["web.rollback"] and "look" in found["watched"], "its failure unwinds the recovery"
+    assert (upstream["release"], upstream["report"]) == (["terminate"], ["release"])
+    assert found["rules"] == {"hold": "all_success", "look": "none_failed", "release": "all_done_setup_success"}
+    assert found["teardown"] == ["terminate", "release", "report"]
+    assert found["retries"] == 7
+    assert [state for _, _, state, _ in found["steps"]] == ["success", "failed", "success"]
+    assert found["steps"][1] == ["look", "holding deployments", "failed", "a deployment got through"]
+    assert (found["state"], found["pages"]) == ("failed", [True, True])
+    assert found["not done"] == "it was ended before these tasks were done: look"
+    assert found["begin"] == 90
+    assert found["schema"] and len(found["keys"]) == 2
+    assert found["action"] == "The steps freeze."
+    assert any("may not be called hold" in problem for problem in found["taken"])
 
 
 def test_a_kind_that_cannot_be_loaded_is_a_problem_of_the_plan_that_uses_it(installed: Path, tmp_path: Path) -> None:

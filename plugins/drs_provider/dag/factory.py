@@ -11,17 +11,13 @@ from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup, Trig
 from drs_provider.dag.docs import plan_page
 from drs_provider.dag.params import run_params
 from drs_provider.plan.kinds import kind_named, load
-from drs_provider.plan.steps import wave_steps
+from drs_provider.plan.steps import run_steps, undo_of, wave_steps
 from drs_provider.runs.alarm import deadlines
 from drs_provider.runs.notify import notify_wave_failed
-from drs_provider.steps.confirm.task import ConfirmRun
-from drs_provider.steps.preflight.task import Preflight
-from drs_provider.steps.report.task import WriteReport
-from drs_provider.steps.rollback.task import RollBackWave
-from drs_provider.steps.terminate.task import TerminateDrill
-from drs_provider.tasks.delegation import QUESTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from drs_provider.plan import Drill, LoadedPlan, Wave
     from drs_provider.plan.steps import Step
 
@@ -30,6 +26,7 @@ __all__ = ["build_dag"]
 # Every task finds out on its own whether its wave takes part in the run. With all_success, one script that is left out
 # in a drill would skip the launch behind it.
 _WAVE_TASK = {"trigger_rule": TriggerRule.NONE_FAILED, "on_failure_callback": notify_wave_failed}
+_AFTER_WAVES: dict[str, Any] = {"trigger_rule": TriggerRule.NONE_FAILED}
 
 
 def _timetable(drill: Drill) -> CronTriggerTimetable | None:
@@ -70,59 +67,86 @@ def build_dag(loaded: LoadedPlan) -> DAG:
             "retry_delay": timedelta(seconds=5),
         },
     ) as dag:
-        confirm = ConfirmRun(task_id="confirm", loaded=loaded, retries=QUESTIONS)
-        preflight = Preflight(task_id="preflight", loaded=loaded)
-        confirm >> preflight
-        waves = {wave.name: _WaveTasks(loaded, wave) for wave in plan.waves}
-        for wave in plan.waves:
-            needed = [task for name in wave.depends_on for task in waves[name].last] or [preflight]
-            for first in waves[wave.name].first:
-                needed >> first
-        _add_ending(loaded, waves, confirm, preflight)
+        _add_tasks(loaded)
     # Last: Airflow copies the DAG's parameters deeply into each task that is made after them, once for every class of
     # the task that has an __init__, and the tasks see them without (more than half of this function).
     dag.params = run_params(plan)  # type: ignore[assignment]
     return dag
 
 
+def _add_tasks(loaded: LoadedPlan) -> None:
+    """Add the tasks of the plan's steps, in the order of its one list of them."""
+    plan = loaded.plan
+    groups = run_steps(plan)
+    before = _in_turn(loaded, (group.steps for group in groups if group.is_before_the_waves))
+    waves = {wave.name: _WaveTasks(loaded, wave) for wave in plan.waves}
+    for wave in plan.waves:
+        needed = [task for name in wave.depends_on for task in waves[name].last] or before[-1]
+        _then(needed, waves[wave.name].first)
+    rest = [group for group in groups if not group.is_before_the_waves]
+    after = _in_turn(loaded, (group.steps for group in rest if not group.ends_the_run), **_AFTER_WAVES)
+    if after:
+        _then([task for wave in waves.values() for task in wave.last if not task.downstream_list], after[0])
+    tasks = (*before, *(wave.all for wave in waves.values()), *after)
+    work = [task for group in tasks for task in group]
+    rollbacks = _add_rollbacks(loaded, waves, work)
+    ends = _in_turn(loaded, (group.steps for group in rest if group.ends_the_run))
+    for task in (task for group in ends for task in group):
+        # Teardown tasks still run when a person marks the whole run as failed; other tasks would be skipped.
+        task.as_teardown(on_failure_fail_dagrun=True)
+    _then([*(task for task in work if not _ends_before_a_successor(task)), *rollbacks], ends[0])
+
+
+def _in_turn(
+    loaded: LoadedPlan, groups: Iterable[Iterable[Step]], wave: Wave | None = None, **settings: Any
+) -> list[list[BaseOperator]]:
+    """Make the tasks of steps: a group begins when the one before it has ended."""
+    if wave is not None:
+        settings["wave"] = wave
+    made = [[_task(loaded, step, **settings) for step in group] for group in groups]
+    for before, after in pairwise(made):
+        _then(before, after)
+    return made
+
+
+def _then(before: list[BaseOperator], after: list[BaseOperator]) -> None:
+    for task in after:
+        before >> task
+
+
+def _task(loaded: LoadedPlan, step: Step, **settings: Any) -> BaseOperator:
+    task: BaseOperator = load(kind_named(step.kind).task).of(step, task_id=step.name, loaded=loaded, **settings)
+    return task
+
+
 class _WaveTasks:
-    """The task group of one wave."""
+    """The task group of one wave.
+
+    Scripts and checks have no task groups of their own within it. Checks come before and after scripts, and Airflow's
+    UI cannot draw two groups of which each comes before the other.
+    """
 
     def __init__(self, loaded: LoadedPlan, wave: Wave) -> None:
-        self.loaded = loaded
         self.wave = wave
         with TaskGroup(wave.name, tooltip=wave.description) as self.group:
-            steps = [[self._task(step) for step in group] for group in wave_steps(wave)]
-            for before, after in pairwise(steps):
-                for task in before:
-                    task >> after
+            steps = _in_turn(loaded, wave_steps(wave), wave, **_WAVE_TASK)
         self.first = steps[0]
         self.last = steps[-1]
         self.all = [task for step in steps for task in step]
 
-    # Scripts and checks have no task groups of their own within the wave's. Checks come before and after scripts, and
-    # Airflow's UI cannot draw two groups of which each comes before the other.
-    def _task(self, step: Step) -> BaseOperator:
-        common: dict[str, Any] = {"task_id": step.name, "loaded": self.loaded, "wave": self.wave, **_WAVE_TASK}
-        task: BaseOperator = load(kind_named(step.kind).task).of(step, **common)
-        return task
 
-
-def _add_ending(
-    loaded: LoadedPlan, waves: dict[str, _WaveTasks], confirm: BaseOperator, preflight: BaseOperator
-) -> None:
-    """Add what comes after the waves: rollbacks, the end of the drill, the report."""
+def _add_rollbacks(loaded: LoadedPlan, waves: dict[str, _WaveTasks], work: list[BaseOperator]) -> list[BaseOperator]:
+    """Add what undoes waves where a task failed: one of the wave, or any where the plan unwinds all of it."""
     plan = loaded.plan
-    work = [confirm, preflight, *(task for wave in waves.values() for task in wave.all)]
     unwind_all = plan.recovery.on_failure == "rollback"
     rollbacks: dict[str, BaseOperator] = {}
     for name, tasks in waves.items():
-        if unwind_all or tasks.wave.on_failure == "rollback":
+        if step := undo_of(tasks.wave, plan):
             watched = work if unwind_all else tasks.all
-            rollbacks[name] = RollBackWave(
-                task_id="rollback",
+            rollbacks[name] = _task(
+                loaded,
+                step,
                 task_group=tasks.group,
-                loaded=loaded,
                 wave=tasks.wave,
                 watched=[task.task_id for task in watched],
                 trigger_rule=TriggerRule.ALL_DONE,
@@ -134,13 +158,7 @@ def _add_ending(
         for wave in plan.waves:
             for name in wave.depends_on:
                 rollbacks[wave.name] >> rollbacks[name]
-    # Teardown tasks still run when a person marks the whole run as failed; other tasks would be skipped.
-    terminate = TerminateDrill(task_id="terminate", loaded=loaded).as_teardown(on_failure_fail_dagrun=True)
-    # The report is the last task and passes the verdict: it is the only leaf, so its state is the run's state.
-    # It is tried for longer than others: what stands in its way, a full disk or a store that does not answer, passes.
-    patient: dict[str, Any] = {"retries": 12, "retry_delay": timedelta(seconds=10)}
-    report = WriteReport(task_id="report", loaded=loaded, **patient).as_teardown(on_failure_fail_dagrun=True)
-    [*(task for task in work if not _ends_before_a_successor(task)), *rollbacks.values()] >> terminate >> report
+    return list(rollbacks.values())
 
 
 def _ends_before_a_successor(task: BaseOperator) -> bool:

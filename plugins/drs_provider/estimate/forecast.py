@@ -12,6 +12,8 @@ from drs_provider.estimate.overhead import USUAL, Overhead
 from drs_provider.estimate.schedule import Schedule, WaveTimes, make_schedule
 from drs_provider.estimate.timeouts import ShortTimeout, short_timeouts
 from drs_provider.estimate.work import WaveWork, Workload
+from drs_provider.plan.kinds import kind_named
+from drs_provider.plan.steps import run_steps
 from drs_provider.readiness.resolution import ResolvedServer, resolve
 
 if TYPE_CHECKING:
@@ -139,6 +141,10 @@ def forecast(
 def _begin(plan: RecoveryPlan, durations: Durations, overhead: Overhead, mode: str) -> Likely:
     """Until the first waves may start."""
     begin = (durations.history.begin if durations.history else None) or overhead.begin
+    if durations.history is None or durations.history.begin is None:
+        steps = [step for group in run_steps(plan) if group.is_before_the_waves for step in group.steps]
+        seconds = sum(kind_named(step.kind).typical_seconds(None, step) for step in steps)
+        begin = Likely(begin.low + seconds, begin.typical + seconds, begin.high + seconds)
     if mode != "recovery" or plan.recovery.approval is None:
         return begin
     answer = durations.answer

@@ -40,7 +40,7 @@ from drs_provider.evidence.record import (
     Wave,
 )
 from drs_provider.evidence.sites import sites_of
-from drs_provider.evidence.steps import left_instances
+from drs_provider.evidence.steps import collect_run_steps, left_instances
 from drs_provider.evidence.taken import is_gone, without_taken
 from drs_provider.evidence.timeline import (
     critical_path,
@@ -184,6 +184,7 @@ def collect_record(
         time_spent=time_spent(path, waves, clock, _before_the_waves(preflight, approvals)),
         not_tested=collect_not_tested(plan, waves, mode, state, mapping(facts.parameters)),
         preflight=preflight,
+        steps=collect_run_steps(plan, facts),
         gates=gates,
         approvals=approvals,
         overrides=collect_overrides(facts),

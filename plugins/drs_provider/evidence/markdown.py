@@ -132,6 +132,7 @@ def _troubles(record: RunRecord) -> list[str]:
         for one in wave.replaced
     ]
     found += [f"Preflight: {escape(f.message)}" for f in record.preflight.findings if f.severity == "error"]
+    found += [f"Step {escape(each.problem)}" for each in record.steps if each.state == "failed"]
     left = [*record.termination.left, *(each for wave in record.waves if wave.rollback for each in wave.rollback.left)]
     found += [f"Instance {code(each.instance_id)} is still there: {escape(each.reason)}" for each in left]
     found += [f"Instance {code(each)}: stopped, was there before" for each in record.termination.stopped]

@@ -386,6 +386,20 @@ class Preflight(_Timed):
     findings: list[Finding] = Field(default_factory=list)
 
 
+class RunStep(_Timed):
+    """A step of the whole run that has no part of its own in the report."""
+
+    name: str = Field(description="the task's id")
+    label: str = Field(description="what it does, for people")
+    state: StepState
+    reason: str | None = None
+
+    @property
+    def problem(self) -> str:
+        """How it failed, for people: ``dns (switching DNS) failed: the zone is absent``."""
+        return f"{self.name} ({self.label}) failed" + (f": {self.reason}" if self.reason else "")
+
+
 class Termination(_Timed):
     """The end of a drill's instances; ``not_applicable`` for a recovery."""
 
@@ -444,6 +458,9 @@ class RunRecord(_Fact):
         default_factory=list, description="what a recovery of the whole plan does and this run did not do"
     )
     preflight: Preflight
+    steps: list[RunStep] = Field(
+        default_factory=list, description="steps of the whole run that have no part of their own here, in their order"
+    )
     gates: list[Gate] = Field(default_factory=list, description="absent in a report of a version without gates")
     approvals: list[Approval] = Field(default_factory=list)
     overrides: list[Override] = Field(default_factory=list)

@@ -1,18 +1,23 @@
-"""Scripts, health checks and rollback, each from what its task said, or from its state where it said nothing."""
+"""Scripts, health checks, rollback, steps of the whole run: each from what its task said, else from its state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drs_provider.evidence.events import InstanceLeft
-from drs_provider.evidence.facts import TaskFacts, step_state
-from drs_provider.evidence.record import HealthCheck, Instance, LeftInstance, Rollback, Script, ScriptInstance
+from drs_provider.evidence.facts import RunFacts, TaskFacts, step_state
+from drs_provider.evidence.record import HealthCheck, Instance, LeftInstance, Rollback, RunStep, Script, ScriptInstance
+from drs_provider.plan.kinds import kind_named
+from drs_provider.plan.steps import run_steps
 from drs_provider.steps.health.event import HealthEvent, HealthResult
 from drs_provider.steps.rollback.event import RollbackEvent
 from drs_provider.steps.script.event import InstanceOutput, ScriptEvent, ScriptResult
 
-__all__ = ["collect_check", "collect_rollback", "collect_script", "left_instances"]
+if TYPE_CHECKING:
+    from drs_provider.plan import RecoveryPlan
+
+__all__ = ["collect_check", "collect_rollback", "collect_run_steps", "collect_script", "left_instances"]
 
 
 def collect_script(script: Any, section: Any, task: TaskFacts, left_out: str | None = None) -> Script:
@@ -83,6 +88,27 @@ def _asked(check: Any) -> str:
     if check.type == "http":
         return f"{getattr(check, 'scheme', 'http')} :{port}{check.path} → {check.expect}"
     return f"{check.type} {port}" if port else str(check.type).replace("_", " ")
+
+
+def collect_run_steps(plan: RecoveryPlan, facts: RunFacts) -> list[RunStep]:
+    """Put the steps of the whole run together that have no part of their own in the report."""
+    found = []
+    for step in (step for group in run_steps(plan) for step in group.steps):
+        kind, task = kind_named(step.kind), facts.task(step.name)
+        if not getattr(kind, "in_report", True):
+            continue
+        event = task.last(kind.event) if kind.event is not None else None
+        found.append(
+            RunStep(
+                name=step.name,
+                label=kind.activity(step.name.partition(".")[2]),
+                state=task.step,
+                reason=getattr(event, "reason", None) if task.step == "failed" else None,
+                started=task.began,
+                ended=task.finished,
+            )
+        )
+    return found
 
 
 def collect_rollback(task: TaskFacts) -> Rollback | None:

@@ -92,6 +92,7 @@ def verdict(record: RunRecord) -> Verdict:
             problems = [f"the approval of the recovery: {asked[-1].decision}"]
         if record.preflight.state == "failed" and not problems:
             problems = ["preflight found what stands in the way, and nothing was launched"]
+        problems = problems or _failed_steps(record)
         if record.run.stopped:
             why = f"a recovery of the plan waited, and had this drill stop: {record.run.stopped}"
             return Verdict("Stopped for a recovery", f"{_sentence(why)}.", "Stopped", "open")
@@ -104,10 +105,11 @@ def verdict(record: RunRecord) -> Verdict:
         details.append(_sentence(rto.remark) + ".")
     if record.run.state == "failed":
         left = len(record.termination.left)
+        steps = "; ".join(_failed_steps(record))
         fault = (
             f"{left} drill {'instance was' if left == 1 else 'instances were'} left behind"
             if left
-            else "a task failed after the last wave"
+            else steps or "a task failed after the last wave"
         )
         return Verdict(title, " ".join([*details, f"But {fault}."]), _marked("Recovered, run failed", record), "bad")
     if record.run.simulation:
@@ -154,6 +156,10 @@ def cards(record: RunRecord) -> list[Card]:
         value = f"{len(end.terminated)} of {len(end.terminated) + len(end.left)}"
         found.append(Card("Clean-up", value, note, "bad" if end.state == "failed" else tones.get(end.state, "open")))
     return found
+
+
+def _failed_steps(record: RunRecord) -> list[str]:
+    return [f"the step {each.problem}" for each in record.steps if each.state == "failed"]
 
 
 def _marked(badge: str, record: RunRecord) -> str:

@@ -15,8 +15,8 @@ from drs_provider.importers.report import ImportReport
 from drs_provider.importers.source_plan import SourcePlan, SourceScript, SourceSelector, SourceWave
 from drs_provider.plan.document import read_document
 from drs_provider.plan.explain import explain
+from drs_provider.plan.kinds import reserved_names
 from drs_provider.plan.models import RecoveryPlan
-from drs_provider.plan.rules import RESERVED
 from drs_provider.plan.writing import dump_data
 
 __all__ = ["PlanFile", "make_plan_file"]
@@ -131,7 +131,7 @@ class _Writing:
         return found
 
     def _waves(self) -> list[dict[str, Any]]:
-        legal = LegalNames(RESERVED).all_legal({wave.key: wave.name for wave in self.source.waves}, "wave")
+        legal = LegalNames(reserved_names()).all_legal({wave.key: wave.name for wave in self.source.waves}, "wave")
         found = []
         for number, wave in enumerate(self.source.waves):
             path = ("waves", number)

@@ -122,13 +122,14 @@ def _load(path: Path, data: bytes) -> LoadedPlan:
 
 
 def _know_steps(value: Any, path: Path) -> None:
-    """Look for kinds of steps from outside of this package where a wave has a key that is not known.
+    """Look for kinds of steps from outside of this package where the plan or a wave has a key that is not known.
 
     :raises PlanError: one of them cannot be loaded.
     """
     waves = value.get("waves") if isinstance(value, dict) else None
     keys = {key for wave in waves if isinstance(wave, dict) for key in wave} if isinstance(waves, list) else set()
-    if keys <= Wave.model_fields.keys():
+    own = value.keys() if isinstance(value, dict) else set()
+    if keys <= Wave.model_fields.keys() and own <= RecoveryPlan.model_fields.keys():
         return
     try:
         discover()

@@ -13,17 +13,15 @@ from typing import Any, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from drs_provider.plan.cycles import find_cycle
+from drs_provider.plan.kinds import reserved_names
 from drs_provider.plan.legal import as_name, is_name
 from drs_provider.plan.nearest import nearest
 from drs_provider.plan.references import misuse
 
-__all__ = ["RESERVED", "RULE_ERROR", "Finding", "enforce", "everywhere", "of_plan"]
+__all__ = ["RULE_ERROR", "Finding", "enforce", "everywhere", "of_plan"]
 
 RULE_ERROR = "plan_rule"
 """The type of the pydantic error that a broken rule becomes."""
-
-RESERVED = frozenset({"approve", "confirm", "preflight", "report", "terminate"})
-"""Ids of the DAG's own tasks: a wave's task group may not take them."""
 
 MODES = ("drill", "recovery")
 """The modes of a run."""
@@ -217,7 +215,7 @@ def _graph(plan: Any) -> Iterator[Finding]:
     for location, wave, name in named:
         if name is not None and name in graph:
             yield Finding((*location, "name"), f"wave {name} is here twice")
-        if name in RESERVED:
+        if name in reserved_names():
             yield Finding((*location, "name"), f"a wave may not be called {name}: the DAG has a task of that name")
         edges = graph.setdefault(name, []) if name is not None else []
         for place, needed in items(wave, "depends_on"):

@@ -1,7 +1,8 @@
-"""The steps of a wave in their order: the one list that the DAG, the estimate, the report and the progress are made of.
+"""The steps of a run and of its waves in their order: the one list of the DAG, the estimate, the report, the progress.
 
-A step is one task. Its name is the task's id within the wave's task group, and part of the contract of a plan: runs,
-reports and people refer to it. Which steps a wave has, the kinds of steps say (:mod:`drs_provider.plan.kinds`).
+A step is one task. Its name is the task's id, within the wave's task group where it is a wave's, and part of the
+contract of a plan: runs, reports and people refer to it. Which steps there are, the kinds of steps say
+(:mod:`drs_provider.plan.kinds`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from drs_provider.plan.kinds import StepKind, kinds
+from drs_provider.plan.kinds import Place, StepGroup, StepKind, kinds, run_kinds
 
 if TYPE_CHECKING:
     from drs_provider.plan.health import HealthCheck
+    from drs_provider.plan.models import RecoveryPlan
     from drs_provider.plan.waves import Script, Wave
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "Step",
     "activity_of",
     "kind_of",
+    "run_steps",
     "steps_of",
+    "undo_of",
     "wave_steps",
     "work_of",
 ]
@@ -37,9 +41,10 @@ WAIT_FOR_LAUNCH = "wait_for_launch"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a wave.
+    """One step of a wave, or of the whole run.
 
-    :param name: the task's id within the wave, such as ``launch``, ``pre_launch.freeze`` or ``health.tcp_2``.
+    :param name: the task's id, within the wave where it is a wave's, such as ``launch``, ``pre_launch.freeze`` or
+        ``health.tcp_2``.
     :param kind: the name of its kind.
     :param limit: the longest that it may take, every attempt used; zero where a person decides.
     :param script: the script, for the kind ``script``.
@@ -79,6 +84,24 @@ def wave_steps(wave: Wave) -> tuple[tuple[Step, ...], ...]:
     return tuple(group.steps for group in sorted(groups, key=lambda group: group.place))
 
 
+def run_steps(plan: RecoveryPlan) -> tuple[StepGroup, ...]:
+    """Return the steps of the whole run, in their order: before the waves, after them, and at the end of every run.
+
+    :param plan: the plan.
+    :raises ValueError: a kind has one at a place that is a wave's.
+    """
+    groups = [group for kind in run_kinds() for group in kind.groups(plan) if group.steps]
+    for group in groups:
+        if Place.APPROVAL <= group.place <= Place.SERVICE or group.place == Place.ROLLBACK:
+            raise ValueError(f"the step {group.steps[0].name} of the run stands at {group.place}, a place of waves")
+    return tuple(sorted(groups, key=lambda group: group.place))
+
+
+def undo_of(wave: Wave, plan: RecoveryPlan) -> Step | None:
+    """Return the step that undoes a wave where a step failed; None where the plan has none."""
+    return next(filter(None, (kind.undoes(wave, plan) for kind in kinds())), None)
+
+
 def steps_of(wave: Wave) -> Iterator[Step]:
     """Yield the steps of a wave one by one, in the order of :func:`wave_steps`."""
     for group in wave_steps(wave):
@@ -96,14 +119,14 @@ def work_of(wave: Wave, mode: str, *, skip_scripts: bool) -> list[str]:
 
 
 def kind_of(name: str) -> StepKind | None:
-    """Return what kind of step a name is of; None for a task of a wave that is no step, such as its rollback.
+    """Return what kind of step of a wave a name is of; None where no kind that is known has such a step.
 
     For tasks of a run whose plan is not at hand, or was another one.
 
     :param name: a task's id within its wave.
     """
     prefix = name.partition(".")[0]
-    return next((kind for kind in kinds() if prefix in (kind.prefixes or (kind.name,))), None)
+    return next((kind for kind in kinds() if prefix in kind.names), None)
 
 
 def activity_of(name: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from drs_provider.plan.kinds import kinds
-from drs_provider.plan.steps import steps_of
+from drs_provider.plan.kinds import every_kind
+from drs_provider.plan.steps import run_steps, steps_of
 from drs_provider.readiness.findings import Mode
 from drs_provider.readiness.grants import GRANTS, Grant
 
@@ -103,11 +103,12 @@ def required_grants(
     needs = needs_of(plan, mode, waves, skip_scripts=skip_scripts, place=place)
     wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
     steps = {step.kind for wave in _launched(plan, wanted, place) for step in steps_of(wave)}
+    steps |= {step.kind for group in run_steps(plan) for step in group.steps}
     return [
         *(grant for grant in GRANTS if grant.need in needs and not grant.optional),
         *(
             Grant(f"Step{kind.name.title().replace('_', '')}", "steps", kind.permissions, f"The steps {kind.name}.")
-            for kind in kinds()
+            for kind in every_kind()
             if kind.name in steps and kind.permissions
         ),
     ]

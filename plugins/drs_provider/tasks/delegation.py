@@ -70,6 +70,9 @@ class RecoveryTask(BaseOperator):
         self.loaded = loaded
         self.wave = wave
 
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of Airflow's own that every task of its kind has, such as ``retries``."""
+
     work_path: ClassVar[str]
     """The dotted path of the operator that does the work, or of a function that makes it."""
 
@@ -80,7 +83,7 @@ class RecoveryTask(BaseOperator):
         :param step: the step, for what only this kind of task needs of it.
         :param kwargs: the task's ``task_id``, ``loaded``, ``wave`` and so on.
         """
-        return cls(**kwargs)
+        return cls(**{**cls.settings, **kwargs})
 
     @property
     def work_arguments(self) -> dict[str, Any]:

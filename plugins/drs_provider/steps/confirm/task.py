@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drs_provider.tasks.delegation import RecoveryTask
+from drs_provider.tasks.delegation import QUESTIONS, RecoveryTask
 
 __all__ = ["ConfirmRun"]
 
@@ -11,3 +11,4 @@ class ConfirmRun(RecoveryTask):
     """The run's first task: checks its parameters, records the plan, and holds a real recovery until it is approved."""
 
     work_path = "drs_provider.steps.confirm.work.ConfirmWork"
+    settings = {"retries": QUESTIONS}

@@ -26,7 +26,7 @@ from drs_provider.evidence.people import notifications_of
 from drs_provider.evidence.storage import existing_report_folder, read_report, reports_folder, write_report
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.report import report_url
-from drs_provider.plan.steps import work_of
+from drs_provider.plan.steps import run_steps, work_of
 from drs_provider.runs.custody import CLOSING_KEY, closing_of
 from drs_provider.runs.gate_report import gates_of_run, gone_around
 from drs_provider.runs.messages import ended
@@ -209,7 +209,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         if missed:
             return None
         run = self.run(context)
-        needed = ["confirm", "preflight"]
+        needed = [step.name for group in run_steps(self.loaded.plan) if not group.ends_the_run for step in group.steps]
         for wave in self.loaded.plan.waves:
             if run.selects(wave.name):
                 work = work_of(wave, run.mode, skip_scripts=run.skip_scripts)

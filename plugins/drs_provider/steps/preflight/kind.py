@@ -1,0 +1,35 @@
+"""The readiness checks of a run, as everything but their task knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from drs_provider.plan.kinds import Place, RunKind, StepGroup
+from drs_provider.plan.steps import Step
+from drs_provider.steps.preflight.event import PreflightEvent
+
+if TYPE_CHECKING:
+    from drs_provider.plan.models import RecoveryPlan
+
+__all__ = ["KIND"]
+
+
+class CheckReadiness(RunKind):
+    """The readiness checks before the waves."""
+
+    name = "preflight"
+    task = "drs_provider.steps.preflight.task.Preflight"
+    event = PreflightEvent
+    in_report = False
+
+    def groups(self, plan: RecoveryPlan) -> Iterator[StepGroup]:
+        """Return the one step, which every run has."""
+        yield StepGroup(Place.PREFLIGHT, (Step("preflight", self.name),))
+
+    def activity(self, title: str) -> str:
+        """Return what the run does meanwhile."""
+        return "checking readiness"
+
+
+KIND = CheckReadiness()
