@@ -28,7 +28,7 @@ def install() -> None:
     responses.describe_launch_template_versions = _without_deleted(LaunchTemplates.describe_launch_template_versions)
     templates: Any = LaunchTemplate
     templates.get_version = _existing(LaunchTemplate.get_version)
-    templates.latest_version = _latest_version
+    templates.latest_version = _latest(LaunchTemplate.latest_version)
 
 
 def _from_source(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,8 +65,12 @@ def _deleted(template: Any) -> set[int]:
     return found
 
 
-def _latest_version(template: Any) -> Any:
-    return next(one for one in reversed(template.versions) if one.number not in _deleted(template))
+def _latest(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def latest_version(template: Any) -> Any:
+        return next(one for one in reversed(template.versions) if one.number not in _deleted(template))
+
+    return latest_version
 
 
 def _existing(original: Callable[..., Any]) -> Callable[..., Any]:
