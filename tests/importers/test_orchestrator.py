@@ -387,3 +387,36 @@ def test_a_plan_may_hold_its_groups(bring) -> None:
     found = bring("orchestrator", {**EARLY["recoveryPlans"][0], "ProtectionGroups": GROUPS})
     assert found.graph() == {"ledger": [], "portal": ["ledger"]}
     assert found.plan.target.region == "eu-central-1"
+
+
+def test_a_groups_launch_settings_become_those_of_the_plan(bring) -> None:
+    document = copy.deepcopy(EARLY)
+    document["protectionGroups"][0]["LaunchConfig"] = {
+        "SubnetId": "subnet-0aaaaaaaaaaaaaaa1",
+        "SecurityGroupIds": ["sg-0aaaaaaaaaaaaaaa1"],
+        "InstanceType": "r7a.large",
+        "InstanceProfileName": "drs-db",
+        "CopyPrivateIp": False,
+        "CopyTags": True,
+        "LaunchDisposition": "STOPPED",
+        "Licensing": {"osByol": True},
+        "TargetInstanceTypeRightSizingMethod": "IN_AWS",
+        "KeyName": "night",
+    }
+    document["protectionGroups"][1]["launchConfig"] = {"subnetId": "subnet-db-az1", "launchDisposition": "PAUSED"}
+    result = bring("orchestrator", document)
+    (ledger,) = (group.launch.given for group in result.plan.protection_groups.values())
+    assert ledger == {
+        "subnet": "subnet-0aaaaaaaaaaaaaaa1",
+        "security_groups": ("sg-0aaaaaaaaaaaaaaa1",),
+        "instance_type": ("r7a.large",),
+        "instance_profile": "drs-db",
+        "copy_private_ip": False,
+        "copy_tags": True,
+        "start": False,
+        "byol": True,
+        "right_sizing": "in_aws",
+    }
+    left_out = result.said("left_out")
+    for text in ('"night"', '"subnet-db-az1": a plan does not take it', '"PAUSED": expected STARTED or STOPPED'):
+        assert text in left_out

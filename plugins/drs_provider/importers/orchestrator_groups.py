@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from drs_provider.importers.fields import Fields, shown
+from drs_provider.importers.launch_settings import launch_settings
 from drs_provider.importers.report import ImportReport
 from drs_provider.importers.source_plan import SourceGroup
 
 __all__ = ["Groups"]
 
-_LAUNCH = "how a server is launched stays in its DRS launch configuration and EC2 launch template"
+_LAUNCH = (
+    "a group in a plan has launch settings for all its servers; drs-plan launch-settings adopt writes each server's"
+)
 
 
 class Groups:
@@ -41,11 +46,18 @@ class Groups:
         description = fields.text("description")
         if description:
             group.comments.append(description)
-        fields.leave_out(_LAUNCH, "launchConfig", "launchConfiguration")
+        self._launch(group, fields)
         fields.leave_out("the credentials are those of the plan's Airflow connection", "accountId", "assumeRoleName")
         fields.leave_out("a plan has an owner, a group has none", "owner")
         fields.ignore("createdDate", "createdAt", "lastModifiedDate", "lastModified", "updatedAt", "status", "version")
         fields.leave_out_rest()
+
+    def _launch(self, group: SourceGroup, fields: Fields) -> None:
+        for key in ("launchConfig", "launchConfiguration"):
+            if not isinstance(fields.raw(key)[1], Mapping):
+                fields.leave_out("expected an object with launch settings", key)
+            elif (part := fields.part(key)) is not None:
+                group.launch |= launch_settings(part)
 
     def _servers(self, group: SourceGroup, fields: Fields) -> None:
         servers = dict.fromkeys(server for _, server in fields.texts("sourceServerIds", "serverIds"))
@@ -54,7 +66,7 @@ class Groups:
             if server is not None:
                 servers[server] = None
             part.ignore("useGroupDefaults", "hostname", "instanceId", "instanceName")
-            part.leave_out(_LAUNCH, "launchTemplate", "launchConfig")
+            part.leave_out(_LAUNCH, "launchTemplate", "launchConfig", "launchConfiguration")
             part.leave_out_rest()
         group.servers = list(servers)
 

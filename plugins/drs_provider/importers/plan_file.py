@@ -128,6 +128,8 @@ class _Writing:
                 self.renamed(path, group.where, group.name, name)
             self.say(path, *group.comments)
             found[name] = {"servers": group.servers} if group.servers else {"tags": group.tags}
+            if group.launch:
+                found[name]["launch"] = group.launch
         return found
 
     def _waves(self) -> list[dict[str, Any]]:

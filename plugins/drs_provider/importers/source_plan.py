@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 __all__ = ["SourceGroup", "SourcePlan", "SourceScript", "SourceSelector", "SourceWave"]
 
@@ -20,6 +21,7 @@ class SourceGroup:
     servers: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     region: str | None = None
+    launch: dict[str, Any] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
 
 
