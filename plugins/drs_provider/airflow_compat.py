@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from drs_provider.seams import moved_seams
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from airflow.sdk import BaseOperator
 
@@ -153,12 +155,15 @@ def skip_tasks(task_ids: Iterable[str]) -> None:
     task_runner.SUPERVISOR_COMMS.send(msg=SkipDownstreamTasks(tasks=list(task_ids)))
 
 
-async def ask_in_triggerer(question: Callable[[], T]) -> T:
-    """Return the answer of Airflow to a blocking question that a trigger or a callback asks in the triggerer."""
+async def ask_in_triggerer(question: Callable[[], T], executor: ThreadPoolExecutor | None = None) -> T:
+    """Return the answer of Airflow to a blocking question that a trigger or a callback asks in the triggerer.
+
+    :param executor: whose threads ask; by default those that all share.
+    """
     from asgiref.sync import sync_to_async
 
     # asgiref's own threads: only from those does Airflow 3.2 answer in the triggerer.
-    answer: T = await sync_to_async(question, thread_sensitive=False)()
+    answer: T = await sync_to_async(question, thread_sensitive=False, executor=executor)()
     return answer
 
 

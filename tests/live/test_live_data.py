@@ -216,6 +216,28 @@ def test_a_write_that_is_slow_or_refused_is_no_matter_of_the_wait() -> None:
     assert written == [None, "failed", "stopped"]
 
 
+def test_a_store_that_hangs_holds_up_no_end_of_a_wait_and_none_of_the_threads_that_ask_airflow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "LAST_WRITE_SECONDS", 0.1)
+    go_on, names = threading.Event(), []
+
+    def store(folder: str, wait: LiveWait) -> None:
+        names.append(threading.current_thread().name)
+        go_on.wait(30)
+
+    async def run() -> None:
+        waits = [LiveWriter(store).open("folder", first_look(task(), None)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        try:
+            await asyncio.wait_for(asyncio.gather(*(each.end("success") for each in waits)), 10)
+        finally:
+            go_on.set()
+
+    asyncio.run(run())
+    assert names and all(name.startswith("live-data") for name in names)
+
+
 async def first_event(trigger: Any) -> TriggerEvent:
     async for event in trigger.run():
         return event  # type: ignore[no-any-return]

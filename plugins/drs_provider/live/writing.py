@@ -14,6 +14,7 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
@@ -138,6 +139,8 @@ class LiveWriter:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._refused = 0.0
+        # Its own: a store that hangs must not take the threads in which the process asks Airflow.
+        self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="live-data")
 
     @property
     def every_seconds(self) -> float:
@@ -174,7 +177,7 @@ class LiveWriter:
             wait = progress.wait.model_copy(update={"written_at": now, "written_every": every})
             progress.changed = False
             progress.written = self._clock()
-            await ask_in_triggerer(lambda: self._store(progress.folder, wait))
+            await ask_in_triggerer(lambda: self._store(progress.folder, wait), self._threads)
 
     async def _run(self) -> None:
         while self._waits:
