@@ -30,7 +30,7 @@ from drs_provider.aws.ssm.commands import find_commands, read_results, send_once
 from drs_provider.aws.ssm.reads import managed_instances, read_automation
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.ssm import SsmHook
-from drs_provider.readiness.grants import GRANTS, Grant, policy
+from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS, Grant, policy
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.models import drs_backends
 from drs_provider.simulator.permissions import Caller
@@ -57,7 +57,7 @@ TRUST = {
 }
 # Needed in a special world only, or by operators that plans do not use; and what the provider can do without. None of
 # them is taken by the run of every plan.
-SPECIAL = {"failback", "launch_settings", "launch_into", "instance_profile", "automation_role", "notify"}
+SPECIAL = {"failback", "launch_into", "instance_profile", "automation_role", "notify"}
 NOT_EXERCISED = {"DrsCreatesFleets"} | {grant.sid for grant in GRANTS if grant.need in SPECIAL or grant.optional}
 EXERCISED = [grant for grant in GRANTS if grant.sid not in NOT_EXERCISED]
 OWN = [grant for grant in EXERCISED if not grant.sid.startswith("Drs")]
@@ -281,7 +281,7 @@ def test_each_statement_grants_what_no_other_grants(grant: Grant) -> None:
 def test_launch_settings_are_applied_with_each_statement_and_not_without(
     simulator: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statements = [grant for grant in GRANTS if grant.need == "launch_settings"]
+    statements = list(LAUNCH_SETTINGS)
     wanted = {"start": False, "instance_type": ("r5.large",), "subnet": {"tags": {"Tier": "db"}}}
 
     def apply_as(grants: list[Grant]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["GRANTS", "Grant", "policy"]
+__all__ = ["GRANTS", "LAUNCH_SETTINGS", "Grant", "policy"]
 
 MANAGED = "AWSElasticDisasterRecoveryManaged"
 JOB = "drs.amazonaws.com-job"
@@ -403,6 +403,9 @@ GRANTS: tuple[Grant, ...] = (
         (OWN_ROLES, f"{SERVICE_ROLES}RecoveryInstanceWithLaunchActionsRole"),
         {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
     ),
+)
+
+LAUNCH_SETTINGS: tuple[Grant, ...] = (
     Grant(
         "ReadLaunchSettings",
         "launch_settings",
@@ -433,6 +436,7 @@ GRANTS: tuple[Grant, ...] = (
         {"Null": {f"aws:ResourceTag/{MANAGED}": "false"}},
     ),
 )
+"""What ``drs-plan launch-settings apply`` needs: of whoever runs it, and of no run of a plan."""
 
 
 def policy(grants: Iterable[Grant]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from drs_provider.readiness.grants import GRANTS, Grant, policy
+from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS, Grant, policy
 
 __all__ = ["FOLDER", "documents", "render"]
 
@@ -123,15 +123,13 @@ TRUST: dict[str, Any] = {
 def documents() -> dict[str, dict[str, Any]]:
     """Every policy document: file name -> document."""
     failback = [grant for grant in GRANTS if grant.need == "failback"]
-    settings = [grant for grant in GRANTS if grant.need == "launch_settings"]
-    apart = [*failback, *settings]
-    own = [grant for grant in GRANTS if not grant.sid.startswith("Drs") and grant not in apart]
+    own = [grant for grant in GRANTS if not grant.sid.startswith("Drs") and grant not in failback]
     on_behalf = [grant for grant in GRANTS if grant.sid.startswith("Drs")]
     return {
         "orchestration.json": policy(own),
         "drs-on-behalf.json": policy(on_behalf),
         "failback.json": policy(failback),
-        "launch-settings.json": policy(settings),
+        "launch-settings.json": policy(LAUNCH_SETTINGS),
         "target-trust.json": TRUST,
         "assume-target.json": policy(ASSUME),
         "reports.json": policy(REPORTS),
