@@ -20,6 +20,7 @@ from drs_provider.commands.explain import explain
 from drs_provider.commands.export import export
 from drs_provider.commands.graph import graph
 from drs_provider.commands.history import history
+from drs_provider.commands.iam import iam
 from drs_provider.commands.import_plans import import_plans
 from drs_provider.commands.init import init
 from drs_provider.commands.launch_settings import app as launch_settings
@@ -60,6 +61,7 @@ app.command("import")(import_plans)
 app.command("export")(export)
 app.command("estimate")(estimate)
 
+app.command("iam")(iam)
 app.command("doctor")(doctor)
 app.command("init")(init)
 app.command("rehearse")(rehearse)

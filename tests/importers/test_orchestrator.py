@@ -329,10 +329,26 @@ def test_a_group_without_servers_is_refused(bring) -> None:
     )
 
 
-def test_groups_of_two_regions_are_no_plan(bring) -> None:
+def test_groups_of_several_regions_and_accounts_are_targets(bring) -> None:
     document = copy.deepcopy(EARLY)
     document["protectionGroups"][1]["Region"] = "eu-west-1"
-    assert "several regions" in bring("orchestrator", document).said("problems")
+    (plan,) = bring("orchestrator", document).plans.values()
+    assert {wave.target for wave in plan.waves} == {"eu-central-1", "eu-west-1"} == set(plan.targets)
+    assert plan.target is None
+    document["protectionGroups"][1]["AccountId"] = "210987654321"
+    result = bring("orchestrator", document, options=("--force",))
+    (plan,) = result.plans.values()
+    abroad = plan.targets["210987654321-eu-west-1"]
+    assert (abroad.region, abroad.aws_conn_id, abroad.account) == ("eu-west-1", "aws_210987654321", "210987654321")
+    assert "make the Airflow connection aws_210987654321" in result.said("decided")
+
+
+def test_a_wave_of_two_regions_is_refused(bring) -> None:
+    document = copy.deepcopy(EARLY)
+    document["protectionGroups"][1]["Region"] = "eu-west-1"
+    for wave in document["recoveryPlans"][0]["Waves"]:
+        wave["protectionGroupIds"] = [group["GroupId"] for group in document["protectionGroups"]]
+    assert "a wave is launched in one account and region" in bring("orchestrator", document).said("problems")
 
 
 def test_without_a_region_it_is_asked_for(bring) -> None:

@@ -197,3 +197,27 @@ def test_the_tests_that_the_page_names_exist():
             if not path.is_file() or (function and f"def {function}(" not in path.read_text()):
                 missing.append(f"{file}::{function}")
     assert len(rows) >= 60 and missing == []
+
+
+def test_a_plan_of_several_accounts_has_each_of_them_simulated(tmp_path: Path) -> None:
+    servers = [{"tags": {"Tier": "web"}}]
+    plan = {
+        "version": 1,
+        "name": "shop",
+        "targets": {
+            "payments": {"region": "us-west-2", "aws_conn_id": "aws_payments", "account": "210987654321"},
+            "tokyo": {"region": "ap-northeast-1", "aws_conn_id": "aws_other"},
+            "osaka": {"region": "ap-northeast-3", "aws_conn_id": "aws_other"},
+        },
+        "waves": [{"name": name, "target": name, "servers": servers} for name in ("payments", "tokyo", "osaka")],
+    }
+    file = tmp_path / "shop.yaml"
+    file.write_text(yaml.safe_dump(plan, sort_keys=False))
+    scenario = load_scenario(scenario_from_plan(load_plan(file)))
+    sites = [(account, region, len(site.servers)) for account, region, site in scenario.sites()]
+    assert sites == [
+        ("210987654321", "us-west-2", 2),
+        ("200000000000", "ap-northeast-1", 2),
+        ("200000000000", "ap-northeast-3", 2),
+    ]
+    assert [role.arn for role in scenario.roles] == ["arn:aws:iam::200000000000:role/drs-plan/rehearsal"]

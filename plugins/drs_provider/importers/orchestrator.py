@@ -133,7 +133,8 @@ class _Plan:
     groups: Groups
     report: ImportReport
     options: OrchestratorOptions
-    regions: dict[str, str] = field(default_factory=dict)
+    places: dict[str, set[tuple[str | None, str | None]]] = field(default_factory=dict)
+    """The accounts and regions of each wave's groups, by the wave's key."""
 
     def read(self) -> SourcePlan:
         fields = self.fields
@@ -159,7 +160,7 @@ class _Plan:
         self._connect(plan, waves)
         for wave in waves:
             wave.leave_out_rest()
-        self._region(plan)
+        self._targets(plan)
         self._outside(plan)
         fields.leave_out_rest()
         return plan
@@ -198,9 +199,7 @@ class _Plan:
         """The servers that the wave names; none means all of its groups."""
         servers = dict.fromkeys(server for _, server in fields.texts("serverIds"))
         used = self.groups.of_wave(fields, whole=not servers)
-        for group in used:
-            if group.region:
-                self.regions.setdefault(group.region, group.where)
+        self.places[wave.key] = {(group.account, group.region) for group in used}
         if servers:
             named = ", ".join(f'"{group.name}"' for group in used)
             if named:
@@ -273,18 +272,46 @@ class _Plan:
             )
         plan.remark("waves", self.report.decide(where, said) + ".")
 
-    def _region(self, plan: SourcePlan) -> None:
-        """The recovery region is the groups'; a plan has one."""
+    def _targets(self, plan: SourcePlan) -> None:
+        """Where the waves are launched: their groups' regions and accounts."""
         fields = self.fields
-        own = fields.text("region")
-        if len(self.regions) > 1:
-            where = ", ".join(f"{region} ({place})" for region, place in self.regions.items())
-            self.report.refuse(fields.where, f"its groups are of several regions, {where}; expected one region a plan")
-        plan.region = next(iter(self.regions), None) or own or self.options.region or ""
-        if not plan.region:
+        usual = fields.text("region") or self.options.region
+        waves = {wave.key: sorted(self._places_of(wave.key, usual)) for wave in plan.waves}
+        for wave in plan.waves:
+            if len(waves[wave.key]) > 1:
+                named = " and ".join(" ".join(filter(None, place)) for place in waves[wave.key])
+                said = f"its groups are in {named}; a wave is launched in one account and region"
+                self.report.refuse(wave.where, said)
+        places = list(dict.fromkeys(place for found in waves.values() for place in found))
+        accounts = {account for account, _ in places}
+        plan.region = places[0][1] if places else usual or ""
+        if not all(region for _, region in places) or not plan.region:
             self.report.refuse(
                 fields.where, "no group says the plan's recovery region; expected Region in its groups, or --region"
             )
+        if len(places) < 2:
+            if accounts - {""}:
+                why = f"account {places[0][0]}: write it into account, and name its connection in aws_conn_id"
+                text = self.report.leave_out(fields.where, why)
+                plan.remark("target", f"Not carried over: {text}.")
+            return
+        names = {place: "-".join(filter(None, (place[0] if len(accounts) > 1 else "", place[1]))) for place in places}
+        for (account, region), name in names.items():
+            plan.targets[name] = {"region": region}
+            if account:
+                plan.targets[name] |= {"aws_conn_id": f"aws_{account}", "account": account}
+        for wave in plan.waves:
+            if waves[wave.key]:
+                wave.target = names[waves[wave.key][0]]
+        said = "its groups are of several accounts or regions: each is a target here"
+        for account in sorted(filter(None, accounts)):
+            said += f"; make the Airflow connection aws_{account}"
+        plan.remark("targets", f"{self.report.decide(fields.where, said)}.")
+
+    def _places_of(self, wave: str, usual: str | None) -> set[tuple[str, str]]:
+        """Return the accounts and regions of a wave's groups; of one without groups, the plan's region."""
+        places = self.places.get(wave) or {(None, None)}
+        return {(account or "", region or usual or "") for account, region in places}
 
     def _outside(self, plan: SourcePlan) -> None:
         """What belongs into Airflow's connection, or to SNS."""

@@ -47,7 +47,8 @@ class Groups:
         if description:
             group.comments.append(description)
         self._launch(group, fields)
-        fields.leave_out("the credentials are those of the plan's Airflow connection", "accountId", "assumeRoleName")
+        group.account = fields.text("accountId")
+        fields.leave_out("the credentials are those of the plan's Airflow connection", "assumeRoleName")
         fields.leave_out("a plan has an owner, a group has none", "owner")
         fields.ignore("createdDate", "createdAt", "lastModifiedDate", "lastModified", "updatedAt", "status", "version")
         fields.leave_out_rest()

@@ -94,7 +94,8 @@ class _Writing:
             "name": self.name,
             "description": source.description,
             "owner": source.owner,
-            "target": {"region": source.region},
+            "target": None if source.targets else {"region": source.region},
+            "targets": source.targets,
             "objectives": objectives,
             "notify": [{"sns": source.topic}] if source.topic else [],
             "protection_groups": self._protection_groups(),
@@ -148,6 +149,7 @@ class _Writing:
         data: dict[str, Any] = {
             "name": legal[wave.key],
             "description": wave.description,
+            "target": wave.target,
             "depends_on": [legal[key] for key in wave.depends_on],
             "servers": [self._selector(selector) for selector in wave.servers],
             "launch_timeout": format_duration(wave.launch_timeout) if wave.launch_timeout else None,

@@ -21,6 +21,7 @@ class SourceGroup:
     servers: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     region: str | None = None
+    account: str | None = None
     launch: dict[str, Any] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
 
@@ -54,6 +55,7 @@ class SourceWave:
     :param key: by it other waves of the plan name it in ``depends_on``; unique in the plan.
     :param name: as people know it; need not be unique.
     :param where: its place in the source.
+    :param target: the name of its account and region, where the plan has several.
     :param approval: what a person is asked before it, if anything.
     :param comments: by the wave's key in a plan file; those under an empty key head the wave.
     """
@@ -62,6 +64,7 @@ class SourceWave:
     name: str
     where: str
     description: str = ""
+    target: str | None = None
     depends_on: list[str] = field(default_factory=list)
     servers: list[SourceSelector] = field(default_factory=list)
     approval: str | None = None
@@ -82,6 +85,7 @@ class SourcePlan:
 
     :param origin: what it is, for the file's first comment.
     :param where: its place in the source.
+    :param targets: the accounts and regions of its waves by name, as a plan file has them, where there are several.
     :param comments: by the plan's key in a plan file; those under an empty key head the file.
     """
 
@@ -95,6 +99,7 @@ class SourcePlan:
     rpo: timedelta | None = None
     topic: str | None = None
     groups: dict[str, SourceGroup] = field(default_factory=dict)
+    targets: dict[str, dict[str, str]] = field(default_factory=dict)
     waves: list[SourceWave] = field(default_factory=list)
     comments: dict[str, list[str]] = field(default_factory=dict)
 

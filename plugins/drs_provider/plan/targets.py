@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from drs_provider.plan.scalars import AccountId, PlanModel, Region, Text
 
-__all__ = ["DEFAULT", "NamedTarget", "Target", "target_named"]
+if TYPE_CHECKING:
+    from drs_provider.plan.models import RecoveryPlan
+
+__all__ = ["DEFAULT", "NamedTarget", "Target", "simulated_accounts", "simulated_role", "target_named"]
 
 DEFAULT = "default"
 """The name of the plan's own ``target`` beside those under ``targets``."""
@@ -81,3 +85,21 @@ def target_named(name: str | None, target: Target | None, targets: Mapping[str, 
     if target is None or name not in (None, DEFAULT):
         raise KeyError(name or DEFAULT)
     return NamedTarget(DEFAULT, target)
+
+
+def simulated_accounts(plan: RecoveryPlan) -> dict[str, str]:
+    """Return the account that each connection leads to in a simulation, for those that lead elsewhere than the first.
+
+    :param plan: a plan; where it states no account, one is made up.
+    """
+    others = [place for place in plan.every_target if place.aws_conn_id != plan.default_target.aws_conn_id]
+    connections = {place.aws_conn_id: plan.account_of(place) for place in others}
+    return {
+        connection: account or f"2000000000{number:02d}"
+        for number, (connection, account) in enumerate(connections.items())
+    }
+
+
+def simulated_role(account: str) -> str:
+    """Return the ARN of the role by which a simulated account is reached."""
+    return f"arn:aws:iam::{account}:role/drs-plan/rehearsal"

@@ -16,6 +16,7 @@ from typing import Any
 from drs_provider.pace import Pace
 from drs_provider.plan import Approval, LoadedPlan, RecoveryPlan
 from drs_provider.plan.references import references_in
+from drs_provider.plan.targets import simulated_accounts, simulated_role
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
 from drs_provider.rehearsal.ending import FailedTask, failed_tasks, lines_for_people
 from drs_provider.rehearsal.environment import simulator_credentials
@@ -105,6 +106,7 @@ class Rehearsal:
             {
                 **simulator_credentials(self.simulator.endpoint_url, loaded.plan.default_target.region),
                 f"AIRFLOW_CONN_{loaded.plan.default_target.aws_conn_id.upper()}": "aws://",
+                **_connections(loaded.plan),
                 **_stand_ins(loaded.plan),
                 "AIRFLOW__DRS_PROVIDER__REHEARSAL_SPEED": f"{speed:g}",
                 "AIRFLOW__DRS_PROVIDER__REHEARSAL_PAUSES": "real" if real_pauses else "scaled",
@@ -246,6 +248,16 @@ def _approvers(plan: RecoveryPlan) -> list[str]:
     approvals = [plan.recovery.approval, *(wave.approval for wave in plan.waves)]
     names = dict.fromkeys(name for approval in approvals for name in _people_of(approval))
     return ["admin", *(name for name in names if name != "admin")] if names else []
+
+
+def _connections(plan: RecoveryPlan) -> dict[str, str]:
+    """Return the connections to the simulated accounts beside the first: each by a role, as in AWS."""
+    return {
+        f"AIRFLOW_CONN_{connection.upper()}": json.dumps(
+            {"conn_type": "aws", "extra": {"role_arn": simulated_role(account)}}
+        )
+        for connection, account in simulated_accounts(plan).items()
+    }
 
 
 def _stand_ins(plan: RecoveryPlan) -> dict[str, str]:

@@ -6,6 +6,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.plan.targets import simulated_accounts, simulated_role
+
 if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, RecoveryPlan, Script, ServerSelector
 
@@ -27,16 +29,36 @@ def scenario_from_plan(loaded: LoadedPlan) -> dict[str, Any]:
     from drs_provider.simulator.ssm.library import built_in
 
     plan = loaded.plan
-    servers = _Servers(plan.name)
+    places: dict[tuple[str, str], _Servers] = {plan.default_target.key: _Servers(plan.name)}
     for wave in plan.waves:
+        place = plan.target_of(wave).key
+        # What two accounts or regions call the same is two servers.
+        servers = places.setdefault(place, _Servers(f"{plan.name}/{'/'.join(place)}"))
         windows = any("PowerShell" in (script.run_command or "") for script in wave.post_launch)
         for selector in plan.selectors(wave):
             servers.add(selector, windows)
-    scenario: dict[str, Any] = {"region": plan.default_target.region, "servers": servers.listed()}
+    home, *others = places
+    scenario: dict[str, Any] = {"region": plan.default_target.region, "servers": places[home].listed()}
     topics = [str(note.sns) for note in plan.notify if note.sns]
     accounts = {topic.split(":")[4] for topic in topics}
     if len(accounts) == 1:
         scenario["account"] = accounts.pop()
+    if stated := plan.account_of(plan.default_target):
+        scenario["account"] = stated
+    reached = simulated_accounts(plan)
+    everywhere = [*others, *(each.key for each in plan.every_target if each.key not in places)]
+    for connection, region in dict.fromkeys(everywhere):
+        listed = places[connection, region].listed() if (connection, region) in places else []
+        there = {"account": reached[connection]} if connection in reached else {}
+        site = {
+            **there,
+            "region": region,
+            "servers": listed,
+            "instances": _targets(_scripts(plan, (connection, region))),
+        }
+        scenario.setdefault("accounts", []).append({key: value for key, value in site.items() if value})
+    if reached:
+        scenario["roles"] = sorted(map(simulated_role, reached.values()))
     scripts = _scripts(plan)
     documents = {
         str(script.automation or script.run_command): {"kind": "Automation" if script.automation else "Command"}
@@ -45,7 +67,11 @@ def scenario_from_plan(loaded: LoadedPlan) -> dict[str, Any]:
     known = built_in("", {})
     # Well-known documents of AWS are there anyway, with their parameters.
     own = {name: spec for name, spec in sorted(documents.items()) if name not in known}
-    more = {"documents": own, "instances": _targets(scripts), "topics": sorted(set(topics))}
+    more = {
+        "documents": own,
+        "instances": _targets(_scripts(plan, plan.default_target.key)),
+        "topics": sorted(set(topics)),
+    }
     return {**scenario, **{name: value for name, value in more.items() if value}}
 
 
@@ -100,8 +126,11 @@ class _Servers:
         self.by_key[key] = server
 
 
-def _scripts(plan: RecoveryPlan) -> list[Script]:
-    return [script for wave in plan.waves for script in (*wave.pre_launch, *wave.post_launch, *wave.rollback)]
+def _scripts(plan: RecoveryPlan, place: tuple[str, str] | None = None) -> list[Script]:
+    """Return the plan's scripts; of one target, by connection and region, where it is given."""
+    return [
+        script for wave in plan.waves for script in wave.scripts() if place in (None, plan.target_of(wave, script).key)
+    ]
 
 
 def _targets(scripts: list[Script]) -> list[dict[str, Any]]:
