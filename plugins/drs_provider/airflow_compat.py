@@ -29,6 +29,7 @@ __all__ = [
     "AirflowChangedError",
     "airflow_home",
     "ask_in_triggerer",
+    "audit_log",
     "awaits_input",
     "check",
     "count_runs",
@@ -36,6 +37,7 @@ __all__ = [
     "hook_settings",
     "is_task_process",
     "kills_triggers",
+    "may_read_audit_log",
     "named_deadline",
     "never_reuse_ids",
     "request_to_read_runs",
@@ -57,6 +59,10 @@ UNTESTED: Final = "3.4"
 ATTRIBUTES: Final[tuple[str, ...]] = (
     "airflow.configuration:AIRFLOW_HOME",
     "airflow.api_fastapi.auth.managers.models.resource_details:DagAccessEntity.RUN",
+    "airflow.api_fastapi.auth.managers.models.resource_details:DagAccessEntity.AUDIT_LOG",
+    "airflow.api_fastapi.core_api.security:GetUserDep",
+    "airflow.models.log:Log.owner_display_name",
+    "airflow.utils.session:create_session",
     "airflow.sdk.bases.operator:ExecutorSafeguard.tracker.set",
     "airflow.sdk.bases.operator:ExecutorSafeguard.tracker.reset",
     "airflow.sdk.bases.operator:TRIGGER_FAIL_REPR",
@@ -244,6 +250,45 @@ def request_to_read_runs() -> Callable[..., None]:
     from airflow.api_fastapi.core_api.security import requires_access_dag
 
     return requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN)
+
+
+def may_read_audit_log() -> Callable[..., bool]:
+    """Return the dependency of a FastAPI route that says whether the caller may read its DAG's audit log."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+    from fastapi import HTTPException, Request
+
+    check = requires_access_dag(method="GET", access_entity=DagAccessEntity.AUDIT_LOG)
+
+    def may_read(request: Request, user: Any) -> bool:
+        try:
+            check(request, user)
+        except HTTPException:
+            return False
+        return True
+
+    # FastAPI reads them, and could not look up names of this function.
+    may_read.__annotations__ = {"request": Request, "user": GetUserDep, "return": bool}
+    return may_read
+
+
+def audit_log(dag_id: str, run_id: str, events: Iterable[str], most: int) -> list[Any]:
+    """Return what Airflow's audit log has about a run, oldest first, as rows of its table ``log``.
+
+    For the API server: no other component that this package runs in has the database.
+
+    :param events: the events of interest.
+    :param most: how many rows at most, the newest.
+    """
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    chosen = select(Log).where(Log.dag_id == dag_id, Log.run_id == run_id, Log.event.in_(list(events)))
+    with create_session() as session:
+        rows = list(session.scalars(chosen.order_by(Log.id.desc()).limit(most)))
+        session.expunge_all()
+    return rows[::-1]
 
 
 def airflow_home() -> str:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import drs_provider
 from drs_provider.cli import app
 from drs_provider.commands.doctor import _hook
+from drs_provider.commands.waiting import meanwhile
 from drs_provider.deploy.doctor import Advice
 from drs_provider.deploy.doctor.airflow_settings import check_gates, check_settings
 from drs_provider.deploy.doctor.helm_values import check_helm_values
@@ -80,6 +81,24 @@ def test_a_copy_that_is_not_installed_is_no_provider(tmp_path: Path, monkeypatch
     monkeypatch.setattr(metadata, "version", version)
     (found,) = problems(check_installation(tmp_path))
     assert "Airflow sees no provider" in found.message
+
+
+def test_the_setting_of_a_rehearsal_stops_a_recovery_and_is_an_error() -> None:
+    options = {("drs_provider", "rehearsal_speed"): "60"}
+    found = [advice for advice in check_settings(lambda *key: options.get(key)) if "rehearsal" in advice.message]
+    assert [(advice.level, "refuses to act on AWS, in a real recovery too" in advice.message) for advice in found] == [
+        ("error", True)
+    ]
+
+
+def test_a_command_that_takes_long_says_so_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with meanwhile("looking at this installation", first_word=0.01):
+        said = ""
+        while "looking at this installation: 0 s" not in said:
+            said += capfd.readouterr().err
+    with meanwhile("nothing to say"):
+        pass
+    assert "nothing" not in capfd.readouterr().err
 
 
 # The plans

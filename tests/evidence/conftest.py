@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from drs_provider.aws.ec2.instances import Ec2Instance
 from drs_provider.commands.history import history
 from drs_provider.commands.report import report
 from drs_provider.evidence.collect import RunFacts, collect_record
@@ -115,9 +116,10 @@ class FakeDrs:
         self._answer("jobs")
         return [self.items[job_id] for job_id in job_ids if job_id in self.items]
 
-    def instance_states(self, instance_ids: Any) -> dict[str, str]:
-        self._answer("instance_states")
-        return dict.fromkeys(instance_ids, "running")
+    def instances(self, instance_ids: Any) -> dict[str, Any]:
+        self._answer("instances")
+        there = Ec2Instance("running", "m5.large", "subnet-0a1", "us-west-2a", "10.0.3.7")
+        return dict.fromkeys(instance_ids, there)
 
     def jobs_since(self, moment: datetime) -> list[dict[str, Any]]:
         self._answer("jobs_since")

@@ -105,7 +105,7 @@ class TestFailures:
             assert (found.state, found.reached_seconds) == ("failed", None)
             assert found.reason == f"it was ended before these tasks were done: {task}"
         assert (record.rto.achieved_seconds, record.rto.met, record.recovered) == (None, False, None)
-        assert verdict(record).title == "Not recovered"
+        assert verdict(record).title == "Cancelled"
 
     def test_a_wave_that_was_only_marked_as_a_success_launched_nothing(self, drill: Any) -> None:
         for task_id in ("cache.launch", "cache.wait_for_launch"):

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from drs_provider.durations import duration_text
 from drs_provider.evidence.collect import RunFacts, collect_record
+from drs_provider.evidence.comparison import last_before
 from drs_provider.evidence.events import EVIDENCE_KEY
 from drs_provider.evidence.gantt import gantt
 from drs_provider.evidence.html import render_html
 from drs_provider.evidence.markdown import render_markdown
 from drs_provider.evidence.record import RunRecord, schema_text
+from drs_provider.evidence.storage import write_report
 from drs_provider.evidence.verdict import cards, verdict
 from drs_provider.timestamps import clock_text, moment_text
 
@@ -116,6 +118,72 @@ class TestHtml:
         words = Page(render_html(drill.record())).words()
         assert "Not recovered" in words
         assert "The wave web failed: script switch-dns: zone not found." in words
+
+    def test_the_headline_of_a_failed_run_has_host_name_and_cause(self, drill: Any) -> None:
+        drill.fails("web.wait_for_launch", reason="0 of 1 servers launched; required and not launched: s-1a2b3")
+        servers = drill.xcoms["web.wait_for_launch"][EVIDENCE_KEY]["servers"]
+        servers["s-1a2b3c4d5e6f70031"].update(
+            launch_status="FAILED", ec2_instance_id=None, recovery_instance_id=None, reason="no subnet\nmore of it"
+        )
+        drill.drs.items["drsjob-3a0000000000000d1"]["participatingServers"][0]["launchStatus"] = "FAILED"
+        drill.drs.logs["drsjob-3a0000000000000d1"] = []
+        record = drill.record()
+        found = verdict(record)
+        assert (found.title, found.detail) == (
+            "Not recovered: web01 did not launch",
+            "The wave web failed: web01: no subnet.",
+        )
+        assert render_markdown(record).startswith("# three-tier-web: not recovered: web01 did not launch\n")
+
+    def test_where_it_ran_and_as_whom(self, drill: Any) -> None:
+        address = "https://airflow.example/dags/three-tier-web/runs/1"
+        drill.facts["url"] = address
+        caller = "arn:aws:sts::210987654321:assumed-role/drs-plan/worker"
+        drill.xcoms["preflight"][EVIDENCE_KEY]["targets"] = [
+            {"name": "default", "region": "us-west-2", "account": "210987654321", "caller": caller}
+        ]
+        page = Page(render_html(drill.record()))
+        words = " ".join(" ".join(page.text).split())
+        assert "AWS account 210987654321" in words
+        assert "210987654321, us-west-2 arn:aws:sts::210987654321:assumed-role/drs-plan/worker" in words
+        assert "i-0aa0000000000001a m5.large, us-west-2a 10.0.3.7 subnet-0a1" in words
+        links = {value for tag, name, value in page.attributes if name == "href"}
+        assert links == {address}
+        drill.facts["url"] = "javascript:alert(1)"
+        assert "alert" not in render_html(drill.record())
+        # A drill leaves what it saw before it terminated its instances; EC2 has forgotten most of it since.
+        seen = {"state": "running", "instance_type": "r6i.xlarge", "subnet_id": "subnet-0d", "private_ip": "10.9.9.9"}
+        drill.xcoms["confirm"] = {"instances": {"i-0aa0000000000001a": seen}}
+        first = drill.record().waves[0].servers[0]
+        assert (first.instance_type, first.subnet_id, first.private_ip) == ("r6i.xlarge", "subnet-0d", "10.9.9.9")
+
+    def test_every_cell_of_a_list_has_the_heading_of_its_column(self, drill: Any) -> None:
+        text = render_html(hostile(drill))
+        Page(text)
+        lists = re.findall(r"<thead>.*?</tbody>", text, re.DOTALL)
+        assert len(lists) > 5
+        assert not re.findall(r"<td(?! data-label)[^>]*>", "".join(lists))
+        assert '<td data-label="Data age" class="num">' in text
+
+    def test_the_figures_stand_beside_those_of_the_last_drill(self, drill: Any, tmp_path: Any) -> None:
+        for number, day in (("1", "07"), ("2", "14")):
+            drill.facts.update(
+                run_id=f"scheduled__2026-11-{day}T11:00:00+00:00", started=f"2026-11-21T10:5{number}:00Z"
+            )
+            write_report(drill.record(), str(tmp_path))
+        drill.facts.update(run_id="rehearsal", endpoint="http://127.0.0.1:4566", simulated_speed=60.0)
+        write_report(drill.record(), str(tmp_path))
+        drill.facts.update(run_id="now", endpoint=None, simulated_speed=None, started="2026-11-21T11:00:00Z")
+        record = drill.record()
+        before = last_before(record, str(tmp_path))
+        assert before is not None
+        assert (before.run_id, before.rto_seconds) == ("scheduled__2026-11-14T11:00:00+00:00", 1880)
+        told = Page(render_html(record.model_copy(update={"previous": before}))).text
+        page = " ".join(" ".join(told).replace("\u00a0", " ").split())
+        assert "Compared with the last drill that recovered" in page
+        assert "RTO achieved 23 m 20 s 31 m 20 s −8 m" in page
+        assert "Wave app 7 m 56 s 7 m 56 s same" in page
+        assert "Servers launched 6 6 same" in page
 
     def test_what_could_not_be_read_is_told(self, drill: Any) -> None:
         drill.drs.error = ConnectionError("no route to host")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from airflow.api_fastapi.core_api import security
+from airflow.models.log import Log
 from fastapi.testclient import TestClient
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
 
 from drs_provider.evidence.pages import pages
-from drs_provider.evidence.storage import write_report
+from drs_provider.evidence.storage import existing_report_folder, reports_folder, write_report
 from drs_provider.links.report import RecoveryReportLink, report_url
 
 
@@ -23,7 +32,8 @@ class AuthManager:
 
     def is_authorized_dag(self, *, method: str, access_entity: Any, details: Any, user: Any) -> bool:
         self.asked.append((method, access_entity.value, details.id, user.name))
-        return user.name == "auditor" and details.id == "three-tier-web"
+        may = {"auditor": {"RUN", "AUDIT_LOG"}, "reader": {"RUN"}}.get(user.name, set())
+        return access_entity.value in may and details.id == "three-tier-web"
 
 
 @pytest.fixture
@@ -36,12 +46,20 @@ def visit(drill: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(security, "get_auth_manager", lambda: manager)
     monkeypatch.setattr(security.DagModel, "get_team_name", lambda *args, **kwargs: None)
     app = pages()
+    with create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}).connect() as base:
+        Log.__table__.create(base)
+        session = Session(base)
+        monkeypatch.setattr("airflow.utils.session.create_session", lambda: nullcontext(session))
+        yield from _visits(app, session, manager, record)
 
+
+def _visits(app: Any, session: Session, manager: AuthManager, record: Any) -> Iterator[Any]:
     def get(path: str, user: str = "auditor") -> Any:
         app.dependency_overrides[security.get_user] = lambda: SimpleNamespace(name=user)
         return TestClient(app).get(path)
 
-    yield SimpleNamespace(get=get, run=quote(record.run.run_id, safe=""), manager=manager, record=record)
+    run = quote(record.run.run_id, safe="")
+    yield SimpleNamespace(get=get, run=run, manager=manager, record=record, session=session)
     app.dependency_overrides.clear()
 
 
@@ -62,6 +80,35 @@ def test_a_reader_of_the_runs_sees_each_file(visit: Any) -> None:
 def test_nobody_sees_more_than_their_dags(visit: Any, user: str) -> None:
     dag = "three-tier-web" if user == "stranger" else "payroll"
     assert visit.get(f"/{dag}/{visit.run}", user).status_code == 403
+
+
+def test_who_cancelled_a_run_stands_in_the_page_of_who_may_see_it(visit: Any) -> None:
+    def note(event: str, owner: str, run_id: str = visit.record.run.run_id, **more: Any) -> None:
+        extra = json.dumps(more.pop("extra", {}))
+        visit.session.add(Log(event, owner=owner, dag_id="three-tier-web", run_id=run_id, extra=extra, **more))
+
+    note("patch_dag_run", "mallory", run_id="another", extra={"state": "failed"})
+    note("patch_task_instance", "bob", task_id="app.<b>", extra={"new_state": "success"})
+    note("patch_dag_run", "ursula", extra={"state": "failed", "note": "wrong site"})
+    note("cli_migratedb", "janitor")
+    visit.session.commit()
+    # As it was cancelled.
+    folder = Path(existing_report_folder(reports_folder(), "three-tier-web", visit.record.run.run_id))
+    told = json.loads((folder / "report.json").read_text())
+    told["run"].update(cancelled="never begun: web.launch", note="wrong site", state="failed")
+    told["rto"]["achieved_seconds"] = None
+    (folder / "report.json").write_text(json.dumps(told))
+    page = visit.get(f"/three-tier-web/{visit.run}").text
+    assert "<b>ursula</b> marked the run as failed, with the note: wrong site (20" in page
+    assert '>bob</td><td data-label="What">marked app.&lt;b&gt; as success</td>' in page
+    assert "Note on the run: wrong site." in page
+    assert "mallory" not in page
+    assert "janitor" not in page
+    digest = hashlib.sha256((folder / "report.json").read_bytes()).hexdigest()
+    assert digest in page
+    stored = visit.get(f"/three-tier-web/{visit.run}", "reader")
+    assert (stored.status_code, stored.text) == (200, (folder / "report.html").read_text())
+    assert "ursula" not in stored.text
 
 
 def test_a_run_without_a_report_says_where_it_was_looked_for(visit: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -121,6 +122,20 @@ class TestReportCommand:
         assert result.exit_code == 0, result.output
         assert (folder / "report.html").read_text() == before
         assert (folder / "summary.md").exists()
+
+    def test_the_pages_name_the_digest_of_the_evidence(self, drill: Any, tmp_path: Path, run: Any) -> None:
+        stored = write_report(drill.record(), str(tmp_path))
+        folder = Path(stored.folder.removeprefix("file://"))
+        evidence = folder / "report.json"
+        for changed in (False, True):
+            if changed:
+                # Another version wrote it otherwise; what is checked is the file as it lies there.
+                evidence.write_text(json.dumps(json.loads(evidence.read_text())))
+                assert run("report", folder).exit_code == 0
+            digest = hashlib.sha256(evidence.read_bytes()).hexdigest()
+            assert digest in (folder / "report.html").read_text()
+            assert digest in (folder / "summary.md").read_text()
+            assert (digest == stored.sha256) is not changed
 
     def test_leaves_the_evidence_as_it_is(self, drill: Any, tmp_path: Path, run: Any) -> None:
         folder = Path(str(write_report(drill.record(), str(tmp_path))).removeprefix("file://"))

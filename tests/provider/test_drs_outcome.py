@@ -115,7 +115,7 @@ def test_a_failure_has_a_line_for_each_server_that_did_not_launch() -> None:
         wait(timeout=1.0, first_look=0.0, required=[A, B, C]).result(outcome)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    assert lines[1].split()[0] == B
+    assert lines[1].split()[0] == f"{B}:"
     assert "why" in lines[1]
     assert lines[2].strip() == f"{C}  is in none of the jobs"
     assert caught.value.failed == [B, C]

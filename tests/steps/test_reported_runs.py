@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from drs_provider.dag.factory import build_dag
+from drs_provider.evidence.html import render_html
+from drs_provider.evidence.record import RunRecord
+from drs_provider.evidence.verdict import verdict
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
 from drs_provider.steps.launch.work import LaunchWork
@@ -59,11 +62,13 @@ def report(drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch, tmp_path:
         plan: LoadedPlan = PLAN,
         cleared: tuple[str, ...] = (),
         run_type: str = "manual",
+        note: str | None = None,
         **parameters: Any,
     ) -> tuple[str, dict[str, Any]]:
         run = Run(build_dag(plan), {"mode": "drill", **parameters}, random.Random(1))
         run.by_hand = by_hand or {}
         run._dag_run.run_type = run_type
+        run._dag_run.note = note
         with quick_aws(monkeypatch):
             state = run.go()
             if cleared:
@@ -107,10 +112,19 @@ def test_a_run_that_a_person_ended_before_its_last_script_did_not_recover(report
     assert state == "failed"
     assert (found["run"]["state"], found["recovered"], found["rto"]["met"]) == ("failed", None, False)
     assert found["waves"][1]["reason"] == "it was ended before these tasks were done: post_launch.dns"
+    assert found["run"]["cancelled"] == "never begun: web.post_launch.dns"
 
 
 def test_a_run_that_a_person_ended_between_two_tasks_says_where(report: Any) -> None:
-    left = ("db.wait_for_launch", "web.launch", "web.wait_for_launch", "web.post_launch.dns")
+    left = ("web.launch", "web.wait_for_launch", "web.post_launch.dns")
+    # As Airflow leaves a run that is marked as failed: what was in progress is killed, what was to come is skipped.
+    state, found = report({"db.wait_for_launch": "failed"} | dict.fromkeys(left, "skipped"), note="wrong site")
+    assert found["run"]["note"] == "wrong site"
+    assert found["run"]["cancelled"] == f"stopped while in progress: db.wait_for_launch; never begun: {', '.join(left)}"
+    record = RunRecord.model_validate(found)
+    assert verdict(record).title == "Cancelled"
+    assert "Note on the run: wrong site." in render_html(record)
+    left = ("db.wait_for_launch", *left)
     state, found = report(dict.fromkeys(left, "skipped"))
     assert state == "failed"
     assert [wave["state"] for wave in found["waves"]] == ["failed", "not_started"]
@@ -124,10 +138,20 @@ def test_a_wave_whose_tasks_a_person_marked_as_a_success_did_not_recover(report:
     assert (found["run"]["state"], found["rto"]["met"]) == ("failed", False)
 
 
+def test_neither_job_of_a_wave_that_failed_twice_is_adopted(report: Any, drs_simulator: Simulation) -> None:
+    drs_simulator.load(scenario(outcome=["failed", "failed"]), speed=60)
+    state, found = report()
+    assert state == "failed"
+    jobs = found["waves"][1]["jobs"]
+    assert [(job["attempt"], job["adopted"]) for job in jobs] == [(1, False), (2, False)]
+    assert found["run"]["cancelled"] is None, "the tasks behind were not reached, and nobody skipped them"
+
+
 def test_a_run_that_was_refused_says_why(report: Any) -> None:
     state, found = report(mode="recovery", confirm="shpo")
     assert state == "failed"
     assert "'shop'; it is 'shpo'" in found["run"]["refused"]
+    assert found["run"]["cancelled"] is None
     assert found["overrides"] == []
 
 

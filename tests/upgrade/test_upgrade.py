@@ -270,7 +270,7 @@ def test_a_launch_that_fails_after_the_upgrade_is_judged(run: OldRun) -> None:
         event = event_of(remade(deferral, job_ids=[run.launched("web", attempt)]))
         assert event.payload["status"] == "error"
     context = run.context("web.wait_for_launch")
-    with pytest.raises(AirflowException, match="servers that run are kept"):
+    with pytest.raises(AirflowException, match="start a new drill: this one terminates what it launched"):
         go_on(context, deferral, event.payload)
     assert run.calls("StartRecovery") == 2, "both launches of the plan were used up before"
     assert {job["attempt"] for job in context["ti"].pushed["evidence"]["jobs"]} == {1, 2}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Clients", "client_config", "regional_sts"]
+__all__ = ["Clients", "client_config", "quiet_boto", "regional_sts"]
 
 _GLOBAL_STS = "sts.amazonaws.com"
 
@@ -28,12 +28,12 @@ def client_config(config: Any) -> Any:
     """
     from botocore.config import Config
 
-    _quiet_boto()
+    quiet_boto()
     defaults = Config(connect_timeout=10, read_timeout=30, retries={"total_max_attempts": 3, "mode": "standard"})  # type: ignore[typeddict-item, unused-ignore]
     return defaults.merge(config) if config is not None else defaults
 
 
-def _quiet_boto() -> None:
+def quiet_boto() -> None:
     """Leave out of the logs where boto found an endpoint or credentials: the same lines for each client of each task.
 
     A level that an administrator has set stays.

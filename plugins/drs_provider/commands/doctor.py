@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from drs_provider.commands.terminal import say
-from drs_provider.commands.waiting import SILENCE, Timeout, impatient
+from drs_provider.commands.waiting import SILENCE, Timeout, impatient, meanwhile
 
 if TYPE_CHECKING:
     from drs_provider.deploy.doctor import Advice
@@ -41,7 +41,8 @@ def doctor(
 
         found = list(check_helm_values(helm_values.read_text(encoding="utf-8")))
     else:
-        found = list(_examine(offline=offline, timeout=timeout))
+        with meanwhile("looking at this installation" + ("" if offline else ", Airflow and AWS")):
+            found = list(_examine(offline=offline, timeout=timeout))
     if output == "json":
         typer.echo(json.dumps([advice.as_dict() for advice in found], indent=2))
     else:

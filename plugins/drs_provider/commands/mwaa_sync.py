@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drs_provider.commands.terminal import say
-from drs_provider.commands.waiting import SILENCE, Timeout, impatient
+from drs_provider.commands.waiting import SILENCE, Timeout, impatient, meanwhile
 
 if TYPE_CHECKING:
     from drs_provider.deploy.mwaa.sync import EnvironmentUpdate
@@ -41,18 +41,21 @@ def mwaa_sync(
         raise typer.Exit(2)
 
     try:
-        present = None
-        if environment:
-            present = read_environment(boto3.client("mwaa", region_name=region, config=impatient(timeout)), environment)
-            if present.airflow != (made_for := bundle_version(bundle)):
-                say(
-                    f"{environment} runs Airflow {present.airflow}, and the bundle is for {made_for}: nothing was "
-                    f"sent. Make it with drs-plan mwaa-bundle --airflow {present.airflow}",
-                    err=True,
+        with meanwhile(f"comparing {bundle} with s3://{bucket}, and uploading"):
+            present = None
+            if environment:
+                present = read_environment(
+                    boto3.client("mwaa", region_name=region, config=impatient(timeout)), environment
                 )
-                raise typer.Exit(2)
-        s3 = boto3.client("s3", region_name=region, config=impatient(timeout))
-        done = synchronise(s3, bundle, bucket, delete=delete, dry_run=dry_run)
+                if present.airflow != (made_for := bundle_version(bundle)):
+                    say(
+                        f"{environment} runs Airflow {present.airflow}, and the bundle is for {made_for}: nothing was "
+                        f"sent. Make it with drs-plan mwaa-bundle --airflow {present.airflow}",
+                        err=True,
+                    )
+                    raise typer.Exit(2)
+            s3 = boto3.client("s3", region_name=region, config=impatient(timeout))
+            done = synchronise(s3, bundle, bucket, delete=delete, dry_run=dry_run)
     except (BotoCoreError, ClientError) as error:
         say(str(error), err=True)
         raise typer.Exit(2) from None

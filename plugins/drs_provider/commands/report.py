@@ -37,7 +37,7 @@ def report(
         JSON_NAME,
         UnreadableReport,
         existing_report_folder,
-        read_report,
+        read_evidence,
         write_files,
     )
     from drs_provider.evidence.storage import reports_folder as configured
@@ -49,14 +49,14 @@ def report(
         with airflow_apart():
             if run_id:
                 folder = existing_report_folder(reports_folder or configured(), run, run_id)
-            record = read_report(folder)
+            record, text = read_evidence(folder)
         if output == "markdown":
             typer.echo(render_markdown(record), nl=False)
         elif output == "json":
             typer.echo(record.to_json(), nl=False)
         else:
             beside = folder.rpartition("/")[0] or "." if folder.endswith(".json") else folder
-            written = write_files(record, str(into) if into else beside, evidence=into is not None)
+            written = write_files(record, str(into) if into else beside, evidence=into is not None, of=text)
             for path in (written.html, written.markdown):
                 say(path.removeprefix("file://"))
     except (FileNotFoundError, NotADirectoryError):

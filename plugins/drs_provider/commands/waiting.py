@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from drs_provider.aws.clients import Clients
 
-__all__ = ["FIRST_WORD", "SILENCE", "AwsSilentError", "Timeout", "end_now", "impatient", "within"]
+__all__ = ["FIRST_WORD", "SILENCE", "AwsSilentError", "Timeout", "end_now", "impatient", "meanwhile", "within"]
 
 SILENCE = 30.0
 """Seconds without any answer of AWS after which a command gives up."""
@@ -83,6 +84,30 @@ def within(
         raise failure[0]
     value: Value = result[0]
     return value
+
+
+@contextmanager
+def meanwhile(what: str, *, first_word: float = FIRST_WORD) -> Iterator[None]:
+    """Say on standard error after two seconds what a command waits for, and again every ten seconds.
+
+    :param what: what it does, such as ``asking AWS``.
+    :param first_word: after how many seconds it says so.
+    """
+    done, started = threading.Event(), time.monotonic()
+
+    def words() -> None:
+        pause = first_word
+        while not done.wait(pause):
+            say(f"{what}: {time.monotonic() - started:.0f} s", err=True)
+            pause = _NEXT_WORD
+
+    thread = threading.Thread(target=words, name="words", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def impatient(timeout: float) -> Config:

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue, ValidationError
 
+from drs_provider.aws.ec2.instances import Ec2Instance
 from drs_provider.evidence.aws_waits import collect_aws_waits
-from drs_provider.evidence.events import GONE_KEY, STOPPED_KEY
+from drs_provider.evidence.cancelled import cancelled_by_hand
+from drs_provider.evidence.events import GONE_KEY, INSTANCES_KEY, STOPPED_KEY
 from drs_provider.evidence.facts import RunFacts, TaskFacts
 from drs_provider.evidence.jobs import AnnouncedJob, DrsReader, JobFacts, Reading
 from drs_provider.evidence.not_tested import collect_not_tested
@@ -39,6 +41,7 @@ from drs_provider.evidence.record import (
     Termination,
     Wave,
 )
+from drs_provider.evidence.servers import with_instances
 from drs_provider.evidence.sites import sites_of
 from drs_provider.evidence.steps import collect_run_steps, left_instances
 from drs_provider.evidence.taken import is_gone, without_taken
@@ -119,12 +122,13 @@ def collect_record(
     waves = _still_there(waves, ended_before)
     until = _until(facts, mode, earlier)
     for site in sites:
-        gone = _gone(facts, site.jobs, site.reading) if mode == "drill" or until is None else {}
+        instances = _instances(facts, site.jobs, site.reading)
+        gone = _gone(facts, site.jobs, instances) if mode == "drill" or until is None else {}
         here = {wave.name for wave in site.waves}
         kept = without_taken(
             site.reading, [wave for wave in waves if wave.name in here], site.jobs, site.others, until, gone
         )
-        judged = {wave.name: wave for wave in kept}
+        judged = {wave.name: wave for wave in with_instances(kept, instances or {})}
         waves = [judged.get(wave.name, wave) for wave in waves]
     termination = collect_termination(facts.task("terminate"), mode, waves, ended_before)
     approvals = all_approvals(collect_approvals(everything), earlier.approvals if earlier else (), since)
@@ -132,6 +136,12 @@ def collect_record(
     around = ", ".join(f"{gate.gate} ({gate.state})" for gate in gates if gate.required and gate.state in _AROUND)
     state = "failed" if around else run_state(facts, waves, preflight, termination)
     recovered = None if around else recovered_at(waves)
+    skip_scripts = mapping(facts.parameters).get("skip_scripts") is True
+    cancelled = (
+        cancelled_by_hand(plan, facts, waves, mode, skip_scripts=skip_scripts)
+        if state == "failed" and _stopped(facts) is None
+        else None
+    )
     path = critical_path(waves, clock)
     # A report that is made again, of a run that is cleared against another endpoint, stays one of a simulation.
     simulated_by = _simulated_by(facts) or (earlier.run.simulated_by if earlier else None)
@@ -152,6 +162,9 @@ def collect_record(
             trigger=text(facts.run_type) or "unknown",
             triggered_by=text(facts.triggered_by),
             ticket=text(mapping(facts.parameters).get("ticket")),
+            note=(text(facts.note) or "").strip()[:_LONGEST_NOTE] or None,
+            cancelled=cancelled,
+            url=text(facts.url),
             refused=None if state == "missed" else _refused(facts),
             stopped=_stopped(facts),
             not_held=_not_held(facts) if state == "missed" else None,
@@ -207,27 +220,43 @@ def _until(facts: RunFacts, mode: str, earlier: RunRecord | None) -> datetime | 
     return earlier.run.ended if earlier is not None and earlier.run.state == "success" else None
 
 
-def _gone(facts: RunFacts, jobs: Sequence[JobFacts], reading: Reading) -> dict[str, str]:
+def _instances(facts: RunFacts, jobs: Sequence[JobFacts], reading: Reading) -> dict[str, Ec2Instance] | None:
+    """Return what EC2 says of the run's instances, by id; None where it could not be asked.
+
+    A drill looks before it terminates its instances, and leaves what it saw. Of all others EC2 is asked now.
+    """
+    left = mapping(mapping(mapping(facts.xcoms).get("confirm")).get(INSTANCES_KEY))
+    seen = {one: instance for one, told in left.items() if (instance := _seen(told)) is not None}
+    unseen = sorted({instance for job in jobs for instance in job.instances.values()} - set(seen))
+    if not unseen:
+        return seen
+    answer = reading.ask("the run's instances (DescribeInstances)", lambda reader: [reader.instances(unseen)])
+    return {**answer[0], **seen} if answer else seen or None
+
+
+def _seen(told: Any) -> Ec2Instance | None:
+    values = {name: text(mapping(told).get(name)) for name in Ec2Instance._fields}
+    state = values.pop("state")
+    return Ec2Instance(state, **values) if state else None
+
+
+def _gone(facts: RunFacts, jobs: Sequence[JobFacts], instances: Mapping[str, Ec2Instance] | None) -> dict[str, str]:
     """Return what EC2 says of the run's instances that are gone, and that the run did not terminate at its end.
 
-    A drill looks before it terminates its instances, and leaves what it saw. A recovery's stay: EC2 is asked now.
+    :param instances: of a recovery, whose instances stay, as EC2 knows them now; None where it could not be asked.
     """
     if _mode(facts) != "recovery":
         seen = mapping(mapping(mapping(facts.xcoms).get("confirm")).get(GONE_KEY))
         return {one: state for one, state in seen.items() if isinstance(state, str)}
-    launched = {instance: job.ended for job in jobs for instance in job.instances.values()}
-    if not launched:
+    if instances is None:
         return {}
-    what = "the state of the run's instances (DescribeInstances)"
-    answer = reading.ask(what, lambda reader: [reader.instance_states(sorted(launched))])
+    launched = {instance: job.ended for job in jobs for instance in job.instances.values()}
+    states = {one: instance.state for one, instance in instances.items()}
     now = datetime.now(timezone.utc)
-    return {
-        one: states.get(one, "unknown")
-        for states in answer
-        for one, ended in launched.items()
-        if is_gone(states.get(one), ended, now)
-    }
+    return {one: states.get(one, "unknown") for one, ended in launched.items() if is_gone(states.get(one), ended, now)}
 
+
+_LONGEST_NOTE = 2000
 
 _MOST_LEFT_OUT = 10
 """Of one task; a report is for people."""
@@ -335,7 +364,8 @@ def _announced(waves: Sequence[Any], facts: RunFacts) -> dict[str, AnnouncedJob]
     for wave in waves:
         launch, wait = facts.task(f"{wave.name}.{LAUNCH}"), facts.task(f"{wave.name}.{WAIT_FOR_LAUNCH}")
         launched, waited = launch.last(LaunchEvent), wait.last(WaitEvent)
-        for told in (launch.result(LaunchResult), launched, waited):
+        # The launch knows which jobs it started itself; the wait finds them by their tags.
+        for told in (waited, launch.result(LaunchResult), launched):
             found |= {job.job_id: AnnouncedJob(wave.name, job) for job in (told.jobs if told else ())}
         for ended in (wait.result(WaitResult), waited):
             for server_id, result in (ended.servers if ended else {}).items():

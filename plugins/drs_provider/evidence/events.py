@@ -28,6 +28,7 @@ __all__ = [
     "ENDED_KEY",
     "EVIDENCE_KEY",
     "GONE_KEY",
+    "INSTANCES_KEY",
     "NOTIFIED_KEY",
     "STARTED_KEY",
     "STOPPED_KEY",
@@ -55,6 +56,11 @@ GONE_KEY = "gone"
 """XCom key, under the first task: instances that were gone before the drill terminated any, with EC2's word.
 
 A mapping of instance id to state; None as state where the instance was there when it was looked at.
+"""
+INSTANCES_KEY = "instances"
+"""XCom key, under the first task: what EC2 said of the run's instances before the drill terminated any, by id.
+
+Each in the shape of :class:`~drs_provider.aws.ec2.instances.Ec2Instance`.
 """
 STOPPED_KEY = "stopped"
 """The XCom key, beside the event of the run's first task, for the request that stopped a drill."""

@@ -97,6 +97,8 @@ class RunFacts:
     :param state: Airflow's state of the run; the run that reports on itself is ``running``.
     :param run_type: ``manual``, ``scheduled``, …
     :param triggered_by: the user who triggered it, None for the schedule.
+    :param note: the note on the run.
+    :param url: the page of the run in Airflow.
     :param due: the moment from which on it might run; a clear of the run moves ``started``, but not this.
     :param parameters: the run parameters.
     :param tasks: by task id ``{"state", "started", "ended"}``, times where known. The report's own task left out.
@@ -112,6 +114,8 @@ class RunFacts:
     state: str | None = None
     run_type: str = "manual"
     triggered_by: str | None = None
+    note: str | None = None
+    url: str | None = None
     started: datetime | str | None = None
     ended: datetime | str | None = None
     due: datetime | str | None = None

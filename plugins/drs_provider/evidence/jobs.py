@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG, RUN_TAG, WAVE_TAG, RunIdentity
 from drs_provider.aws.drs.reads import instances_in_log
+from drs_provider.aws.ec2.instances import Ec2Instance
 from drs_provider.aws.faults import Fault, TransientError, classify, transient_cause
 from drs_provider.evidence.reading import first, items, mapping, moment, text
 from drs_provider.evidence.record import Phase, PhaseKind, Unread
@@ -37,6 +38,9 @@ _PHASES: dict[str, tuple[PhaseKind, bool]] = {
 }
 
 
+T = TypeVar("T")
+
+
 class DrsReader(Protocol):
     """What the report asks of DRS; :class:`drs_provider.hooks.drs.DrsHook` answers it."""
 
@@ -54,8 +58,8 @@ class DrsReader(Protocol):
     ) -> list[dict[str, Any]]:
         """Return a server's finished recovery snapshots, newest first (DescribeRecoverySnapshots)."""
 
-    def instance_states(self, instance_ids: Sequence[str]) -> dict[str, str]:
-        """Return the state of each EC2 instance that EC2 lists (DescribeInstances)."""
+    def instances(self, instance_ids: Sequence[str]) -> dict[str, Ec2Instance]:
+        """Return the EC2 instances that EC2 lists, by id (DescribeInstances)."""
 
 
 class Reading:
@@ -75,7 +79,7 @@ class Reading:
         self.unanswered: TransientError | None = None
         self._gave_up = False
 
-    def ask(self, what: str, question: Callable[[DrsReader], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    def ask(self, what: str, question: Callable[[DrsReader], list[T]]) -> list[T]:
         """Return the answer to a question, or an empty list.
 
         :param what: what is asked, for people, such as ``the log of job drsjob-1 (DescribeJobLogItems)``.

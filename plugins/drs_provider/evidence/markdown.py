@@ -14,15 +14,16 @@ from drs_provider.timestamps import moment_text
 __all__ = ["render_markdown"]
 
 
-def render_markdown(record: RunRecord) -> str:
+def render_markdown(record: RunRecord, *, digest: str | None = None) -> str:
     """Return the summary.
 
     :param record: the evidence of a run; every text of it is escaped.
+    :param digest: SHA-256 of the report's JSON, in hexadecimal digits.
     """
     found = verdict(record)
     run = record.run
     parts = [
-        f"# {escape(record.plan.name)}: {found.title.lower()}",
+        f"# {escape(record.plan.name)}: {escape(found.phrase)}",
         f"**{found.badge}.** {escape(found.detail)}",
         *([f"**AWS was simulated** {escape(simulated_text(run))}"] if run.simulated_by else []),
         *(
@@ -60,6 +61,8 @@ def render_markdown(record: RunRecord) -> str:
         parts += ["## Approvals and overrides", _list(people)]
     if record.unread:
         parts += ["## Not known", _list(f"{escape(gap.what)}: {escape(gap.why)}" for gap in record.unread)]
+    if digest:
+        parts.append(f"SHA-256 of `report.json`: `{digest}`")
     return "\n\n".join(parts) + "\n"
 
 

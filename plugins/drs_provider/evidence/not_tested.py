@@ -66,7 +66,8 @@ def _of_wave(planned: PlanWave, wave: Wave, mode: str, skip: bool) -> Iterator[N
         yield NotTested(what="server", wave=wave.name, name=left.server, reason=left.reason)
     for server in wave.servers:
         launched = server.ec2_instance_id or server.launch_status in ("LAUNCHED", "TERMINATED")
-        if launched and not server.reason:
+        if (launched and not server.reason) or (not launched and server.critical and wave.state != "success"):
+            # The latter was tried, and is why the wave failed.
             continue
         why = server.reason or f"it was not launched ({(server.launch_status or 'unknown').lower()})"
         yield NotTested(

@@ -40,6 +40,7 @@ __all__ = [
     "PhaseKind",
     "Plan",
     "Preflight",
+    "Previous",
     "ReplacedInstance",
     "Rollback",
     "Run",
@@ -53,6 +54,7 @@ __all__ = [
     "TimeSpent",
     "Unread",
     "Wave",
+    "WaveBefore",
     "WaveState",
     "schema_text",
 ]
@@ -120,6 +122,11 @@ class Run(_Timed):
     triggered_by: str | None = None
     ticket: str | None = Field(None, description="the change or incident that the run belongs to")
     refused: str | None = Field(None, description="why the run was refused before it looked at anything")
+    note: str | None = Field(None, description="the note on the run in Airflow, as it stood when the report began")
+    cancelled: str | None = Field(
+        None, description="which tasks a person ended, where the run was ended in Airflow before its work was done"
+    )
+    url: str | None = Field(None, description="the run in Airflow, where [api] base_url is set")
     stopped: str | None = Field(None, description="which recovery had this drill stop, and who started that")
     not_held: str | None = Field(None, description="why a scheduled drill was not held; its state is then missed")
     missed: list[AwareDatetime] = Field(
@@ -190,6 +197,11 @@ class Server(_Fact):
     launch_status: str | None = Field(None, description="LAUNCHED, FAILED, … as DRS says")
     recovery_instance_id: str | None = None
     ec2_instance_id: str | None = None
+    instance_type: str | None = Field(None, description="of the EC2 instance, as the launch template or DRS chose it")
+    subnet_id: str | None = None
+    availability_zone: str | None = None
+    private_ip: str | None = None
+    public_ip: str | None = None
     reason: str | None = None
     taken: str | None = Field(None, description="which job of another deleted its instance before the run ended")
     attempts: int = Field(0, description="how many jobs tried to launch it")
@@ -433,6 +445,25 @@ class NotTested(_Fact):
         return f"{kind} {self.name} of {self.wave}" + (", as in a recovery" if self.what == "parameters" else "")
 
 
+class WaveBefore(_Fact):
+    """A wave of the earlier run."""
+
+    name: str
+    seconds: Seconds | None = None
+
+
+class Previous(_Fact):
+    """The run that this one is compared with: the last one before it of the same mode that recovered."""
+
+    run_id: str
+    started: AwareDatetime
+    plan_hash: str
+    rto_seconds: Seconds
+    rpo_seconds: Seconds | None = None
+    servers: int = Field(description="how many were launched")
+    waves: list[WaveBefore] = Field(default_factory=list)
+
+
 class Unread(_Fact):
     """Something that the report could not read, and why. What depends on it is absent, not guessed."""
 
@@ -454,6 +485,7 @@ class RunRecord(_Fact):
     rpo: Measured
     critical_path: list[CriticalStep] = Field(default_factory=list)
     time_spent: list[TimeSpent] = Field(default_factory=list)
+    previous: Previous | None = None
     not_tested: list[NotTested] = Field(
         default_factory=list, description="what a recovery of the whole plan does and this run did not do"
     )

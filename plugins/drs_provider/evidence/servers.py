@@ -8,16 +8,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from drs_provider.aws.drs.outcome import with_hint
+from drs_provider.aws.ec2.instances import Ec2Instance
 from drs_provider.evidence.facts import RunFacts
 from drs_provider.evidence.jobs import DrsReader, JobFacts, Reading
 from drs_provider.evidence.reading import first, moment, text
-from drs_provider.evidence.record import Server
+from drs_provider.evidence.record import Server, Wave
 from drs_provider.evidence.timeline import clock_seconds
 from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
 from drs_provider.steps.launch.event import LaunchEvent, ServerToLaunch
 from drs_provider.steps.wait_for_launch.event import ServerResult, WaitEvent, WaitResult
 
-__all__ = ["RecoveryPoint", "collect_servers", "recovery_point"]
+__all__ = ["RecoveryPoint", "collect_servers", "recovery_point", "with_instances"]
 
 
 SAME_SNAPSHOT = timedelta(seconds=2)
@@ -89,6 +90,22 @@ def collect_servers(facts: RunFacts, wave: str, jobs: Sequence[JobFacts], readin
             )
         )
     return servers
+
+
+def with_instances(waves: Sequence[Wave], instances: Mapping[str, Ec2Instance]) -> list[Wave]:
+    """Add to each server where its instance stands.
+
+    :param instances: what EC2 says of them, by id.
+    """
+    return [
+        wave.model_copy(update={"servers": [_with_instance(server, instances) for server in wave.servers]})
+        for wave in waves
+    ]
+
+
+def _with_instance(server: Server, instances: Mapping[str, Ec2Instance]) -> Server:
+    found = instances.get(server.ec2_instance_id or "")
+    return server.model_copy(update={k: v for k, v in found._asdict().items() if k != "state"}) if found else server
 
 
 _LATE: Mapping[str, Any] = {

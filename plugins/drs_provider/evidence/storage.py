@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ from drs_provider.stored_files import make_folder, stored_path, write_whole
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
+    from drs_provider.evidence.audit import Change
+
 __all__ = [
     "HTML_NAME",
     "JSON_NAME",
@@ -32,11 +34,14 @@ __all__ = [
     "StoredReport",
     "UnreadableReport",
     "existing_report_folder",
+    "page_with_changes",
+    "read_evidence",
     "read_file",
     "read_report",
     "report_folder",
     "reports_folder",
     "reports_of",
+    "run_folders",
     "safe_name",
     "write_report",
 ]
@@ -52,12 +57,16 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class StoredReport:
-    """Where the three files of a report lie, each as a path or URL; as text, their folder."""
+    """Where the three files of a report lie, each as a path or URL; as text, their folder.
+
+    :param sha256: the digest of the JSON, in hexadecimal digits.
+    """
 
     folder: str
     json: str
     html: str
     markdown: str
+    sha256: str
 
     def __str__(self) -> str:
         return self.folder
@@ -134,19 +143,36 @@ def write_report(record: RunRecord, folder: str | None = None) -> StoredReport:
     return write_files(record, report_folder(folder or reports_folder(), record.plan.name, record.run.run_id))
 
 
-def write_files(record: RunRecord, folder: str, *, evidence: bool = True) -> StoredReport:
+def write_files(record: RunRecord, folder: str, *, evidence: bool = True, of: str | None = None) -> StoredReport:
     """Write the three files of a report into exactly this folder.
 
     :param evidence: whether the JSON is written, too; a file that was read is not to be changed by that.
+    :param of: the JSON that the record was read from, where it was; the page names its digest.
     """
     root = stored_path(folder)
     make_folder(root)
-    texts = {HTML_NAME: render_html(record), MARKDOWN_NAME: render_markdown(record)}
+    text = record.to_json() if evidence or of is None else of
+    digest = _sha256(text)
+    texts = {HTML_NAME: render_html(record, digest=digest), MARKDOWN_NAME: render_markdown(record, digest=digest)}
     if evidence:
-        texts[JSON_NAME] = record.to_json()
+        texts[JSON_NAME] = text
     for name, text in texts.items():
         write_whole(root, name, text)
-    return StoredReport(str(root), *(str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME)))
+    json_at, html_at, markdown_at = (str(root / name) for name in (JSON_NAME, HTML_NAME, MARKDOWN_NAME))
+    return StoredReport(str(root), json_at, html_at, markdown_at, sha256=digest)
+
+
+def page_with_changes(folder: str, changes: Sequence[Change]) -> str | None:
+    """Return the page of a report with what people did to the run in Airflow; None where its JSON cannot be read.
+
+    :param folder: of :func:`report_folder`.
+    :param changes: of :func:`drs_provider.evidence.audit.changes_of`.
+    """
+    try:
+        evidence = read_file(folder, JSON_NAME)
+        return render_html(RunRecord.model_validate_json(evidence), digest=_sha256(evidence), changes=changes)
+    except (FileNotFoundError, ValidationError, UnicodeDecodeError):
+        return None
 
 
 def read_file(folder: str, name: str) -> str:
@@ -166,12 +192,22 @@ def read_report(path: str) -> RunRecord:
     :raises FileNotFoundError: when there is none.
     :raises UnreadableReport: when it is not the JSON of a report.
     """
+    return read_evidence(path)[0]
+
+
+def read_evidence(path: str) -> tuple[RunRecord, str]:
+    """Read a report again, and return it with the text of its JSON, of which the digest is.
+
+    :param path: as for :func:`read_report`.
+    :raises FileNotFoundError: when there is none.
+    :raises UnreadableReport: when it is not the JSON of a report.
+    """
     file = stored_path(path)
     if not path.endswith(".json"):
         file = file / JSON_NAME
     text = file.read_text(encoding="utf-8")
     try:
-        return RunRecord.model_validate_json(text)
+        return RunRecord.model_validate_json(text), text
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -184,17 +220,26 @@ def reports_of(plan: str, folder: str | None = None) -> tuple[list[RunRecord], l
     :param plan: the plan's name.
     :param folder: the reports folder; that of the configuration by default.
     """
-    root = stored_path(f"{(folder or reports_folder()).rstrip('/')}/{safe_name(plan)}")
     records, problems = [], []
-    for run in _folders(root):
+    for run in run_folders(plan, folder):
         try:
-            records.append(read_report(str(run)))
+            records.append(read_report(run))
         except FileNotFoundError:
             # Written at this moment: its JSON comes last.
             continue
         except (UnreadableReport, UnicodeDecodeError, OSError) as error:
             problems.append(f"{run}: {error}")
     return sorted(records, key=lambda record: record.run.started or record.generated), problems
+
+
+def run_folders(plan: str, folder: str | None = None) -> list[str]:
+    """Return the folders of a plan's runs, by name.
+
+    :param plan: the plan's name.
+    :param folder: the reports folder; that of the configuration by default.
+    """
+    root = stored_path(f"{(folder or reports_folder()).rstrip('/')}/{safe_name(plan)}")
+    return [str(run) for run in _folders(root)]
 
 
 def _folders(root: ObjectStoragePath) -> Iterator[ObjectStoragePath]:

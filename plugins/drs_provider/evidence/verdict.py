@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drs_provider.durations import duration_text
-from drs_provider.evidence.record import NOT_JUDGED, Measured, Run, RunRecord
+from drs_provider.evidence.record import NOT_JUDGED, Measured, Run, RunRecord, Server, Wave
 from drs_provider.timestamps import moment_text
 
 __all__ = ["Card", "Tone", "Verdict", "cards", "compared", "not_tested_title", "simulated_text", "verdict"]
@@ -28,6 +28,11 @@ class Verdict:
     detail: str
     badge: str
     tone: Tone
+
+    @property
+    def phrase(self) -> str:
+        """The title as it goes on in a sentence."""
+        return self.title[:1].lower() + self.title[1:]
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,7 @@ def verdict(record: RunRecord) -> Verdict:
         return Verdict("Drill missed", _missed(record), "Missed", "open")
     if rto.achieved_seconds is None:
         # What a reason says of each server stands with the wave.
-        problems = [
-            f"the wave {wave.name} failed: {wave.reason.splitlines()[0]}" for wave in record.waves if wave.reason
-        ]
+        problems = [f"the wave {wave.name} failed: {_cause(wave)}" for wave in record.waves if wave.reason]
         problems = [
             f"the gate {gate.gate} was {'marked by hand' if gate.state == 'marked by hand' else 'not passed'}"
             + (f": {gate.reason}" if gate.reason else "")
@@ -96,9 +99,21 @@ def verdict(record: RunRecord) -> Verdict:
         if record.run.stopped:
             why = f"a recovery of the plan waited, and had this drill stop: {record.run.stopped}"
             return Verdict("Stopped for a recovery", f"{_sentence(why)}.", "Stopped", "open")
+        if record.run.cancelled:
+            why = "a person ended the run in Airflow before its work was done"
+            note = [f"{_sentence(f'Note on the run: {record.run.note}')}."] if record.run.note else []
+            marked = [why for why in problems if "was marked by hand" in why]
+            lines = [
+                f"{_sentence(why)}. {_sentence(record.run.cancelled)}.",
+                *note,
+                *(f"{_sentence(each)}." for each in marked),
+            ]
+            return Verdict("Cancelled", "\n".join(lines), _marked("Cancelled", record), "bad")
         problems = problems or [rto.remark or "the run failed"]
         detail = "\n".join(f"{_sentence(why)}." for why in problems)
-        return Verdict("Not recovered", detail, _marked("Failed", record), "bad")
+        what = next(filter(None, map(_what_failed, record.waves)), None)
+        title = f"Not recovered: {what}" if what and not record.gone_around else "Not recovered"
+        return Verdict(title, _with_hosts(detail, record), _marked("Failed", record), "bad")
     title = f"Recovered in {duration_text(rto.achieved_seconds)}"
     details = [_sentence(compared(rto)) + "."]
     if rto.remark and not _is_simulated(rto):
@@ -118,6 +133,40 @@ def verdict(record: RunRecord) -> Verdict:
         badge = "Recovered" if rto.objective_seconds is None else "Recovered, not judged"
         return Verdict(title, " ".join(details), badge, "good" if rto.objective_seconds is None else "open")
     return Verdict(title, " ".join(details), f"RTO {'met' if rto.met else 'missed'}", "good" if rto.met else "bad")
+
+
+def _what_failed(wave: Wave) -> str | None:
+    """Say in a few words what made a wave fail: which server, script or health check."""
+    if not wave.reason:
+        return None
+    if down := _down(wave):
+        more = f" and {len(down) - 1} more" if len(down) > 1 else ""
+        return f"{down[0].hostname or down[0].source_server_id}{more} did not launch"
+    failed = [f"script {script.name} failed" for script in wave.scripts if script.state == "failed"]
+    checks = [check.name for check in wave.health_checks if check.state == "failed"]
+    failed += [f"health check {name} of {wave.name} failed" for name in checks]
+    return failed[0] if failed else None
+
+
+def _cause(wave: Wave) -> str:
+    """Return why a wave failed, the server that did not launch first, and by its host name."""
+    if down := [server for server in _down(wave) if server.reason]:
+        first = down[0]
+        more = f", and {len(down) - 1} more" if len(down) > 1 else ""
+        return f"{first.hostname or first.source_server_id}: {(first.reason or '').splitlines()[0]}{more}"
+    return (wave.reason or "").splitlines()[0]
+
+
+def _down(wave: Wave) -> list[Server]:
+    return [server for server in wave.servers if server.critical and server.launch_status == "FAILED"]
+
+
+def _with_hosts(text: str, record: RunRecord) -> str:
+    """Put its host name before the id of each instance that a text names."""
+    for server in (server for wave in record.waves for server in wave.servers):
+        if server.hostname and server.ec2_instance_id and server.hostname not in text:
+            text = text.replace(server.ec2_instance_id, f"{server.hostname} ({server.ec2_instance_id})")
+    return text
 
 
 def cards(record: RunRecord) -> list[Card]:

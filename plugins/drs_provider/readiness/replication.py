@@ -63,7 +63,10 @@ def check_replication(server: Mapping[str, Any], resolved: ResolvedServer, max_l
         return [resolved.finding("replication-stopped", message, "Start replication and wait for the first sync.")]
     if state == "DISCONNECTED":
         message = f"{name} is disconnected from DRS{reason}; DRS may refuse to launch it."
-        remedy = "Reinstall the agent, or, if the source is gone, override and launch from the last recovery point."
+        remedy = (
+            "Reinstall the agent. Where the source is gone, a real recovery may go on in spite of it, from the last "
+            "recovery point."
+        )
         return [resolved.finding("disconnected", message, remedy)]
     if state in BEFORE_FIRST_SYNC or not _initialised(server):
         message = f"{name} has not finished its first synchronisation (state {state or 'unknown'}){reason}."
@@ -75,7 +78,10 @@ def check_replication(server: Mapping[str, Any], resolved: ResolvedServer, max_l
         # With the lag known to be within the plan's bound, a passing state is no reason to cancel a drill.
         harmless = state in PASSING and max_lag is not None and lag is not None and lag <= max_lag
         message = f"Replication of {name} is {state or 'in an unknown state'}, not CONTINUOUS{reason}."
-        remedy = "See the source server's replication events; if the source is gone, override."
+        remedy = (
+            "See the source server's replication events. Where the source is gone, a real recovery may go on in spite "
+            "of it."
+        )
         severity: Severity = "warning" if harmless else "error"
         findings.append(resolved.finding("replication-state", message, remedy, severity))
     if max_lag is not None and (lag is None or lag > max_lag):

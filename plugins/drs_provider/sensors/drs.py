@@ -10,6 +10,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException
 
 from drs_provider.aws.drs.job_wait import LaunchFailed, job_ids_of
+from drs_provider.aws.drs.launch_progress import Expectations
 from drs_provider.durations import seconds_of
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.links.drs import DrsJobLink, DrsSourceServersLink
@@ -67,6 +68,9 @@ class DrsJobSensor(WaitSensor[DrsHook]):
         # Who launches failed servers again says of which jobs; see the trigger.
         self.retryable: Sequence[str] = ()
         self.background: Sequence[str] = ()
+        # For the log: what the caller knows of the servers, and which lines of the jobs' logs stand in it already.
+        self.expected = Expectations()
+        self.shown: dict[str, int] = {}
 
     def execute(self, context: Any) -> Any:
         """Look, and wait if the jobs still run."""
@@ -87,12 +91,17 @@ class DrsJobSensor(WaitSensor[DrsHook]):
             deadline=deadline,
             retryable=self.retryable,
             background=self.background,
+            names=self.expected.names,
+            usual=self.expected.usual,
+            objective_at=self.expected.objective_at,
+            shown=self.shown,
             look_every=None if self.deferrable else float(self.poke_interval),
             **self.trigger_arguments,
         )
 
     def failure(self, event: dict[str, Any]) -> LaunchFailed:
         """Return the exception for an event without success, with the outcomes of the servers."""
+        self.shown.update(event.get("shown") or {})
         return LaunchFailed(
             event["message"],
             event.get("servers"),

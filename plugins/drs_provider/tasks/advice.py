@@ -15,7 +15,24 @@ if TYPE_CHECKING:
     from drs_provider.readiness import Finding
     from drs_provider.runs.recovery_run import RecoveryRun
 
-__all__ = ["what_to_do"]
+__all__ = ["after_failure", "what_to_do"]
+
+
+def after_failure(plan: RecoveryPlan, run: RecoveryRun, wave: str) -> str:
+    """Say how to go on after a wave failed. A drill ends, and a recovery can be continued.
+
+    :param plan: the plan.
+    :param run: the run.
+    :param wave: the name of the wave.
+    """
+    if not run.is_drill:
+        return (
+            f"When the cause is fixed, clear the task {wave}.launch with its downstream tasks: servers that are up are "
+            "kept, the others are launched again."
+        )
+    kept = run.keep_drill_instances or plan.drill.terminate != "always"
+    end = "this one leaves its instances running" if kept else "this one terminates what it launched"
+    return f"Fix the cause, then start a new drill: {end}, and writes its report."
 
 
 def what_to_do(
@@ -29,6 +46,9 @@ def what_to_do(
     :param blocking: the findings that hold it up.
     :param waves: the waves that are still to be recovered, in the order of the plan; all waves of the plan: none named.
     """
+    wave, _, step = task_id.partition(".")
+    if run.is_drill and step:
+        return after_failure(plan, run, wave)
     clear = f"When the cause is gone, clear the task {task_id} with its downstream tasks."
     found = list(blocking)
     if run.is_drill or not all(finding.overridable for finding in found):

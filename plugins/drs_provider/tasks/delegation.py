@@ -22,6 +22,7 @@ from drs_provider.aws.pauses import checked_pauses
 from drs_provider.evidence.events import ENDED_KEY
 from drs_provider.plan.kinds import load
 from drs_provider.runs.stopping import fail_stopped, fail_when_stopped, request_of, stoppable_waits
+from drs_provider.tasks.failure_log import failures_in_log
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -106,7 +107,8 @@ class RecoveryTask(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Begin the work, unless it is a drill's that is asked to stop. The log's first line says what is at stake."""
         self.log.info("%s of %s", mode_text(context.get("params") or {}), self.loaded.plan.name)
-        return self._work(context)
+        with failures_in_log(self, context):
+            return self._work(context)
 
     def _work(self, context: Context) -> Any:
         return self._patiently(context, lambda: self.work.execute(context))
@@ -116,6 +118,10 @@ class RecoveryTask(BaseOperator):
 
         After a wait for AWS, and where a trigger could not see the outcome of its wait, it begins again.
         """
+        with failures_in_log(self, context):
+            return self._resume(next_method, next_kwargs, context)
+
+    def _resume(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Context) -> Any:
         from drs_provider.tasks import patience
 
         event = (next_kwargs or {}).get("event")

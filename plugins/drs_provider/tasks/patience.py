@@ -17,6 +17,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from drs_provider.aws.faults import Fault, TransientError, transient_cause
 from drs_provider.runs.messages import mode_of, waiting_for_aws
 from drs_provider.runs.notify import notify
+from drs_provider.tasks.advice import after_failure
+from drs_provider.tasks.failure_log import TaskFailedError
 from drs_provider.tasks.recovery_work import WAITING_KEY
 from drs_provider.triggers.availability import AwsAvailableTrigger
 from drs_provider.triggers.waiting import deferral_timeout
@@ -103,10 +105,11 @@ def fail_for_good(work: RecoveryWork, context: Mapping[str, Any], error: BaseExc
         task_id = context["ti"].task_id
         record = context["ti"].xcom_pull(task_ids=task_id, key=WAITING_KEY) or {}
         minutes = (time.time() - float(record.get("since") or time.time())) / 60
-        raise AirflowFailException(
-            f"AWS does not answer for {minutes:.0f} minutes: {cause}. When it does, clear the task {task_id} with its "
-            "downstream tasks."
-        ) from error
+        remedy = f"When it answers, clear the task {task_id} with its downstream tasks."
+        run = work.run(context)
+        if run.is_drill and work.wave is not None:
+            remedy = after_failure(work.loaded.plan, run, work.wave.name)
+        raise TaskFailedError(f"AWS does not answer for {minutes:.0f} minutes: {cause}", remedy) from error
 
 
 def note_answer(context: Mapping[str, Any]) -> None:

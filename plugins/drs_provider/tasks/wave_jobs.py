@@ -126,8 +126,11 @@ class WaveJobs:
             found[server] = Down(made.get(server, last), parse_timestamp(str(ended)) if ended else None)
         return found
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Return the jobs as the launch task's XCom holds them, all of them adopted."""
+    def entries(self, *, began: datetime | None = None) -> list[dict[str, Any]]:
+        """Return the jobs as the launch task's XCom holds them.
+
+        :param began: when the present try began: what was started after that is not adopted. None: all of them are.
+        """
         entries = []
         for job in self.jobs:
             key = self.key.of_job(job)
@@ -136,7 +139,7 @@ class WaveJobs:
                     "job_id": str(job["jobID"]),
                     "launch_key": job["tags"][LAUNCH_TAG],
                     "attempt": key.attempt if key else 1,
-                    "adopted": True,
+                    "adopted": began is None or parse_timestamp(str(job["creationDateTime"])) < began,
                     "source_servers": [server["sourceServerID"] for server in job.get("participatingServers") or ()],
                 }
             )

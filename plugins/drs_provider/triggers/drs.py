@@ -10,6 +10,7 @@ from typing import Any
 
 from drs_provider.aws.calls import Calls
 from drs_provider.aws.drs.job_wait import UNSEEN_SECONDS, JobLogTail, JobWait, LaunchFailed
+from drs_provider.aws.drs.launch_progress import Expectations, LaunchProgress
 from drs_provider.aws.drs.outcome import collect_outcomes, failure_table, judge, log_or_nothing
 from drs_provider.aws.drs.reads import DrsReads, is_complete
 from drs_provider.aws.drs.replication import not_ready, replication_of
@@ -29,6 +30,8 @@ FASTEST_SECONDS = 1.0
 FAST_SECONDS = 2.0
 SLOWEST_SECONDS = 15.0
 HANGING_SECONDS = 3600.0
+HEARTBEAT_SECONDS = 60.0
+"""How often a wait says how far it is, whatever happens."""
 LOGS_A_TICK = 5
 """How many job logs are read in one tick at most: hundreds of jobs mean rarer progress, not more calls."""
 COLLECT_SECONDS = 600.0
@@ -157,9 +160,26 @@ class DrsJobTrigger(WaitTrigger):
     :param retryable: Jobs whose failed servers may be launched again: the wait ends without success as soon as such a
         job has, and the event names them under ``again``, and under ``enough`` whether enough launched without them.
     :param background: Jobs that are waited for only until enough servers launched.
+    :param names: Host names by source server id, for the log.
+    :param usual: Seconds that a server's launch usually takes, by source server id, for the log.
+    :param objective_at: When the RTO is over, in epoch seconds, for the log.
+    :param shown: How many lines of each job's log are in the task's log already, by job id.
     """
 
-    fields = ("job_ids", "required", "optional", "min_launched", "timeout", "look_every", "retryable", "background")
+    fields = (
+        "job_ids",
+        "required",
+        "optional",
+        "min_launched",
+        "timeout",
+        "look_every",
+        "retryable",
+        "background",
+        "names",
+        "usual",
+        "objective_at",
+        "shown",
+    )
 
     def __init__(
         self,
@@ -173,6 +193,10 @@ class DrsJobTrigger(WaitTrigger):
         look_every: float | None = None,
         retryable: Sequence[str] = (),
         background: Sequence[str] = (),
+        names: Mapping[str, str] | None = None,
+        usual: Mapping[str, float] | None = None,
+        objective_at: float | None = None,
+        shown: Mapping[str, int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(deadline=time.time() + timeout if deadline is None else deadline, **kwargs)
@@ -184,6 +208,10 @@ class DrsJobTrigger(WaitTrigger):
         self.min_launched = min_launched
         self.retryable = list(retryable)
         self.background = list(background)
+        self.names = dict(names or {})
+        self.usual = dict(usual or {})
+        self.objective_at = objective_at
+        self.shown = dict(shown or {})
 
     async def wait(self, post: Post) -> dict[str, Any]:
         """Wait for the jobs' end or the deadline, then collect and judge."""
@@ -198,13 +226,18 @@ class DrsJobTrigger(WaitTrigger):
             self.retryable,
             self.background,
         )
-        tail = JobLogTail(self.log)
+        tail = JobLogTail(self.names, self.shown)
+        progress = LaunchProgress(Expectations(self.names, self.usual, self.objective_at))
         trouble = ""
         jobs: list[Item] = []
         again: list[str] = []
-        async with post.watch(
-            "drs-job", JobFetch(), self.job_ids, self._interval, service="drs", batch=JOB_BATCH
-        ) as watch:
+        begins = not self.shown
+        watched = post.watch("drs-job", JobFetch(), self.job_ids, self._interval, service="drs", batch=JOB_BATCH)
+
+        def beat() -> None:
+            self.log.info("%s", progress.heartbeat(wait.deadline(progress.jobs)))
+
+        async with watched as watch, post.beating(HEARTBEAT_SECONDS, beat):
             while not wait.ended(jobs):
                 try:
                     seen = await watch.next(wait.deadline(jobs))
@@ -214,8 +247,11 @@ class DrsJobTrigger(WaitTrigger):
                     break
                 jobs = [snapshot.job for snapshot in seen.values()]
                 self._show(post, wait, list(seen.values()))
-                for job_id, snapshot in seen.items():
-                    tail.show(job_id, snapshot.log)
+                progress.take(jobs, {job_id: snapshot.log for job_id, snapshot in seen.items()})
+                if begins:
+                    begins = False
+                    await post.tell(beat)
+                await self._tell(post, tail, {job_id: snapshot.log for job_id, snapshot in seen.items()})
                 if again := wait.again(jobs):
                     break
                 unseen = wait.unseen(jobs)
@@ -225,17 +261,22 @@ class DrsJobTrigger(WaitTrigger):
         servers, logs = await post.ask(
             lambda calls: self._outcomes_and_logs(DrsReads(calls), jobs), time.time() + COLLECT_SECONDS, service="drs"
         )
-        for job_id, items in logs.items():
-            tail.show(job_id, items)
+        await self._tell(post, tail, logs)
         if again:
             verdict = judge(servers, self.required, self.optional, self.min_launched)
             message = f"{verdict.message}\n{failure_table({one: servers[one] for one in again if one in servers})}"
-            raise WaitFailed(message, servers=servers, failed=verdict.failed, again=again, enough=verdict.ok)
+            raise WaitFailed(
+                message, servers=servers, failed=verdict.failed, again=again, enough=verdict.ok, shown=self.shown
+            )
         try:
             return wait.result(servers, trouble, jobs)
         except LaunchFailed as failure:
             raise WaitFailed(
-                str(failure), timed_out=bool(trouble), servers=failure.servers, failed=failure.failed
+                str(failure),
+                timed_out=bool(trouble),
+                servers=failure.servers,
+                failed=failure.failed,
+                shown=self.shown,
             ) from None
 
     def _show(self, post: Post, wait: JobWait, seen: Sequence[JobSnapshot]) -> None:
@@ -250,6 +291,17 @@ class DrsJobTrigger(WaitTrigger):
             counts=phase_counts(servers),
             servers=servers,
         )
+
+    async def _tell(self, post: Post, tail: JobLogTail, logs: Mapping[str, Sequence[Item]]) -> None:
+        """Write what is new in the logs of the jobs into the task's log."""
+        lines = [line for job_id, items in logs.items() for line in tail.new_lines(job_id, items)]
+
+        def write() -> None:
+            for line in lines:
+                self.log.info("%s", line)
+
+        if lines:
+            await post.tell(write)
 
     async def _outcomes_and_logs(self, reads: DrsReads, jobs: Sequence[Item]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Ask for what is told at the end, all at once."""

@@ -8,12 +8,14 @@ worker's boto3 client to itself and blocks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -96,6 +98,14 @@ class Post(ABC):
         """Pause."""
 
     @abstractmethod
+    async def tell(self, write: Callable[[], None]) -> None:
+        """Write to the task's log, where that takes time nobody else waits for."""
+
+    @abstractmethod
+    def beating(self, seconds: float, beat: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Write to the task's log every so many seconds meanwhile, whether AWS answers or not."""
+
+    @abstractmethod
     async def together(self, probes: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Return the outcomes of probes that need an event loop, run at the same time."""
 
@@ -111,6 +121,8 @@ class WorkerPost(Post):
         self.hook = hook
         self.killed = killed
         self._clients: dict[str, Any] = {}
+        self._beat: tuple[float, Callable[[], None]] | None = None
+        self._next_beat = math.inf
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service."""
@@ -135,8 +147,25 @@ class WorkerPost(Post):
         end = time.time() + seconds
         while not self.killed() and (left := end - time.time()) > 0:
             pause_for(min(left, 1.0))
+            if self._beat is not None and time.time() >= self._next_beat:
+                every, beat = self._beat
+                self._next_beat = time.time() + every
+                beat()
         if self.killed():
             raise WaitFailed("The task was killed")
+
+    async def tell(self, write: Callable[[], None]) -> None:
+        """Write at once: nobody else waits."""
+        write()
+
+    @asynccontextmanager
+    async def beating(self, seconds: float, beat: Callable[[], None]) -> AsyncIterator[None]:
+        """Write in the pauses of the wait."""
+        self._beat, self._next_beat = (seconds, beat), time.time() + seconds
+        try:
+            yield
+        finally:
+            self._beat = None
 
     async def together(self, probes: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Run the probes in a thread with an event loop of its own, and block until they are done."""
@@ -241,6 +270,27 @@ class TriggererPost(Post):
     async def sleep(self, seconds: float) -> None:
         """Pause."""
         await asyncio.sleep(seconds)
+
+    async def tell(self, write: Callable[[], None]) -> None:
+        """Write from a thread: the disk of a log must not hold up the waits of all other tasks."""
+        await asyncio.to_thread(write)
+
+    @asynccontextmanager
+    async def beating(self, seconds: float, beat: Callable[[], None]) -> AsyncIterator[None]:
+        """Write from a thread, beside the wait."""
+
+        async def beats() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                await self.tell(beat)
+
+        beating = asyncio.create_task(beats())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await beating
 
     async def together(self, probes: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Run the probes in this event loop."""

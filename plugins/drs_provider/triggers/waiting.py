@@ -20,6 +20,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from drs_provider.airflow_compat import ask_in_triggerer, kills_triggers, task_states
+from drs_provider.aws.clients import quiet_boto
 from drs_provider.aws.faults import error_text, transient_cause
 from drs_provider.live.model import Outcome
 from drs_provider.live.target import open_progress
@@ -127,6 +128,7 @@ class WaitTrigger(BaseTrigger):
         The SDK's own retries are off and its time-outs short unless the configuration says otherwise: the poller sees
         throttling and dead connections at once, and waits on behalf of all.
         """
+        quiet_boto()
         config = {"connect_timeout": 10, "read_timeout": 20, "retries": {"total_max_attempts": 1, "mode": "standard"}}
         return AwsGenericHook(
             aws_conn_id=self.aws_conn_id,

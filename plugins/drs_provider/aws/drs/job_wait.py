@@ -144,16 +144,21 @@ class JobWait:
 
 @dataclass
 class JobLogTail:
-    """Writes each line of the jobs' logs into the task's log once."""
+    """Finds the lines of the jobs' logs that have not been written into the task's log yet.
 
-    log: Any
+    :param names: host names by source server id.
+    :param shown: how many lines of each job's log have been written, by job id; it goes with the wait from one process
+        to the next.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
     shown: dict[str, int] = field(default_factory=dict)
 
-    def show(self, job_id: str, items: Sequence[Item]) -> None:
-        """Log the lines that are new."""
-        for item in items[self.shown.get(job_id, 0) :]:
-            self.log.info("%s: %s", job_id, describe_event(item))
+    def new_lines(self, job_id: str, items: Sequence[Item]) -> list[str]:
+        """Return the lines that are new, in words, and take them for written."""
+        new = [f"{job_id}: {describe_event(item, self.names)}" for item in items[self.shown.get(job_id, 0) :]]
         self.shown[job_id] = max(self.shown.get(job_id, 0), len(items))
+        return new
 
 
 def job_ids_of(jobs: Any) -> list[str]:

@@ -23,6 +23,7 @@ __all__ = [
     "failure_table",
     "judge",
     "log_or_nothing",
+    "named",
     "newest_by_server",
     "with_hint",
 ]
@@ -84,10 +85,17 @@ def judge(
     if min_launched is None or may_fail:
         missing = sorted(must - launched)
         if missing:
-            problems.append(f"required and not launched: {', '.join(missing)}")
+            problems.append(f"required and not launched: {', '.join(named(one, servers.get(one)) for one in missing)}")
     if problems:
         return Verdict(False, len(launched), failed, f"{counted}; {'; '.join(problems)}")
-    return Verdict(True, len(launched), failed, counted + (f"; not launched: {', '.join(failed)}" if failed else ""))
+    names = ", ".join(named(one, servers.get(one)) for one in failed)
+    return Verdict(True, len(launched), failed, counted + (f"; not launched: {names}" if failed else ""))
+
+
+def named(server: str, outcome: Item | None) -> str:
+    """Return a server as a person knows it: its host name first, where that is known, and its id."""
+    hostname = (outcome or {}).get("hostname")
+    return f"{hostname} ({server})" if hostname else server
 
 
 def newest_by_server(jobs: Iterable[Item]) -> dict[str, tuple[Item, Item]]:
@@ -99,11 +107,16 @@ def newest_by_server(jobs: Iterable[Item]) -> dict[str, tuple[Item, Item]]:
     return found
 
 
-def describe_event(item: Item) -> str:
-    """Return a line of the job log as one line of text."""
+def describe_event(item: Item, names: Mapping[str, str] | None = None) -> str:
+    """Return a line of the job log as one line of text.
+
+    :param names: host names by source server id.
+    """
     data = item.get("eventData") or {}
     parts = [str(item.get("logDateTime", ""))[:19], str(item.get("event", ""))]
-    parts += [str(data[name]) for name in ("sourceServerID", "targetInstanceID", "rawError") if data.get(name)]
+    if server := data.get("sourceServerID"):
+        parts.append(named(str(server), {"hostname": (names or {}).get(str(server))}))
+    parts += [str(data[name]) for name in ("targetInstanceID", "rawError") if data.get(name)]
     if data.get("attemptCount"):
         parts.append(f"(attempt {data['attemptCount']} of {data.get('maxAttemptsCount', '?')})")
     return textwrap.shorten(" ".join(parts), MAX_REASON)
@@ -174,8 +187,9 @@ async def collect_outcomes(
 def failure_table(servers: Mapping[str, Item], absent: Iterable[str] = ()) -> str:
     """Return the servers that did not launch, a line each, for the message of a failure."""
     lines = [
-        f"  {server}  {outcome.get('hostname') or '-'}  {outcome['launch_status']}  job {outcome['job_id']}  "
-        f"{'required' if outcome.get('critical') else 'optional'}: {outcome.get('reason') or ''}"
+        f"  {named(server, outcome)}: {outcome['launch_status']}, "
+        f"{'required' if outcome.get('critical') else 'optional'}, job {outcome['job_id']}: "
+        f"{outcome.get('reason') or 'no reason is known'}"
         for server, outcome in sorted(servers.items())
         if outcome["launch_status"] != "LAUNCHED"
     ]

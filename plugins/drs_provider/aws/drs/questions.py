@@ -15,6 +15,7 @@ from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.reads import DrsReads, matches_hostname, matches_tags
 from drs_provider.aws.ec2.instance_end import instance_states
+from drs_provider.aws.ec2.instances import Ec2Instance, describe_instances
 from drs_provider.aws.quotas import Quotas, read_quotas
 
 __all__ = ["Drs", "DrsAccess", "DrsQuestions"]
@@ -118,6 +119,10 @@ class DrsQuestions(ABC):
     def instance_states(self, instance_ids: Sequence[str]) -> dict[str, str]:
         """Return the state of each EC2 instance that EC2 lists, by id (DescribeInstances)."""
         return self._run(instance_states(self.calls("ec2"), instance_ids))
+
+    def instances(self, instance_ids: Sequence[str]) -> dict[str, Ec2Instance]:
+        """Return the EC2 instances that EC2 lists, by id (DescribeInstances)."""
+        return self._run(describe_instances(self.calls("ec2"), instance_ids))
 
     def quotas(self) -> Quotas:
         """Return the account's DRS quotas (Service Quotas, ListServiceQuotas).

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from drs_provider.aws.calls import Calls, chunks
+from drs_provider.aws.calls import Calls
+from drs_provider.aws.ec2.instances import describe_instances
 
 __all__ = ["instance_states", "not_gone", "not_stopped"]
 
 
 async def instance_states(calls: Calls, instance_ids: Sequence[str]) -> dict[str, str]:
-    """
-    Return the state of each EC2 instance that still exists (DescribeInstances).
-
-    Asked by filter: by id, one instance that is gone already would fail the whole call.
-    """
-    states: dict[str, str] = {}
-    for some in chunks(instance_ids, 200):
-        filters = [{"Name": "instance-id", "Values": some}]
-        for reservation in await calls.read_all("describe_instances", "Reservations", Filters=filters):
-            for instance in reservation.get("Instances") or ():
-                states[str(instance["InstanceId"])] = str(instance["State"]["Name"])
-    return states
+    """Return the state of each EC2 instance that still exists, by id."""
+    return {one: instance.state for one, instance in (await describe_instances(calls, instance_ids)).items()}
 
 
 def not_gone(instance_ids: Iterable[str], states: Mapping[str, str]) -> list[str]:

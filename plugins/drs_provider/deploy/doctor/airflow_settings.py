@@ -40,6 +40,15 @@ def check_settings(option: GetOption) -> Iterator[Advice]:
             "refused that was triggered with any, recoveries first of all",
             "set AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS=True for every component",
         )
+    if speed := (option("drs_provider", "rehearsal_speed") or "").strip():
+        yield Advice(
+            "error",
+            "settings",
+            f"[drs_provider] rehearsal_speed = {speed}: this Airflow counts as that of a rehearsal. It shortens the "
+            "pauses and deadlines of plans, reports every run as simulated, and refuses to act on AWS, in a real "
+            "recovery too",
+            "take the setting out of the configuration and the environment of every component",
+        )
     grace = option("drs_provider", "drill_grace")
     if grace and not _is_duration(grace):
         yield Advice(

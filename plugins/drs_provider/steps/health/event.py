@@ -30,8 +30,8 @@ class HealthEvent(Event):
 class HealthResult(Fact):
     """What a health check returns when it has passed.
 
-    :param instances: by EC2 instance id what it answered: an address, a platform, ``ok``; nothing where it was asked by
-        a script.
+    :param instances: by EC2 instance id what it answered: an address, a platform, ``ok``; where it was asked by a
+        script, the last line of what that printed.
     """
 
     instances: dict[str, Text] = {}
@@ -43,4 +43,12 @@ class HealthResult(Fact):
         if not isinstance(value, Mapping):
             return value
         scripts = value.get("instances")
-        return {"instances": dict.fromkeys(scripts) if isinstance(scripts, Mapping) else dict(value)}
+        answers = scripts if isinstance(scripts, Mapping) else value
+        return {"instances": {one: _said(told) for one, told in answers.items()}}
+
+
+def _said(told: Any) -> Any:
+    if not isinstance(told, Mapping):
+        return told
+    lines = str(told.get("output_tail") or "").strip().splitlines()
+    return lines[-1] if lines else None

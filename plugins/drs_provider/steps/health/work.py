@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from drs_provider.plan import HttpCheck, InstanceStatusCheck, TcpCheck
 from drs_provider.plan.steps import WAIT_FOR_LAUNCH
@@ -16,6 +16,8 @@ from drs_provider.sensors.health import (
     TcpPortSensor,
 )
 from drs_provider.steps.health.event import HealthEvent
+from drs_provider.tasks.advice import after_failure
+from drs_provider.tasks.failure_log import TaskFailedError
 from drs_provider.tasks.recovery_work import RecoveryWork, is_final, nothing_launched, pulled, reason_of
 
 if TYPE_CHECKING:
@@ -126,7 +128,8 @@ class _HealthWork(RecoveryWork):
                     reason=reason,
                 ),
             )
-            raise AirflowFailException(reason) from error
+            remedy = after_failure(self.loaded.plan, self.run(context), self.wave.name)
+            raise TaskFailedError(reason, remedy) from error
 
 
 class InstanceStatusWork(_HealthWork, Ec2InstanceStatusSensor):

@@ -29,7 +29,8 @@ from drs_provider.plan import dependents
 from drs_provider.plan.steps import LAUNCH
 from drs_provider.readiness import recheck_wave
 from drs_provider.steps.launch import event as events
-from drs_provider.tasks.advice import what_to_do
+from drs_provider.tasks.advice import after_failure, what_to_do
+from drs_provider.tasks.failure_log import TaskFailedError
 from drs_provider.tasks.intents import IntentJournal, read_intents
 from drs_provider.tasks.once_up import can_roll_back, note_up
 from drs_provider.tasks.recovery_work import RecoveryWork, account_quotas, aws_clients, jobs_since, reason_of, utc_now
@@ -223,7 +224,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
                     kwargs={"started": started},
                 )
             record("failed", str(error))
-            raise AirflowFailException(str(error)) from error
+            remedy = getattr(error, "remedy", "") or after_failure(self.loaded.plan, run, self.wave.name)
+            raise TaskFailedError(getattr(error, "why", str(error)), remedy) from error
         record("success")
         known = {job.job_id for job in jobs}
         return {
@@ -275,8 +277,8 @@ class LaunchWork(RecoveryWork, BaseOperator):
             waves = [wave.name for wave in plan.waves if wave.name in left and run.selects(wave.name)]
             raise _NotReady(
                 f"The wave {self.wave.name} is not ready, and nothing {more}of it was launched.\n"
-                f"{result.findings.message(run.overridden)}\n"
-                + what_to_do(plan, run, f"{self.wave.name}.{LAUNCH}", blocking, waves)
+                f"{result.findings.message(run.overridden)}",
+                what_to_do(plan, run, f"{self.wave.name}.{LAUNCH}", blocking, waves),
             )
         return result
 
@@ -292,3 +294,8 @@ def _with(listed: list[dict[str, Any]] | None, known: Sequence[Mapping[str, Any]
 
 class _NotReady(Exception):
     """A finding blocks the wave."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"{why}\n{remedy}")
+        self.why = why
+        self.remedy = remedy

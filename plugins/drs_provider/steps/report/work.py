@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from drs_provider.evidence.collect import collect_record
+from drs_provider.evidence.comparison import last_before
 from drs_provider.evidence.events import (
     ENDED_KEY,
     EVIDENCE_KEY,
     GONE_KEY,
+    INSTANCES_KEY,
     NOTIFIED_KEY,
     STARTED_KEY,
     STOPPED_KEY,
@@ -29,7 +31,7 @@ from drs_provider.links.report import report_url
 from drs_provider.plan.steps import run_steps, work_of
 from drs_provider.runs.custody import CLOSING_KEY, closing_of
 from drs_provider.runs.gate_report import gates_of_run, gone_around
-from drs_provider.runs.messages import ended
+from drs_provider.runs.messages import ended, run_url
 from drs_provider.runs.notify import notify
 from drs_provider.runs.recovery_run import RecoveryRun, RunParameterError
 from drs_provider.runs.rehearsing import rehearsal_speed, simulator_speed
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from drs_provider.aws.faults import TransientError
     from drs_provider.evidence.record import RunRecord
+    from drs_provider.evidence.storage import StoredReport
     from drs_provider.notifications.message import Message
     from drs_provider.plan import LoadedPlan
     from drs_provider.plan.targets import NamedTarget
@@ -78,7 +81,7 @@ class ReportWork(RecoveryWork, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Collect, write, judge.
 
-        :returns: ``{"folder", "state"}``.
+        :returns: ``{"folder", "state", "sha256"}``, the digest that of the JSON.
         :raises AirflowFailException: when the run failed; the report is written by then.
         """
         states = task_states(context)
@@ -99,6 +102,7 @@ class ReportWork(RecoveryWork, BaseOperator):
         record = collect_record(self.loaded, facts, asked, earlier=self._earlier(facts), unanswered=unanswered)
         if unanswered and self.keeps_asking(unanswered[0]):
             raise unanswered[0]
+        record = self._compared(record)
         state = "failed" if failure or record.run.state not in ("success", "missed") else record.run.state
         ti = context["ti"]
         try:
@@ -110,15 +114,17 @@ class ReportWork(RecoveryWork, BaseOperator):
                 notify(self.loaded, context, ended(record, state=state, report=""))
             raise
         ti.xcom_push(key="report_folder", value=stored.folder)
-        self.log.info("The report of this run: %s", stored)
         self._close(context, "failed" if state == "failed" else "success")
         where = f"{report_url(ti.dag_id, ti.run_id)} ({stored.html})"
         if state != "missed":
             # The first task has notified that no drill was held.
-            self._notify(context, record, ended(record, state=state, report=where))
+            stored = self._notify(context, record, ended(record, state=state, report=where)) or stored
+        ti.xcom_push(key="report_sha256", value=stored.sha256)
+        self.log.info("The report of this run: %s", stored)
+        self.log.info("SHA-256 of its report.json: %s", stored.sha256)
         if state == "failed":
             raise AirflowFailException(f"The run failed: {failure or 'see the report'}. The report: {stored}")
-        return {"folder": stored.folder, "state": state}
+        return {"folder": stored.folder, "state": state, "sha256": stored.sha256}
 
     def run(self, context: Mapping[str, Any]) -> RecoveryRun:
         """Return the run as it began: a scheduled drill has the waves of the plan that its first task recorded.
@@ -175,6 +181,14 @@ class ReportWork(RecoveryWork, BaseOperator):
             self.log.exception("The address of DRS is not known")
             return None
 
+    def _compared(self, record: RunRecord) -> RunRecord:
+        """Add what the run is compared with; where the other reports cannot be read, nothing."""
+        try:
+            return record.model_copy(update={"previous": last_before(record, reports_folder())})
+        except Exception:
+            self.log.exception("The last run before this one cannot be read; the report compares with none")
+            return record
+
     def _earlier(self, facts: RunFacts) -> RunRecord | None:
         """Return what was reported of this run before tasks of it were cleared, None where nothing was."""
         try:
@@ -185,16 +199,20 @@ class ReportWork(RecoveryWork, BaseOperator):
             self.log.exception("An earlier report of this run cannot be read; what only it tells is lost")
             return None
 
-    def _notify(self, context: Context, record: RunRecord, message: Message) -> None:
-        """Notify of the end once the evidence is safe, and put the outcome into the report too."""
+    def _notify(self, context: Context, record: RunRecord, message: Message) -> StoredReport | None:
+        """Notify of the end once the evidence is safe, and put the outcome into the report too.
+
+        :returns: the report, where it was written once more.
+        """
         deliveries = notifications_of(notify(self.loaded, context, message))
         if not deliveries:
-            return
+            return None
         try:
             told = record.model_copy(update={"notifications": [*record.notifications, *deliveries]})
-            write_report(told, reports_folder())
+            return write_report(told, reports_folder())
         except Exception:
             self.log.exception("The report does not list the notification of the run's end")
+            return None
 
     def failure(self, context: Context, states: Mapping[str, str | None], *, missed: bool = False) -> str | None:
         """Say why the run is no success; None when it is one.
@@ -235,7 +253,7 @@ class ReportWork(RecoveryWork, BaseOperator):
                     STARTED_KEY,
                     ENDED_KEY,
                     WAITING_KEY,
-                    *((PLAN_KEY, IDENTITY_KEY, STOPPED_KEY, GONE_KEY) if task_id == "confirm" else ()),
+                    *((PLAN_KEY, IDENTITY_KEY, STOPPED_KEY, GONE_KEY, INSTANCES_KEY) if task_id == "confirm" else ()),
                     *(_notified(task_id, state) if self.loaded.plan.notify else ()),
                 )
                 found = {key: pulled(context, task_id, key) for key in keys}
@@ -249,6 +267,8 @@ class ReportWork(RecoveryWork, BaseOperator):
             state=run_state,
             run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
             triggered_by=dag_run.triggering_user_name,
+            url=run_url(ti.dag_id, ti.run_id) or None,
+            note=getattr(dag_run, "note", None),
             started=dag_run.start_date,
             due=dag_run.run_after,
             parameters=dict(context["params"]) | ({"waves": sorted(run.waves)} if run.waves else {}),

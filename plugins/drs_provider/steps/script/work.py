@@ -14,6 +14,8 @@ from drs_provider.plan.steps import LAUNCH, WAIT_FOR_LAUNCH
 from drs_provider.runs.custody import ENDED_STATES
 from drs_provider.runs.stopping import DrillStoppedError
 from drs_provider.steps.script.event import ScriptEvent
+from drs_provider.tasks.advice import after_failure
+from drs_provider.tasks.failure_log import TaskFailedError
 from drs_provider.tasks.recovery_work import (
     RecoveryWork,
     RefusedError,
@@ -112,7 +114,8 @@ class _ScriptWork(RecoveryWork):
             if self.script.on_failure == "continue":
                 self.log.warning("The script failed, and the plan says to go on: %s", reason)
                 return {"status": "Failed", "reason": reason, "instances": {}, "outputs": {}}
-            raise AirflowFailException(reason) from error
+            remedy = after_failure(self.loaded.plan, self.run(context), self.wave.name)
+            raise TaskFailedError(reason, remedy) from error
 
     def leave_failure(self, context: Context, reason: str) -> None:
         """Leave the event of a script that failed, or was not run."""

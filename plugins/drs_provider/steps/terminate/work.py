@@ -15,7 +15,7 @@ from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.aws.drs.termination import Termination, instances_to_end
 from drs_provider.aws.faults import ActionFailed, TransientError, transient_cause
 from drs_provider.durations import duration_text
-from drs_provider.evidence.events import GONE_KEY, InstanceLeft
+from drs_provider.evidence.events import GONE_KEY, INSTANCES_KEY, InstanceLeft
 from drs_provider.evidence.taken import is_gone
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.plan.targets import NamedTarget, Target
@@ -222,13 +222,20 @@ class TerminateWork(RecoveryWork, BaseOperator):
         }
         if not new:
             return
-        states, now = hook.instance_states(sorted(new)), datetime.now(timezone.utc)
+        found, now = hook.instances(sorted(new)), datetime.now(timezone.utc)
+        where = dict(pulled(context, "confirm", INSTANCES_KEY) or {})
         for instance, launched in new.items():
-            gone = is_gone(states.get(instance), launched, now)
-            seen[instance] = states.get(instance, "unknown") if gone else None
+            details = found.get(instance)
+            state = details.state if details else None
+            gone = is_gone(state, launched, now)
+            seen[instance] = (state or "unknown") if gone else None
+            if details is not None:
+                where[instance] = details._asdict()
             if gone:
                 self.log.warning("%s was gone before this drill terminated its instances", instance)
         leave(context, "confirm", GONE_KEY, seen)
+        # EC2 forgets the subnet and the addresses of an instance that is terminated.
+        leave(context, "confirm", INSTANCES_KEY, where)
 
     def after_keeping(
         self, context: Context, event: Any = None, *, at: int = 0, done: Sequence[Mapping[str, Any]] = ()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -19,15 +21,19 @@ from drs_provider.aws.drs.launch import (
     launch_once,
 )
 from drs_provider.aws.drs.launch_key import LaunchKey, attempt_in, generation_of
+from drs_provider.aws.drs.launch_progress import Expectations
 from drs_provider.aws.ec2.launch_errors import capacity_pause, lacks_capacity
+from drs_provider.evidence.comparison import usual_launches
 from drs_provider.evidence.events import read_fact
 from drs_provider.plan.steps import LAUNCH
-from drs_provider.runs.rehearsing import pace
+from drs_provider.runs.rehearsing import pace, rehearsal_speed
 from drs_provider.sensors.drs import DrsJobSensor
 from drs_provider.steps.launch import event as launch_events
 from drs_provider.steps.wait_for_launch.event import ServerResult, WaitEvent
+from drs_provider.tasks.advice import after_failure
+from drs_provider.tasks.failure_log import TaskFailedError
 from drs_provider.tasks.intents import IntentJournal, read_intents
-from drs_provider.tasks.recovery_work import RecoveryWork, account_quotas, jobs_since
+from drs_provider.tasks.recovery_work import RecoveryWork, account_quotas, jobs_since, reason_of
 from drs_provider.tasks.wave_jobs import Down, WaveJobs
 from drs_provider.triggers.pause import PauseTrigger
 from drs_provider.triggers.waiting import deferral_timeout
@@ -38,6 +44,13 @@ if TYPE_CHECKING:
     from drs_provider.plan import LoadedPlan, Wave
 
 __all__ = ["WaitForLaunchWork"]
+
+_USUAL_KEY = "usual_launches"
+"""XCom key of the wait for how long the launch of each server usually takes, in seconds."""
+_SHOWN_KEY = "job_log_lines"
+"""XCom key of the wait for how many lines of each job's log stand in its own log already."""
+_REPORTS_PATIENCE = 5.0
+"""Seconds."""
 
 
 class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
@@ -72,7 +85,8 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         self.begin(context, acts=False)
         self.note_start(context)
         launched = self._launched(context)
-        self._expect(launched)
+        self._note_usual(context, launched)
+        self._follow(context, launched)
         if not launched["servers"] and not self.job_ids:
             self.log.warning("Nothing was launched: the wave has no server in this run")
             return {"servers": {}, "launched": 0, "failed": []}
@@ -84,7 +98,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     def go_on(self, context: Context) -> Any:
         """Look again, where the triggerer was away when the time was up: what there is in AWS is judged."""
         launched = self._launched(context)
-        self._expect(launched)
+        self._follow(context, launched)
         # This try may have launched failed servers again, before it went to the triggerer.
         self._watch(launched, self._wave_jobs(context))
         return self._wait_or_relaunch(context, launched)
@@ -96,7 +110,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Judge what the triggerer saw; a success never comes here. Where it could not look, wait here."""
         launched = self._launched(context)
-        self._expect(launched)
+        self._follow(context, launched)
         if "servers" not in (event or {}):
             self.log.warning("%s; looking from here", (event or {}).get("message", "the triggerer told nothing"))
             self.deferrable = False
@@ -118,7 +132,7 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
             self.log.warning("%s; looking for a slot from here", told["message"])
             patience = LaunchPatience()
         launched = self._launched(context)
-        self._expect(launched)
+        self._follow(context, launched)
         self._watch(launched, self._wave_jobs(context))
         return self._wait_or_relaunch(context, launched, since, patience)
 
@@ -162,6 +176,8 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         :raises AirflowFailException: when the wave needs them, and the plan's retries are used up or a job holds them.
         :raises TaskDeferred: when the wave needs them, and there is no free slot for their job or no capacity yet.
         """
+        # Another wait goes on with the log where this one ended.
+        context["ti"].xcom_push(key=_SHOWN_KEY, value=self.shown)
         jobs = self._wave_jobs(context)
         down = jobs.down(launched["servers"], terminated=not failure.enough)
         servers = [server for server, one in down.items() if one.attempt <= self.wave.retries]
@@ -255,24 +271,25 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         return ready
 
     def _give_up(self, context: Context, failure: LaunchFailed, jobs: WaveJobs) -> None:
+        times = self.times(context)
+        # The launch task has said itself which jobs it adopted; later attempts are this task's, of its first try all.
+        began = times["started"] if context["ti"].try_number > 1 else datetime.min.replace(tzinfo=timezone.utc)
         self.leave_evidence(
             context,
             WaitEvent(
-                **self.times(context),
+                **times,
                 status="failed",
                 wave=jobs.key.wave,
                 servers={
                     server: read_fact(ServerResult, result) or ServerResult()
                     for server, result in failure.servers.items()
                 },
-                jobs=[launch_events.LaunchedJob(**job) for job in jobs.entries()],
+                jobs=[launch_events.LaunchedJob(**job) for job in jobs.entries(began=began)],
                 reason=str(failure),
             ),
         )
-        raise AirflowFailException(
-            f"{failure}\nWhen the cause is mended, clear the task {jobs.key.wave}.launch with its downstream tasks: "
-            "servers that run are kept, the others are launched again."
-        ) from failure
+        remedy = after_failure(self.loaded.plan, self.run(context), jobs.key.wave)
+        raise TaskFailedError(str(failure), remedy) from failure
 
     def _launched(self, context: Context) -> dict[str, Any]:
         """Return what the launch task said."""
@@ -280,6 +297,39 @@ class WaitForLaunchWork(RecoveryWork, DrsJobSensor):
         if not launched:
             raise AirflowFailException(f"The task {self.wave.name}.launch left no jobs to wait for; clear it")
         return dict(launched)
+
+    def _note_usual(self, context: Context, launched: dict[str, Any]) -> None:
+        """Look up how long these launches usually take, for the log: the launches are on their way meanwhile.
+
+        The reports may lie in what has just been lost: nobody waits for them longer than a few seconds.
+        """
+        found: dict[str, float] = {}
+        simulated = rehearsal_speed() is not None
+
+        def look() -> None:
+            try:
+                found.update(usual_launches(self.loaded.plan.name, simulated=simulated))
+            except Exception as error:
+                self.log.info("How long launches usually take is not known: %s", reason_of(error))
+
+        reading = Thread(target=copy_context().run, args=(look,), daemon=True)
+        reading.start()
+        reading.join(_REPORTS_PATIENCE)
+        usual = {server: seconds for server, seconds in dict(found).items() if server in launched["servers"]}
+        context["ti"].xcom_push(key=_USUAL_KEY, value=usual)
+
+    def _follow(self, context: Context, launched: dict[str, Any]) -> None:
+        """Set what the sensor waits for, and what its log says of it."""
+        self._expect(launched)
+        ti, rto = context["ti"], self.loaded.plan.objectives.rto
+        began = getattr(context["dag_run"], "start_date", None)
+        self.expected = Expectations(
+            names={server: name for server, name in self.host_names.items() if name},
+            usual=dict(ti.xcom_pull(task_ids=ti.task_id, key=_USUAL_KEY) or {}),
+            # The times of a rehearsal are not AWS's, and no objective is judged.
+            objective_at=(began + rto).timestamp() if rto and began and rehearsal_speed() is None else None,
+        )
+        self.shown = dict(ti.xcom_pull(task_ids=ti.task_id, key=_SHOWN_KEY) or {})
 
     def _expect(self, launched: dict[str, Any]) -> None:
         """Set the sensor's terms from what was launched."""
