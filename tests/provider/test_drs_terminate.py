@@ -46,7 +46,7 @@ class TestTerminate:
                 if isinstance(event, TaskSuccessEvent):
                     assert event.xcoms is not None
                     return event.xcoms["return_value"]
-                return task.execute_complete(context, event.payload)
+                return task.execute_complete(context, event.payload, **(deferral.kwargs or {}))
 
         return run
 
@@ -66,8 +66,27 @@ class TestTerminate:
         assert [one["type"] for one in hook().jobs(result["jobs"])] == ["TERMINATE"]
         states = hook().client("ec2").describe_instances(InstanceIds=sorted(instances))["Reservations"]
         assert {one["Instances"][0]["State"]["Name"] for one in states} == {"terminated"}
-        assert end(job_ids=job) == {"terminated": [], "jobs": []}
+        assert end(job_ids=job) == {"terminated": [], "stopped": [], "jobs": []}
         assert len(calls(drs_simulator_server, "TerminateRecoveryInstances")) == 1
+
+    def test_what_was_there_before_is_stopped_and_never_terminated(
+        self, drs_simulator_server: Any, task_context: Any, end: Any
+    ) -> None:
+        standby = "i-0aaaaaaaaaaaaaaa1"
+        there = {"id": standby, "name": "standby", "tags": {"AWSDRS": "AllowLaunchingIntoThisInstance"}}
+        servers = [{"id": one, "hostname": one} for one in SERVERS[:2]]
+        drs_simulator_server.load({"region": "us-west-2", "servers": servers, "instances": [there]}, speed=2000)
+        ec2, drs = hook().client("ec2"), hook().client("drs")
+        into = {"launchIntoEC2InstanceID": standby}
+        drs.update_launch_configuration(sourceServerID=SERVERS[0], launchIntoInstanceProperties=into, copyTags=False)
+        ec2.stop_instances(InstanceIds=[standby])
+        drs_simulator_server.advance(60)
+        result = end(job_ids=self.launched(task_context, SERVERS[:2]))
+        assert result["stopped"] == [standby]
+        assert len(result["terminated"]) == 1 and standby not in result["terminated"]
+        (group,) = ec2.describe_instances(InstanceIds=[standby])["Reservations"]
+        assert group["Instances"][0]["State"]["Name"] == "stopped"
+        assert all(one.get("ec2InstanceID") != standby for one in hook().recovery_instances()), "DRS forgets it"
 
     def test_more_instances_than_one_call_takes(
         self, drs_simulator_server: Any, task_context: Any, end: Any, monkeypatch: pytest.MonkeyPatch

@@ -35,6 +35,7 @@ from drs_provider.steps.wait_for_launch.event import WaitEvent
 
 if TYPE_CHECKING:
     from drs_provider.plan import Wave as PlanWave
+    from drs_provider.plan.steps import Step
 
 __all__ = ["collect_wave", "wave_phases", "wave_state"]
 
@@ -59,8 +60,9 @@ def collect_wave(
         for step, task in steps
         if step.script is not None
     ]
-    checked = {step.title: task for step, task in steps if step.kind == "health"}
+    checked = {step.title: task for step, task in steps if step.check is not None}
     checks = [collect_check(name, check, checked[name]) for name, check in wave.checks_by_name().items()]
+    failed = _failed([step for step, _ in steps], scripts, checks)
     servers = collect_servers(facts, wave.name, jobs, reading)
     launched = facts.task(f"{wave.name}.{LAUNCH}").last(LaunchEvent)
     left_out = [
@@ -91,9 +93,7 @@ def collect_wave(
         description=wave.description or "",
         depends_on=list(wave.depends_on),
         state=state,
-        reason=_reason(took_part, servers, scripts, checks, wrong) or _cut_short(wave, facts)
-        if work == "failed"
-        else None,
+        reason=_reason(took_part, servers, failed, wrong) or _cut_short(wave, facts) if work == "failed" else None,
         started=began if work != "skipped" else None,
         ended=ended,
         reached_seconds=clock_seconds(clock_started, ended) if state == "success" else None,
@@ -179,11 +179,23 @@ def _missing(wave: PlanWave, servers: Sequence[Server]) -> list[str]:
     return [] if enough else [server.hostname or server.source_server_id for server in down]
 
 
+def _failed(steps: Sequence[Step], scripts: Sequence[Script], checks: Sequence[HealthCheck]) -> list[tuple[str, str]]:
+    """Return the names of the scripts' and checks' steps that failed, each with why."""
+    of_scripts = zip((step for step in steps if step.script is not None), scripts, strict=True)
+    by_name = {check.name: check for check in checks}
+    found = [(step.name, script.reason or script.status) for step, script in of_scripts if script.state == "failed"]
+    found += [
+        (step.name, by_name[step.title].reason)
+        for step in steps
+        if step.check is not None and by_name[step.title].state == "failed"
+    ]
+    return [(name, reason or "failed") for name, reason in found]
+
+
 def _reason(
     tasks: Iterable[TaskFacts],
     servers: Iterable[Server],
-    scripts: Iterable[Script],
-    checks: Iterable[HealthCheck],
+    steps: Iterable[tuple[str, str]],
     wrong: str | None,
 ) -> str:
     """Say what made a wave fail, from the most telling to the least."""
@@ -202,8 +214,8 @@ def _reason(
         for server in servers
         if server.critical and server.launch_status == "FAILED" and server.reason
     ]
-    reasons += [f"script {s.name}: {s.reason or s.status or 'failed'}" for s in scripts if s.state == "failed"]
-    reasons += [f"health check {c.name}: {c.reason or 'failed'}" for c in checks if c.state == "failed"]
+    for step, reason in steps:
+        reasons.append(f"{activity_of(step)}: {reason}")
     return "; ".join(dict.fromkeys(reasons)) or ", ".join(f"the task {task.task_id} failed" for task in failed)
 
 

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, conf
 from drs_provider.aws.drs.job_wait import job_ids_of
 from drs_provider.aws.drs.launch import LaunchedJob, LaunchPatience, Relaunch, ServerToLaunch, launch_once
 from drs_provider.aws.drs.launch_key import LaunchKey, RunIdentity
+from drs_provider.aws.drs.launched_into import release, set_apart, stop_instances
 from drs_provider.aws.drs.reads import matches_hostname, matches_tags
 from drs_provider.aws.drs.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.hooks.drs import DrsHook
@@ -182,9 +183,10 @@ class DrsTerminateRecoveryInstancesOperator(OutlivesTriggerer, AwsBaseOperator[D
 
     Instances are named by their ids, by the jobs that launched them, or as everything that this DAG run launched. A
     second call is harmless: what is gone is left out, what is being ended is waited for. Instances that were not
-    launched by a drill are refused unless ``drills_only`` is off.
+    launched by a drill are refused unless ``drills_only`` is off. An instance that existed before DRS launched a server
+    into it is never terminated: it is stopped, and DRS is had to forget it.
 
-    Returns ``{"terminated": [EC2 ids], "jobs": [ids of the TERMINATE jobs]}``.
+    Returns ``{"terminated": [EC2 ids], "stopped": [EC2 ids], "jobs": [ids of the TERMINATE jobs]}``.
 
     :param recovery_instance_ids: The recovery instances; or (templated)
     :param job_ids: everything that these jobs launched: ids, or return values of launch tasks; or (templated)
@@ -234,33 +236,55 @@ class DrsTerminateRecoveryInstancesOperator(OutlivesTriggerer, AwsBaseOperator[D
                     f"{', '.join(real)}: launched by a real recovery, not by a drill. Set drills_only=False to "
                     "terminate them anyway."
                 )
+        jobs = self.hook.jobs(sorted({str(one["jobID"]) for one in instances if one.get("jobID")})) if instances else []
+        launched, before = set_apart(self.hook, instances, jobs)
         ending = Termination(self.hook, self.log)
-        ids = ending.end(instances, deadline)
-        value = {"terminated": ids, "jobs": ending.job_ids}
-        if not ids:
-            self.log.info("No recovery instance is left to end")
+        ids = ending.end(launched, deadline)
+        there_before = {str(one["ec2InstanceID"]): str(one["recoveryInstanceID"]) for one in before}
+        stopped = sorted(there_before)
+        stop_instances(self.hook, stopped, self.log)
+        value = {"terminated": ids, "stopped": stopped, "jobs": ending.job_ids}
+        if not ids and not stopped:
+            self.log.info("No recovery instance is left to terminate")
             return value
         if not self.deferrable:
-            wait_until_gone(self.hook, ids, deadline, self.poke_interval, self.log)
+            wait_until_gone(self.hook, ids, deadline, self.poke_interval, self.log, stopped=stopped)
+            self._release(there_before)
             return value
         trigger = DrsInstancesGoneTrigger(
             instance_ids=ids,
             value=value,
+            stopped=stopped,
             deadline=deadline,
-            # Asset events come from workers only.
-            end_task=not self.outlets,
+            # Asset events come from workers only, and so does what DRS is had to forget.
+            end_task=not self.outlets and not stopped,
             aws_conn_id=self.aws_conn_id,
             region_name=self.region_name,
             verify=self.verify,
             botocore_config=self.botocore_config,
         )
-        return self.defer(trigger=trigger, method_name="execute_complete", timeout=deferral_timeout(trigger))
+        return self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"there_before": there_before} if there_before else None,
+            timeout=deferral_timeout(trigger),
+        )
 
-    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
-        """Take the trigger's event: return its value, or raise what it says."""
+    def execute_complete(
+        self, context: Any, event: dict[str, Any] | None = None, there_before: Mapping[str, str] | None = None
+    ) -> Any:
+        """Take the trigger's event: return its value, or raise what it says.
+
+        :param there_before: by EC2 id the recovery instances that were stopped.
+        """
         if event is None or event.get("status") != "success":
             raise AirflowException((event or {}).get("message", "the trigger ended without an event"))
+        self._release(there_before or {})
         return event["value"]
+
+    def _release(self, there_before: Mapping[str, str]) -> None:
+        known = [{"ec2InstanceID": ec2, "recoveryInstanceID": one} for ec2, one in there_before.items()]
+        release(self.hook, set(there_before), known, self.log)
 
     def _instances(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         jobs = job_ids_of(self.job_ids) if self.job_ids else []

@@ -18,7 +18,7 @@ from drs_provider.aws.drs.questions import DrsQuestions
 from drs_provider.aws.faults import TRANSIENT, classify, error_code, error_text
 from drs_provider.timestamps import parse_timestamp
 
-__all__ = ["CONSENT", "CONSENT_TAG", "launch_target", "launched_into", "release", "stop_instances"]
+__all__ = ["CONSENT", "CONSENT_TAG", "launch_target", "launched_into", "release", "set_apart", "stop_instances"]
 
 Item = Mapping[str, Any]
 
@@ -67,6 +67,24 @@ def launched_into(drs: DrsQuestions, instances: Sequence[Item], jobs: Iterable[I
     return found | {
         str(one["ec2InstanceID"]) for one in rest if targets.get(str(one.get("sourceServerID"))) == one["ec2InstanceID"]
     }
+
+
+def set_apart(
+    drs: DrsQuestions, instances: Sequence[Item], jobs: Iterable[Item]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """
+    Return the recovery instances that may be terminated, and apart from them those that existed before their job.
+
+    Whatever terminates recovery instances asks this first; the others are stopped (:func:`stop_instances`), and DRS is
+    had to forget them (:func:`release`).
+
+    :param instances: Recovery instances, in the shape of DescribeRecoveryInstances.
+    :param jobs: The jobs that launched them, in the shape of DescribeJobs.
+    :raises botocore.exceptions.ClientError: when this cannot be read: nothing may be terminated then.
+    """
+    before = launched_into(drs, instances, jobs)
+    launched = [dict(one) for one in instances if one.get("ec2InstanceID") not in before]
+    return launched, [dict(one) for one in instances if one.get("ec2InstanceID") in before]
 
 
 def stop_instances(drs: DrsQuestions, instance_ids: Sequence[str], log: Any) -> None:

@@ -17,7 +17,7 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from drs_provider.airflow_compat import run_as_task
 from drs_provider.aws.drs.launch_key import LaunchKey
-from drs_provider.aws.drs.launched_into import launched_into, release, stop_instances
+from drs_provider.aws.drs.launched_into import release, set_apart, stop_instances
 from drs_provider.aws.drs.reads import is_complete
 from drs_provider.aws.drs.termination import Termination, instances_to_end, wait_until_gone
 from drs_provider.aws.faults import ActionFailed
@@ -200,16 +200,15 @@ class RollbackWork(RecoveryWork, BaseOperator):
         hook = DrsHook(**self.aws)
         jobs = self._jobs(context)
         instances = instances_to_end(hook, [], [str(job["jobID"]) for job in jobs.jobs])
-        everything = instances
-        before = sorted(launched_into(hook, instances, jobs.jobs))
-        instances = [one for one in instances if one.get("ec2InstanceID") not in before]
+        instances, there_before = set_apart(hook, instances, jobs.jobs)
+        before = sorted(str(one["ec2InstanceID"]) for one in there_before)
         deadline = time.time() + _TERMINATION_TIMEOUT.total_seconds()
         try:
             overdue = {str(job["jobID"]) for job in jobs.jobs if not is_complete(job)}
             ended = Termination(hook, self.log).end(instances, deadline, overdue=overdue)
             stop_instances(hook, before, self.log)
             wait_until_gone(hook, ended, deadline, _LOOK_SECONDS, self.log, stopped=before)
-            release(hook, before, everything, self.log)
+            release(hook, before, there_before, self.log)
         except (AirflowException, ActionFailed) as error:
             left = [str(one.get("ec2InstanceID") or one["recoveryInstanceID"]) for one in instances] + before
             self._record(context, "failed", [], left, [], str(error))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
 
-from drs_provider.aws.drs.launched_into import launched_into, release, stop_instances
+from drs_provider.aws.drs.launched_into import launched_into, release, set_apart, stop_instances
 from drs_provider.aws.drs.reads import instances_in_log, is_complete
 from drs_provider.aws.drs.slots import BUSY_WINDOW, SlotsTaken
 from drs_provider.aws.drs.termination import Termination, instances_to_end
@@ -473,8 +473,8 @@ class TerminateWork(RecoveryWork, BaseOperator):
             if instance.get("jobID") in {intent.job for intent in forgotten}:
                 found.setdefault(instance["recoveryInstanceID"], instance)
         drills = [one for one in found.values() if one.get("isDrill") is not False]
-        before = launched_into(hook, drills, of_run)
-        return [one for one in drills if one.get("ec2InstanceID") not in before], sorted(before)
+        launched, before = set_apart(hook, drills, of_run)
+        return launched, sorted(str(one["ec2InstanceID"]) for one in before)
 
     def _logged_instances(self, hook: DrsHook, jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
         """Return what jobs launched, as their logs tell (LAUNCH_END): instance, source server and job."""
