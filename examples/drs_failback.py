@@ -1,8 +1,9 @@
-"""The way back of servers whose origin is in AWS: reverse, wait until in sync, launch at the origin, protect again.
+"""The way back of servers whose origin is in AWS: reverse, sync, launch at the origin, protect again, tidy up.
 
 Trigger it with ``{"recovery_instance_ids": ["i-..."]}``, the instances of the recovery, when the origin can be
-used again. Stop the applications on these instances before the launch: what they write after it is lost. Set the
-variables below.
+used again. Stop the applications on these instances before the launch, which is refused while there is a lag; what
+they write after it is lost. The run ends where a recovery begins: the forward servers protect what runs at the origin,
+and nothing else of the failback is left. Set the variables below.
 """
 
 from __future__ import annotations
@@ -12,10 +13,20 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
-from drs_provider.operators.drs import DrsStartRecoveryOperator
-from drs_provider.operators.drs_failback import DrsReverseReplicationOperator
+from drs_provider.operators.drs import DrsStartRecoveryOperator, DrsTerminateRecoveryInstancesOperator
+from drs_provider.operators.drs_failback import (
+    DrsDeleteRecoveryInstanceOperator,
+    DrsReverseReplicationOperator,
+    DrsStopFailbackOperator,
+)
+from drs_provider.operators.drs_replication import (
+    DrsDeleteSourceServerOperator,
+    DrsDisconnectSourceServerOperator,
+    DrsStopReplicationOperator,
+)
 from drs_provider.operators.drs_source_servers import DrsUpdateLaunchConfigurationOperator
-from drs_provider.sensors.drs import DrsJobSensor, DrsReplicationSensor
+from drs_provider.sensors.drs import DrsJobSensor
+from drs_provider.sensors.drs_failback import DrsFailbackSyncSensor, DrsProtectionSensor
 
 RECOVERY_REGION = "us-west-2"
 ORIGIN_REGION = "us-east-1"
@@ -39,6 +50,7 @@ with DAG(
         recovery_instance_ids="{{ params.recovery_instance_ids }}",  # type: ignore[arg-type]
         region_name=RECOVERY_REGION,
         timeout=timedelta(minutes=30),
+        deferrable=True,
     )
 
     @task
@@ -81,13 +93,11 @@ with DAG(
             ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=versions[server])
         return versions
 
-    in_sync = DrsReplicationSensor(
+    in_sync = DrsFailbackSyncSensor(
         task_id="in_sync",
         source_server_ids=servers,  # type: ignore[arg-type]
         region_name=ORIGIN_REGION,
-        max_lag=0,
         timeout=timedelta(days=2),
-        poke_interval=timedelta(minutes=1),
         deferrable=True,
     )
     launch = DrsStartRecoveryOperator(
@@ -100,15 +110,59 @@ with DAG(
 
     @task
     def failed_back(launched: dict[str, Any]) -> list[str]:
-        """Return the recovery instances of the launch."""
+        """Return the recovery instances of the launch: production from now on."""
         return sorted(one["recovery_instance_id"] for one in launched["servers"].values())
 
-    # The servers of the recovery region replicate from the origin again. When they are in sync, stop the replication
-    # of the servers in the origin region, then terminate the recovery instances.
+    production = failed_back(wait.output)  # type: ignore[arg-type]
     protect_again = DrsReverseReplicationOperator(
         task_id="protect_again",
-        recovery_instance_ids=failed_back(wait.output),  # type: ignore[arg-type]
+        recovery_instance_ids=production,  # type: ignore[arg-type]
         region_name=ORIGIN_REGION,
         timeout=timedelta(minutes=30),
+        deferrable=True,
     )
-    complete_templates(no_right_sizing.output) >> in_sync >> launch >> wait >> protect_again  # type: ignore[arg-type]
+    protected = DrsProtectionSensor(
+        task_id="protected",
+        launched=protect_again.output,  # type: ignore[arg-type]
+        region_name=RECOVERY_REGION,
+        peer_region_name=ORIGIN_REGION,
+        timeout=timedelta(days=2),
+        deferrable=True,
+    )
+    # In this order: DRS does not terminate an instance that a server replicates, and does not disconnect a server with
+    # a recovery instance. Of what was launched at the origin only DRS's record is deleted.
+    stop_replication = DrsStopReplicationOperator(
+        task_id="stop_replication",
+        source_server_ids=servers,  # type: ignore[arg-type]
+        region_name=ORIGIN_REGION,
+    )
+    stop_failback = DrsStopFailbackOperator(
+        task_id="stop_failback",
+        recovery_instance_ids="{{ params.recovery_instance_ids }}",  # type: ignore[arg-type]
+        region_name=RECOVERY_REGION,
+    )
+    terminate = DrsTerminateRecoveryInstancesOperator(
+        task_id="terminate",
+        recovery_instance_ids="{{ params.recovery_instance_ids }}",  # type: ignore[arg-type]
+        drills_only=False,
+        region_name=RECOVERY_REGION,
+        deferrable=True,
+    )
+    delete_records = DrsDeleteRecoveryInstanceOperator(
+        task_id="delete_records",
+        recovery_instance_ids=production,  # type: ignore[arg-type]
+        region_name=ORIGIN_REGION,
+    )
+    disconnect = DrsDisconnectSourceServerOperator(
+        task_id="disconnect",
+        source_server_ids=servers,  # type: ignore[arg-type]
+        region_name=ORIGIN_REGION,
+    )
+    delete = DrsDeleteSourceServerOperator(
+        task_id="delete",
+        source_server_ids=servers,  # type: ignore[arg-type]
+        region_name=ORIGIN_REGION,
+    )
+    complete_templates(no_right_sizing.output) >> in_sync >> launch >> wait  # type: ignore[arg-type]
+    protect_again >> protected >> stop_replication >> stop_failback >> terminate >> delete_records >> disconnect
+    disconnect >> delete

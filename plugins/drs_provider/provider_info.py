@@ -30,11 +30,19 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": _modules(drs=["hooks.drs"], ssm=["hooks.ssm"]),
         "operators": _modules(
-            drs=["operators.drs", "operators.drs_source_servers", "operators.drs_failback"],
+            drs=[
+                "operators.drs",
+                "operators.drs_source_servers",
+                "operators.drs_failback",
+                "operators.drs_replication",
+            ],
             ssm=["operators.ssm", "operators.automation"],
         ),
-        "sensors": _modules(drs=["sensors.drs"], ssm=["sensors.ssm", "sensors.health"]),
-        "triggers": _modules(drs=["triggers.drs"], ssm=["triggers.ssm", "triggers.automation", "triggers.health"]),
+        "sensors": _modules(drs=["sensors.drs", "sensors.drs_failback"], ssm=["sensors.ssm", "sensors.health"]),
+        "triggers": _modules(
+            drs=["triggers.drs", "triggers.drs_failback"],
+            ssm=["triggers.ssm", "triggers.automation", "triggers.health"],
+        ),
         "extra-links": [
             "drs_provider.links.drs.DrsJobLink",
             "drs_provider.links.drs.DrsRecoveryInstancesLink",
@@ -80,6 +88,14 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "8h",
                         "default": "24h",
+                    },
+                    "stall_after": {
+                        "description": "For how long the replication of a failback may make no progress before the log "
+                        "of its wait reports it. The wait goes on.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "1h",
+                        "default": "30m",
                     },
                     "rehearsal_speed": {
                         "description": "Set by `drs-plan rehearse` for the Airflow that it starts: how many times "

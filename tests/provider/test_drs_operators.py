@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,7 +12,6 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from drs_provider.aws.drs.launch import ForeignJobError
-from drs_provider.hooks.drs import DrsHook
 from drs_provider.operators.drs import DrsStartRecoveryOperator
 from drs_provider.operators.drs_failback import DrsDisconnectRecoveryInstanceOperator, DrsReverseReplicationOperator
 from drs_provider.operators.drs_source_servers import (
@@ -218,68 +216,6 @@ class TestFailback:
         assert self.reverse(task_context, instance) == result
         expected = {None: 1, "after": 1, "before": 2}[fault["when"] if fault else None]
         assert len(calls(drs_simulator_server, "ReverseReplication")) == expected
-
-    def test_it_asks_again_until_the_agent_has_initialised(self, drs_simulator_server: Any, task_context: Any) -> None:
-        load(drs_simulator_server, s0={"durations": {"initialisation": 5000}})
-        instance = self.recovered(task_context)
-        assert list(self.reverse(task_context, instance)) == [instance]
-        errors = [call["status"] for call in calls(drs_simulator_server, "ReverseReplication")]
-        assert errors[0] == 409 and errors[-1] == 200
-
-    def test_an_arn_of_an_earlier_cycle_proves_nothing(self, drs_simulator_server: Any, task_context: Any) -> None:
-        load(drs_simulator_server, s0={"durations": {"initialisation": 0}})
-        first = self.recovered(task_context)
-        stale = self.reverse(task_context, first)[first]
-        origin = DrsHook(aws_conn_id=None, region_name="us-east-1").conn
-        a2 = stale.rpartition("/")[2]
-        origin.stop_replication(sourceServerID=a2)
-        hook().conn.stop_failback(recoveryInstanceID=first)
-        hook().conn.terminate_recovery_instances(recoveryInstanceIDs=[first])
-        while hook().recovery_instances(instance_ids=[first]):
-            time.sleep(0.05)
-        origin.disconnect_source_server(sourceServerID=a2)
-        origin.delete_source_server(sourceServerID=a2)
-        task = DrsStartRecoveryOperator(task_id="again", servers=SERVERS[:1], is_drill=False, **AWS)
-        job = task.execute(task_context(task, "manual__2"))["jobs"][0]["job_id"]
-        finish(job)
-        second = str(hook().recovery_instances(job_id=job)[0]["recoveryInstanceID"])
-        (forward,) = hook().source_servers(SERVERS[:1])
-        assert forward["reversedDirectionSourceServerArn"] == stale
-        fresh = self.reverse(task_context, second)[second]
-        assert fresh != stale
-        assert len(calls(drs_simulator_server, "ReverseReplication")) == 2
-
-    def test_what_was_launched_into_the_original_is_protected_by_a_call_of_its_own(
-        self, drs_simulator_server: Any, task_context: Any
-    ) -> None:
-        """The instance id never changed, so that the forward server names the instance before anything was reversed."""
-        original = {"id": "i-0000000000000a100", "state": "stopped"}
-        original["tags"] = {"AWSDRS": "AllowLaunchingIntoThisInstance"}
-        server = {"id": SERVERS[0], "hostname": "host0", "launched": "recovery", "origin_instance": original["id"]}
-        origin = {"region": "us-east-1", "instances": [original]}
-        drs_simulator_server.load({"servers": [server], "accounts": [origin]}, speed=2000)
-        (b2,) = [one["recoveryInstanceID"] for one in hook().recovery_instances(server_ids=SERVERS[:1])]
-        a2 = self.reverse(task_context, b2)[b2].rpartition("/")[2]
-        there = DrsHook(aws_conn_id=None, region_name="us-east-1")
-        there.conn.update_launch_configuration(
-            sourceServerID=a2,
-            copyTags=False,
-            copyPrivateIp=False,
-            launchIntoInstanceProperties={"launchIntoEC2InstanceID": original["id"]},
-        )
-        while there.source_servers([a2])[0]["dataReplicationInfo"].get("lagDuration") != "P0D":
-            time.sleep(0.05)
-        there.conn.start_recovery(sourceServers=[{"sourceServerID": a2}])
-        while not there.recovery_instances(server_ids=[a2]):
-            time.sleep(0.05)
-        (forward,) = hook().source_servers()
-        assert forward["sourceProperties"]["identificationHints"]["awsInstanceID"] == original["id"]
-        before = len(calls(drs_simulator_server, "ReverseReplication"))
-        a3 = str(original["id"])
-        assert self.reverse(task_context, a3, region="us-east-1") == {a3: forward["arn"]}
-        assert len(calls(drs_simulator_server, "ReverseReplication")) > before
-        (shown,) = there.recovery_instances(server_ids=[a2])
-        assert shown["dataReplicationInfo"]["dataReplicationState"] != "NOT_STARTED"
 
     def test_from_another_zone_it_is_the_same_server_that_replicates(
         self, drs_simulator_server: Any, task_context: Any

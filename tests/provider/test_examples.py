@@ -11,8 +11,6 @@ from typing import Any
 import boto3
 import pytest
 
-from drs_provider.hooks.drs import DrsHook
-
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
@@ -91,41 +89,6 @@ def test_the_recovery_to_a_moment_launches_stopped_from_the_chosen_snapshots(
     instances = [one["ec2_instance_id"] for one in results["wait"]["servers"].values()]
     found = boto3.client("ec2", region_name="us-west-2").describe_instances(InstanceIds=instances)["Reservations"]
     assert {one["State"]["Name"] for group in found for one in group["Instances"]} == {"stopped"}
-
-
-def test_the_way_back_launches_in_the_origin_region_and_protects_again(drs_simulator_server: Any, run_dag: Any) -> None:
-    servers = [
-        {
-            "id": f"s-{n:017d}",
-            "hostname": f"host{n}",
-            "launched": "recovery",
-            "origin_instance": f"i-{n:017x}",
-            "durations": {"initiation": 10, "initial_sync": 20},
-        }
-        for n in (1, 2)
-    ]
-    origin = {"region": "us-east-1", "servers": []}
-    drs_simulator_server.load({"servers": servers, "accounts": [origin]}, speed=1500)
-    ec2 = boto3.client("ec2", region_name="us-east-1")
-    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-    ec2.create_tags(Resources=[subnet], Tags=[{"Key": "Name", "Value": "shop-private-a"}])
-    here, there = (DrsHook(aws_conn_id=None, region_name=region) for region in ("us-west-2", "us-east-1"))
-    instances = here.recovery_instances(server_ids=[one["id"] for one in servers])
-    ids = sorted(one["recoveryInstanceID"] for one in instances)
-    assert len(ids) == 2
-    results = run_dag(load("drs_failback"), recovery_instance_ids=ids)
-    assert sorted(results["reverse"]) == ids
-    assert {(one["state"], one["lag_seconds"]) for one in results["in_sync"].values()} == {("CONTINUOUS", 0.0)}
-    assert results["wait"]["launched"] == 2
-    (call,) = called(drs_simulator_server, "StartRecovery")
-    assert call["isDrill"] is False
-    assert sorted(one["sourceServerID"] for one in call["sourceServers"]) == sorted(results["origin_servers"])
-    back = {one["recoveryInstanceID"] for one in there.recovery_instances(server_ids=results["origin_servers"])}
-    assert set(results["protect_again"]) == back
-    protecting = {
-        one["arn"]: one["sourceProperties"]["identificationHints"]["awsInstanceID"] for one in here.source_servers()
-    }
-    assert {arn: instance for instance, arn in results["protect_again"].items()} == protecting
 
 
 def test_the_script_runs_on_every_instance(drs_simulator_server: Any, run_dag: Any) -> None:

@@ -89,6 +89,13 @@ def client_calls() -> Iterator[tuple[str, str]]:
                 yield methods[name], str(path.relative_to(PACKAGE))
 
 
+def test_nothing_is_granted_for_a_failback_that_no_operator_calls() -> None:
+    failback = {action for grant in GRANTS if grant.need == "failback" for action in grant.actions}
+    # The example completes launch templates itself.
+    example = {"ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"}
+    assert failback - dict(client_calls()).keys() <= example
+
+
 def test_every_call_of_the_code_is_granted() -> None:
     called = dict(client_calls())
     assert {"drs:StartRecovery", "drs:DescribeJobs", "ssm:SendCommand"} <= set(called), "the search finds calls"

@@ -155,15 +155,34 @@ def test_a_launch_fails_without_any_statement_for_drs(
 
 INSTANCE, STANDBY = "i-0123456789abcdef0", "i-0aaaaaaaaaaaaaaa1"
 ROLES = "arn:aws:iam::123456789012:role/drs-plan/"
+TEMPLATE = "the launch template of the server"
 CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "FailBack": [
-        ("drs", operation, {"recoveryInstanceID": INSTANCE}) for operation in ("reverse_replication", "stop_failback")
+        ("drs", operation, {"recoveryInstanceID": INSTANCE})
+        for operation in (
+            "reverse_replication",
+            "stop_failback",
+            "get_failback_replication_configuration",
+            "update_failback_replication_configuration",
+        )
     ]
     + [("drs", "start_failback_launch", {"recoveryInstanceIDs": [INSTANCE]})],
     "ManageSourceServers": [
-        ("drs", "start_replication", {"sourceServerID": SERVER}),
-        ("drs", "stop_replication", {"sourceServerID": SERVER}),
+        *(
+            ("drs", operation, {"sourceServerID": SERVER})
+            for operation in (
+                "start_replication",
+                "stop_replication",
+                "retry_data_replication",
+                "disconnect_source_server",
+                "delete_source_server",
+            )
+        ),
         ("drs", "update_launch_configuration", {"sourceServerID": SERVER, "copyPrivateIp": True}),
+    ],
+    "CompleteLaunchTemplates": [
+        ("ec2", "create_launch_template_version", {"LaunchTemplateId": TEMPLATE, "LaunchTemplateData": {}}),
+        ("ec2", "modify_launch_template", {"LaunchTemplateId": TEMPLATE, "DefaultVersion": "1"}),
     ],
     "CheckLaunchTemplates": [
         ("ec2", "describe_subnets", {}),
@@ -205,9 +224,11 @@ def test_what_takes_a_special_statement_is_denied_without_it(
 def _denied(simulator: Simulation, calls: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
     """Make calls; return the operations that IAM refused. What AWS thinks of the parameters is of no interest here."""
     role, before = boto3.Session(region_name="us-west-2"), len(simulator.log)
+    template = drs_backends["123456789012"]["us-west-2"].servers[SERVER].launch_template_id
     for service, operation, parameters in calls:
+        known = {name: template if value == TEMPLATE else value for name, value in parameters.items()}
         with contextlib.suppress(ClientError):
-            getattr(role.client(service), operation)(**parameters)
+            getattr(role.client(service), operation)(**known)
     answered = simulator.log[before:]
     assert len([entry for entry in answered if "operation" in entry]) == len(calls)
     return [entry["operation"] for entry in answered if entry.get("status") == 403]

@@ -11,6 +11,7 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
+from drs_provider.aws.drs.failback_guard import check_launch, check_terminate
 from drs_provider.aws.drs.job_wait import job_ids_of
 from drs_provider.aws.drs.launch import LaunchedJob, LaunchPatience, Relaunch, ServerToLaunch, launch_once
 from drs_provider.aws.drs.launch_key import LaunchKey, RunIdentity
@@ -67,6 +68,11 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
     :param replace_instances: Ids of live recovery instances that the launch may delete. DRS deletes a server's previous
         instance, drill or not: without its id here, a server with a live instance of a recovery is not launched, nor,
         in a drill, one with an instance of another drill. (templated)
+    :param failback_max_lag: For servers of direction FAILBACK, launched back for real: the longest lag at the moment of
+        the launch, in seconds or as a timedelta; what is not replicated by then is lost. None launches whatever there
+        is. What was launched back before is production, and never replaced.
+    :raises FailbackRefusedError: when the launch of a FAILBACK server would delete production, overwrite the original
+        in a drill, or lose data.
     :raises ForeignJobError: when a server is in someone else's job.
     :raises LiveInstanceError: when a server has a live instance that is not to be replaced.
     :raises LaunchError: when DRS refuses.
@@ -92,6 +98,7 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
         relaunch: Relaunch = "none",
         slots_timeout: timedelta = timedelta(minutes=30),
         replace_instances: Sequence[str] = (),
+        failback_max_lag: float | timedelta | None = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -107,6 +114,7 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
         self.relaunch = relaunch
         self.slots_timeout = slots_timeout
         self.replace_instances = replace_instances
+        self.failback_max_lag = failback_max_lag
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Adopt the jobs that exist, start the others."""
@@ -116,6 +124,11 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
         key = LaunchKey.of(context, self.wave, int(self.attempt), own)
         self._say_what_a_clear_does(key)
         known: list[str] = []
+        lag = self.failback_max_lag
+        max_lag = lag.total_seconds() if isinstance(lag, timedelta) else lag
+
+        def check(ids: Sequence[str]) -> None:
+            check_launch(self.hook, ids, is_drill=is_drill, max_lag=max_lag)
 
         def on_job(job: LaunchedJob) -> None:
             known.append(job.job_id)
@@ -131,6 +144,7 @@ class DrsStartRecoveryOperator(AwsBaseOperator[DrsHook]):
             relaunch=self.relaunch,
             patience=LaunchPatience(slots=self.slots_timeout),
             replace=self.replace_instances or (),
+            check=check,
             on_job=on_job,
             log=self.log,  # type: ignore[arg-type]
         )
@@ -236,6 +250,8 @@ class DrsTerminateRecoveryInstancesOperator(OutlivesTriggerer, AwsBaseOperator[D
                     f"{', '.join(real)}: launched by a real recovery, not by a drill. Set drills_only=False to "
                     "terminate them anyway."
                 )
+        # What was failed back into its original is production too: it is not stopped either.
+        check_terminate(self.hook, instances)
         jobs = self.hook.jobs(sorted({str(one["jobID"]) for one in instances if one.get("jobID")})) if instances else []
         launched, before = set_apart(self.hook, instances, jobs)
         ending = Termination(self.hook, self.log)

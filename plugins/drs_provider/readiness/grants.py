@@ -150,19 +150,36 @@ GRANTS: tuple[Grant, ...] = (
         "failback",
         (
             "drs:DisconnectRecoveryInstance",
+            "drs:GetFailbackReplicationConfiguration",
             "drs:ReverseReplication",
             "drs:StartFailbackLaunch",
             "drs:StopFailback",
+            "drs:UpdateFailbackReplicationConfiguration",
         ),
-        "The failback operators; not needed by recovery plans.",
+        "The failback operators, at both ends, beside the statements of orchestration.json; plans do not need them.",
         ("arn:aws:drs:*:*:recovery-instance/*",),
     ),
     Grant(
         "ManageSourceServers",
         "failback",
-        ("drs:StartReplication", "drs:StopReplication", "drs:UpdateLaunchConfiguration"),
+        (
+            "drs:DeleteSourceServer",
+            "drs:DisconnectSourceServer",
+            "drs:RetryDataReplication",
+            "drs:StartReplication",
+            "drs:StopReplication",
+            "drs:UpdateLaunchConfiguration",
+        ),
         "Tidying up after a failback, and the operator that changes launch settings.",
         ("arn:aws:drs:*:*:source-server/*",),
+    ),
+    Grant(
+        "CompleteLaunchTemplates",
+        "failback",
+        ("ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"),
+        "ReverseReplication makes launch templates without subnet, security group and profile; only those of DRS.",
+        _ec2("launch-template"),
+        {"Null": {f"aws:ResourceTag/{MANAGED}": "false"}},
     ),
     # Scripts.
     Grant(

@@ -94,6 +94,14 @@ class Post(ABC):
         """Return ``await question(calls)``; transient errors are waited out until the deadline."""
 
     @abstractmethod
+    def elsewhere(self, hook: Callable[[str], AwsGenericHook[Any]], connection: Mapping[str, Any]) -> Post:
+        """Return a post like this one over another connection.
+
+        :param hook: makes its hook for a service.
+        :param connection: its ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
+        """
+
+    @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Pause."""
 
@@ -141,6 +149,10 @@ class WorkerPost(Post):
         """Return the answer, read with the patience that the deadline leaves."""
         patience = max(deadline - time.time(), LAST_QUESTION_SECONDS)
         return await question(BlockingCalls(self.client(service), patience=patience, log=self.hook.log))
+
+    def elsewhere(self, hook: Callable[[str], AwsGenericHook[Any]], connection: Mapping[str, Any]) -> Post:
+        """Return a post over another connection's hook."""
+        return type(self)(hook("drs"), self.killed)
 
     async def sleep(self, seconds: float) -> None:
         """Block, and end the wait if the task was killed in the meantime."""
@@ -266,6 +278,10 @@ class TriggererPost(Post):
             lambda client: question(Calls(client)), max(deadline, time.time() + LAST_QUESTION_SECONDS)
         )
         return answer
+
+    def elsewhere(self, hook: Callable[[str], AwsGenericHook[Any]], connection: Mapping[str, Any]) -> Post:
+        """Return a post that shares the clients and polls of another connection."""
+        return TriggererPost(hook, connection)
 
     async def sleep(self, seconds: float) -> None:
         """Pause."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -122,8 +122,15 @@ class WaitTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **self.connection}
 
     def hook(self, service: str) -> AwsGenericHook[Any]:
+        """Return a hook for a service with this trigger's connection."""
+        return self.hook_of(service, self.connection)
+
+    @staticmethod
+    def hook_of(service: str, connection: Mapping[str, Any]) -> AwsGenericHook[Any]:
         """
-        Return a hook for a service with this trigger's connection.
+        Return a hook for a service.
+
+        :param connection: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
 
         The SDK's own retries are off and its time-outs short unless the configuration says otherwise: the poller sees
         throttling and dead connections at once, and waits on behalf of all.
@@ -131,11 +138,11 @@ class WaitTrigger(BaseTrigger):
         quiet_boto()
         config = {"connect_timeout": 10, "read_timeout": 20, "retries": {"total_max_attempts": 1, "mode": "standard"}}
         return AwsGenericHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
+            aws_conn_id=connection["aws_conn_id"],
+            region_name=connection["region_name"],
+            verify=connection["verify"],
             client_type=service,
-            config={**config, **(self.botocore_config or {})},
+            config={**config, **(connection["botocore_config"] or {})},
         )
 
     @abstractmethod

@@ -55,6 +55,19 @@ def test_the_server_that_comes_to_be_in_the_origin_region(drs_simulator: Any) ->
     assert code(client.recovery.reverse_replication, recoveryInstanceID=client.b2) == CONFLICT
 
 
+def test_the_first_copy_shows_how_far_it_is(drs_simulator: Any) -> None:
+    client = load(drs_simulator).until("sync")
+    seen = []
+    for seconds in (30, 180, 300):
+        client.advance(seconds)
+        info = client.server(client.origin, client.a2)["dataReplicationInfo"]
+        (disk,) = info["replicatedDisks"]
+        seen.append((round(disk["replicatedStorageBytes"] / disk["totalStorageBytes"], 2), "etaDateTime" in info))
+    assert seen == [(0.0, False), (0.25, True), (0.75, True)]
+    client.sync()
+    assert "etaDateTime" not in client.server(client.origin, client.a2)["dataReplicationInfo"]
+
+
 def test_the_instance_shows_the_replication_of_the_server(drs_simulator: Any) -> None:
     client = load(drs_simulator).until("sync")
     client.advance(61)

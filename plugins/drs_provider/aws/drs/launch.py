@@ -174,6 +174,7 @@ def launch_once(
     patience: LaunchPatience | None = None,
     replace: Collection[str] = (),
     journal: LaunchJournal | None = None,
+    check: Callable[[Sequence[str]], None] = lambda servers: None,
     on_job: Callable[[LaunchedJob], None] | None = None,
     on_replaced: Callable[[PreviousInstance], None] | None = None,
     log: logging.Logger | None = None,
@@ -200,6 +201,8 @@ def launch_once(
     :param patience: How long to wait for what.
     :param replace: Ids of live instances that a person gave up: DRS deletes a server's previous instance.
     :param journal: Told before and after each call of StartRecovery.
+    :param check: Called with the servers of each job right before its start; what it raises keeps the job from being
+        started. Adopted jobs are not checked.
     :param on_job: Told of each job as soon as it is known.
     :param on_replaced: Told of each live instance that the launch is about to replace and that is not the run's own.
     :returns: The jobs, adopted ones first.
@@ -227,6 +230,7 @@ def launch_once(
         frozenset(replace),
         journal,
         on_replaced or (lambda instance: None),
+        check,
     )
     told = on_job or (lambda job: None)
     if listed is None:
@@ -279,6 +283,7 @@ class _Launch:
     replace: frozenset[str]
     journal: LaunchJournal | None
     on_replaced: Callable[[PreviousInstance], None]
+    check: Callable[[Sequence[str]], None]
     listed: Sequence[Job] | None = None
     look: Look = field(default_factory=Look)
 
@@ -383,6 +388,7 @@ class _Launch:
             if not one.own:
                 self.log.warning("The launch of %s deletes %s", one.server, one)
                 self.on_replaced(one)
+        self.check([server.id for server in chunk])
         if self.journal:
             self.journal.before(self._tag(chunk), [server.id for server in chunk])
         if not self.look.is_fresh:

@@ -10,6 +10,7 @@ from typing import Any
 
 from drs_provider.aws.backoff import Backoff
 from drs_provider.aws.calls import TRANSIENT, chunks, patience_of, run_blocking
+from drs_provider.aws.drs.failback_guard import check_terminate
 from drs_provider.aws.drs.questions import DrsQuestions
 from drs_provider.aws.drs.reads import is_complete
 from drs_provider.aws.ec2.instance_end import instance_states, not_gone, not_stopped
@@ -59,10 +60,12 @@ class Termination:
         :param deadline: When to give up, in epoch seconds.
         :param overdue: Launch jobs that should have ended: an instance that one of them still holds is asked for once,
             for the job may never let go of it.
+        :raises FailbackRefusedError: when an instance was failed back, and is production; nothing is ended then.
         :raises ActionFailed: when DRS refuses instances for good, or until the deadline; the others are ended.
         :raises botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError: the transient error itself, for a
             caller that does not want to wait here (:func:`~drs_provider.aws.calls.limited_patience`).
         """
+        check_terminate(self.drs, instances)
         patient_until = time.time() + patience_of(math.inf)
         # A TERMINATE job is a job: it takes no more servers than the account's quota, or the call fails for all.
         size = max(1, min(MAX_INSTANCES, self.drs.quotas().servers_per_job)) if instances else 1

@@ -7,8 +7,8 @@ external id. Where volumes are encrypted with a customer-managed key, the role t
 ``customer-keys.json`` too, and ``failback.json`` where DAGs use the failback operators. ``launch-settings.json`` is for
 the person or the pipeline that runs ``drs-plan launch-settings apply``; runs of plans do without.
 
-Three more only deny, and can be attached beside the others: ``drills-only.json``, ``run-commands-by-tag.json`` and
-``tag-jobs-at-creation.json``. Replace names in capitals and the account 111122223333.
+Four more only deny, and can be attached beside the others: ``drills-only.json``, ``keep-forward-servers.json``,
+``run-commands-by-tag.json`` and ``tag-jobs-at-creation.json``. Replace names in capitals and the account 111122223333.
 
 ``python -m drs_provider.deploy.iam`` writes the files again after a change of the table.
 """
@@ -85,6 +85,14 @@ RESTRICTIONS: dict[str, dict[str, Any]] = {
         "Action": "drs:StartRecovery",
         "Resource": "arn:aws:drs:*:*:source-server/*",
         "Condition": {"StringNotEquals": {"aws:RequestTag/drs-provider:mode": "drill"}},
+    },
+    # IAM knows no direction of a source server. Those in the recovery region protect production: StopReplication
+    # deletes every point in time that they can recover.
+    "keep-forward-servers.json": {
+        "Sid": "KeepForwardServers",
+        "Effect": "Deny",
+        "Action": ["drs:DeleteSourceServer", "drs:DisconnectSourceServer", "drs:StopReplication"],
+        "Resource": "arn:aws:drs:RECOVERY_REGION:*:source-server/*",
     },
     # Recovery instances have the tag where copyTags or the launch template gives it to them.
     "run-commands-by-tag.json": {

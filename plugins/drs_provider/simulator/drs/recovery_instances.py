@@ -104,6 +104,7 @@ class RecoveryInstance:
         info = {**replication.describe(now, self.server.spec.disks), "dataReplicationState": state}
         if state == "INITIATING":
             info.pop("lagDuration", None)
+            info.pop("etaDateTime", None)
             info.pop("dataReplicationError", None)
         return info
 

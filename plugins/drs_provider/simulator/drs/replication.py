@@ -9,6 +9,7 @@ from typing import Any
 
 from drs_provider.durations import format_iso8601
 from drs_provider.simulator.scenario import ServerSpec
+from drs_provider.timestamps import live_timestamp
 
 __all__ = ["Replication"]
 
@@ -43,6 +44,8 @@ class _Stretch:
     rescanned: float = 1.0
     #: The share that is rescanned in a second of AWS.
     rescan_rate: float = 0.0
+    #: When the first copy is complete, where that is known (epoch seconds).
+    copied_at: float | None = None
 
 
 class Replication:
@@ -87,6 +90,7 @@ class Replication:
         error: str | None = None,
         rescanned: float | None = None,
         rescan_rate: float = 0.0,
+        copied_at: float | None = None,
     ) -> None:
         """From `at` on it is so; what is absent goes on as it was, and later plans are dropped."""
         before = self._at(at)
@@ -102,6 +106,7 @@ class Replication:
                 error,
                 self._begins_rescanned(at, new_state, state is None) if rescanned is None else rescanned,
                 rescan_rate,
+                copied_at,
             )
         )
 
@@ -118,8 +123,10 @@ class Replication:
         for state, duration in phases:
             rate = _RESCANNED_AT_CONTINUOUS / duration if state == "RESCAN" and duration else 0.0
             lag = 0.0 if state == "INITIATING" else None
-            self.change(at, state=state, lag=lag, growth=1.0, rescanned=0.0, rescan_rate=rate)
-            at += duration / self.speed
+            ends = at + duration / self.speed
+            copied_at = ends if state == "INITIAL_SYNC" else None
+            self.change(at, state=state, lag=lag, growth=1.0, rescanned=0.0, rescan_rate=rate, copied_at=copied_at)
+            at = ends
         if seconds:
             rate = (1 - _RESCANNED_AT_CONTINUOUS) / seconds
             self.change(
@@ -177,7 +184,7 @@ class Replication:
         """dataReplicationInfo."""
         stretch = self._at(now)
         gone = stretch.state in ("STOPPED", "DISCONNECTED")
-        replicated = 0.4 if stretch.state == "INITIAL_SYNC" else 0.0 if stretch.state == "INITIATING" or gone else 1.0
+        replicated = 0.0 if stretch.state == "INITIATING" or gone else self._copied(stretch, now)
         lag, rescanned = self.lag(now), self.rescanned(now)
         shown: dict[str, Any] = {
             "dataReplicationState": stretch.state,
@@ -192,11 +199,22 @@ class Replication:
                 for index, size in enumerate(disks)
             ],
         }
+        if stretch.copied_at is not None:
+            shown["etaDateTime"] = live_timestamp(stretch.copied_at)
         if stretch.state not in _WITHOUT_LAG:
             shown["lagDuration"] = format_iso8601(lag)
         if stretch.error:
             shown["dataReplicationError"] = {"error": stretch.error}
         return shown
+
+    @staticmethod
+    def _copied(stretch: _Stretch, now: float) -> float:
+        """The share of the disks that the first copy has reached."""
+        if stretch.state != "INITIAL_SYNC":
+            return 1.0
+        if stretch.copied_at is None:
+            return 0.4
+        return (now - stretch.since) / max(stretch.copied_at - stretch.since, 1e-9)
 
     def _lag_in(self, stretch: _Stretch, now: float) -> float:
         return max(0.0, stretch.lag + stretch.growth * (now - stretch.since) * self.speed)

@@ -140,8 +140,11 @@ def launched_as_fleet(server: SourceServer) -> bool:
 
 
 def role_of_profile(server: SourceServer) -> str | None:
-    """Return the ARN of the role in the template's instance profile: its namesake, as the console makes them."""
+    """Return the ARN of the role in the template's instance profile; its namesake where IAM has no such profile."""
     profile = (template_data(server) or {}).get("IamInstanceProfile") or {}
+    known = iam_backends[server.account]["aws"].instance_profiles.get(str(profile.get("Name")))
+    if known is not None and known.roles:
+        return str(known.roles[0].arn)
     if profile.get("Name"):
         return f"arn:aws:iam::{server.account}:role/{profile['Name']}"
     return str(profile["Arn"]).replace(":instance-profile/", ":role/") if profile.get("Arn") else None
