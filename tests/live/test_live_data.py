@@ -107,10 +107,10 @@ def test_the_wait_for_a_launch_shows_its_servers_and_when_it_gives_up() -> None:
             return None
 
         async def next(self, deadline: float) -> dict[str, Any]:
-            return {"drsjob-1": JobSnapshot(job, LOG)}
+            return {"drsjob-1": JobSnapshot(job, [])}
 
     async def nothing(*_: Any, **__: Any) -> Any:
-        return {}, {}
+        return {}, {"drsjob-1": LOG}
 
     progress = Recorder()
     post: Any = SimpleNamespace(progress=progress, watch=lambda *_, **__: Watch(), ask=nothing)

@@ -230,6 +230,7 @@ class DrsJobTrigger(WaitTrigger):
         progress = LaunchProgress(Expectations(self.names, self.usual, self.objective_at))
         trouble = ""
         jobs: list[Item] = []
+        seen: dict[str, JobSnapshot] = {}
         again: list[str] = []
         begins = not self.shown
         watched = post.watch("drs-job", JobFetch(), self.job_ids, self._interval, service="drs", batch=JOB_BATCH)
@@ -262,6 +263,8 @@ class DrsJobTrigger(WaitTrigger):
             lambda calls: self._outcomes_and_logs(DrsReads(calls), jobs), time.time() + COLLECT_SECONDS, service="drs"
         )
         await self._tell(post, tail, logs)
+        # The log of a job that has ended was not read before.
+        self._show(post, wait, [JobSnapshot(one.job, logs.get(job_id) or one.log) for job_id, one in seen.items()])
         if again:
             verdict = judge(servers, self.required, self.optional, self.min_launched)
             message = f"{verdict.message}\n{failure_table({one: servers[one] for one in again if one in servers})}"
