@@ -9,7 +9,6 @@ import time
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from drs_provider.live.target import live_target
 from drs_provider.live.writing import LiveWriter, Progress, first_look
 from drs_provider.triggers.drs import DrsJobTrigger, JobSnapshot
 from drs_provider.triggers.pause import PauseTrigger
-from drs_provider.triggers.posts import WaitFailed
+from drs_provider.triggers.posts import TriggererPost, WaitFailed
 
 PAGE = Path(__file__).parents[2] / "docs" / "live-data.md"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
@@ -109,11 +108,15 @@ def test_the_wait_for_a_launch_shows_its_servers_and_when_it_gives_up() -> None:
         async def next(self, deadline: float) -> dict[str, Any]:
             return {"drsjob-1": JobSnapshot(job, [])}
 
-    async def nothing(*_: Any, **__: Any) -> Any:
-        return {}, {"drsjob-1": LOG}
+    class Looks(TriggererPost):
+        def watch(self, *_: Any, **__: Any) -> Any:
+            return Watch()
 
-    progress = Recorder()
-    post: Any = SimpleNamespace(progress=progress, watch=lambda *_, **__: Watch(), ask=nothing)
+        async def ask(self, *_: Any, **__: Any) -> Any:
+            return {}, {"drsjob-1": LOG}
+
+    post = Looks(lambda service: None, {})  # type: ignore[arg-type, return-value]
+    post.progress = progress = Recorder()
     with pytest.raises(WaitFailed):
         asyncio.run(DrsJobTrigger(job_ids=["drsjob-1"], timeout=3600, required=["s-1"]).wait(post))
     assert progress.seen["what"] == "1 of 1 DRS jobs have ended"
