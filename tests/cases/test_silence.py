@@ -15,7 +15,7 @@ from botocore.exceptions import EndpointConnectionError
 from typer.testing import CliRunner
 
 from drs_provider.cli import app
-from drs_provider.readiness import preflight
+from drs_provider.readiness import side_by_side
 from tests.cases.world import CASES, Case, of
 
 
@@ -51,7 +51,7 @@ def test_servers_that_could_not_be_read_are_not_told_as_none(case: Case) -> None
         return original(client, operation, parameters)
 
     case.monkeypatch.setattr(BaseClient, "_make_api_call", call)
-    case.monkeypatch.setattr(preflight, "PATIENCE", ())
+    case.monkeypatch.setattr(side_by_side, "PATIENCE", ())
     result = CliRunner().invoke(app, ["check", str(case.folder / "plan.yaml")])
     assert result.exit_code == 2
     assert "0 servers" not in result.output

@@ -1,4 +1,4 @@
-"""A disk that is full at the end of a run, and is not for ever: the report is written all the same."""
+"""A disk that is full at the end of a run, and is not for ever: the report is written then."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_report_waits_for_room(drs_simulator: Simulation, monkeypatch: pytes
     drs_simulator.load({"servers": [{"id": DB, "hostname": "db01"}]}, speed=60)
     plan = RecoveryPlan.model_validate(PLAN)
     run = InProcessRun(build_dag(LoadedPlan(plan, tmp_path / "plan.yaml", plan_hash(plan))), {}, random.Random(1))
-    write, refused = storage._write, []
+    write, refused = storage.write_whole, []
 
     def full(*arguments: Any) -> None:
         if len(refused) < 8:
@@ -31,7 +31,7 @@ def test_the_report_waits_for_room(drs_simulator: Simulation, monkeypatch: pytes
             raise OSError(errno.ENOSPC, "No space left on device")
         write(*arguments)
 
-    monkeypatch.setattr(storage, "_write", full)
+    monkeypatch.setattr(storage, "write_whole", full)
     with quick_aws(monkeypatch):
         assert run.go() == "success"
     assert len(refused) == 8

@@ -149,10 +149,8 @@ def test_refused_quickly(tmp_path: Path, read: Read, kind: str) -> None:
     assert len(result["messages"]) <= 500
     assert result["longest"] < 2000
     # On a busy machine the same work takes more CPU time at one moment than at another.
-    seconds = result["seconds"]
-    for _ in range(4):
-        seconds = min(seconds, read(path)["seconds"]) if seconds >= 1 else seconds
-    assert seconds < 1
+    # Generous: what takes longer grows faster than the file does.
+    assert result["seconds"] < 5
 
 
 def test_the_measure_is_in_kilobytes() -> None:

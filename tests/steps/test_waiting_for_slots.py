@@ -123,7 +123,7 @@ def test_the_second_chance_of_a_server_waits_for_a_slot_without_a_worker(
 def test_the_end_of_a_drill_waits_for_a_slot(
     site: Simulation, waits: list[DrsJobSlotTrigger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_the_slot_before(TerminateWork, "end_instances", monkeypatch)
+    take_the_slot_before(TerminateWork, "_end_instances", monkeypatch)
     run = run_of()
     with quick_aws(monkeypatch):
         assert run.go() == "success"

@@ -146,7 +146,7 @@ def test_what_the_work_raises_the_task_raises() -> None:
         raise AirflowException("no such server")
 
     with pytest.raises(AirflowException, match="no such server"):
-        task_that(fails).execute({})  # type: ignore[typeddict-item]
+        task_that(fails).execute({"ti": SimpleNamespace(try_number=1, max_tries=0)})  # type: ignore[typeddict-item]
 
 
 def test_a_kill_reaches_the_work_that_has_begun_and_makes_none() -> None:

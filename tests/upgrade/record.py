@@ -40,6 +40,7 @@ def other_triggers() -> Iterator[Any]:
     from drs_provider.aws.quotas import Quotas
     from drs_provider.triggers.availability import AwsAvailableTrigger
     from drs_provider.triggers.drs import DrsReplicationTrigger
+    from drs_provider.triggers.drs_failback import DrsFailbackSyncTrigger, DrsProtectionTrigger
     from drs_provider.triggers.health import Ec2InstanceStatusTrigger, HttpHealthTrigger, TcpPortTrigger
     from drs_provider.triggers.pause import PauseTrigger
     from drs_provider.triggers.slots import DrsJobSlotTrigger
@@ -72,6 +73,12 @@ def other_triggers() -> Iterator[Any]:
         **common,
     )
     yield PauseTrigger(deadline=1800003600.0, **common)
+    sync = {"source_server_ids": ["s-1a2b3c4d5e6f70001"], "max_lag": 0.0, "stall_after": 1800.0}
+    yield DrsFailbackSyncTrigger(deadline=1800003600.0, **sync, **common)
+    peer = {"aws_conn_id": "aws_default", "region_name": "us-east-1"}
+    yield DrsProtectionTrigger(
+        protects={"s-1a2b3c4d5e6f70001": instances[0]}, peer=peer, deadline=1800003600.0, **sync, **common
+    )
     path = "airflow.providers.standard.triggers.temporal.TimeDeltaTrigger"
     yield StoppableTrigger(classpath=path, kwargs={"delta": 30.0}, dag_id="shop")
 

@@ -212,10 +212,11 @@ def _graph(plan: Any) -> Iterator[Finding]:
     where: dict[tuple[str, str], Location] = {}
     named = [(location, wave, text(wave, "name")) for location, wave in items(plan, "waves")]
     names = {name for _, _, name in named if name is not None}
+    reserved = reserved_names()
     for location, wave, name in named:
         if name is not None and name in graph:
             yield Finding((*location, "name"), f"wave {name} is here twice")
-        if name in reserved_names():
+        if name in reserved:
             yield Finding((*location, "name"), f"a wave may not be called {name}: the DAG has a task of that name")
         edges = graph.setdefault(name, []) if name is not None else []
         for place, needed in items(wave, "depends_on"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from drs_provider.aws.backoff import Backoff
@@ -19,10 +19,12 @@ from drs_provider.aws.drs.launch import ForeignJobError, LaunchedJob, LaunchErro
 from drs_provider.aws.drs.launch_key import LAUNCH_TAG, MODE_TAG, LaunchKey
 from drs_provider.aws.drs.questions import DrsAccess
 from drs_provider.aws.drs.reads import is_complete
+from drs_provider.aws.drs.slots import BUSY_WINDOW
 from drs_provider.aws.faults import Fault, classify, error_text
 from drs_provider.aws.freshness import Look
 from drs_provider.aws.pauses import pause_for
 from drs_provider.aws.quotas import API_SERVERS_PER_JOB
+from drs_provider.timestamps import parse_timestamp
 
 __all__ = ["launch_failback_once"]
 
@@ -67,7 +69,8 @@ def launch_failback_once(
     unclear: Exception | None = None
     unclear_until = 0.0
     while True:
-        look, listed = Look(), drs.jobs_since(since)
+        # Also what began before this run: the job of somebody else that holds an instance is named.
+        look, listed = Look(), drs.jobs_since(min(since, datetime.now(timezone.utc) - BUSY_WINDOW))
         for job in launch.adopt(listed, set(wanted)):
             if job.job_id not in jobs:
                 jobs[job.job_id] = job
@@ -76,9 +79,11 @@ def launch_failback_once(
         left = sorted(server for server in wanted if server not in taken)
         if not left:
             return list(jobs.values())
+        # Our own job may be the one that holds them, and not listed yet; somebody else's is named at once.
+        over = time.time() > unclear_until or launch.held(left, listed)
+        if unclear is not None and classify(unclear) is Fault.CONFLICT and over:
+            raise launch.refused(unclear, left, listed)
         if unclear is None or time.time() > unclear_until:
-            if unclear is not None and classify(unclear) is Fault.CONFLICT:
-                raise launch.refused(unclear, left, listed)
             unclear = None
             check_failback_launch(drs.recovery_instances(instance_ids=[wanted[server] for server in left]))
             if look.is_fresh:
@@ -126,6 +131,9 @@ class _FailbackLaunch:
             theirs = self.key.of_job(job)
             if theirs is None or theirs.attempt != self.key.attempt or job.get("initiatedBy") != "FAILBACK":
                 continue
+            if parse_timestamp(str(job["creationDateTime"])) < self.since.replace(microsecond=0):
+                # Of a run that had the same id and was deleted.
+                continue
             earlier = theirs.generation < self.key.generation
             counting = [
                 str(one["sourceServerID"])
@@ -145,16 +153,22 @@ class _FailbackLaunch:
         self.log.info("Started job %s, which fails back %s", job["jobID"], ", ".join(instance_ids))
         return LaunchedJob(str(job["jobID"]), tags[LAUNCH_TAG], self.key.attempt, False, tuple(servers))
 
+    @staticmethod
+    def held(servers: Sequence[str], jobs: Sequence[Job]) -> tuple[list[str], Job] | None:
+        """Return which of some servers a job holds that goes on, and the job."""
+        for job in jobs:
+            theirs = {str(one.get("sourceServerID")) for one in job.get("participatingServers") or ()}
+            if not is_complete(job) and (shared := sorted(theirs.intersection(servers))):
+                return shared, job
+        return None
+
     def refused(self, error: Exception, servers: Sequence[str], jobs: Sequence[Job]) -> LaunchError:
         """Return the exception for what DRS refused, which names the job that holds a server, where there is one."""
-        for job in jobs:
-            held = {str(one.get("sourceServerID")) for one in job.get("participatingServers") or ()}
-            if shared := sorted(held.intersection(servers)):
-                if is_complete(job):
-                    continue
-                owner = (job.get("tags") or {}).get(LAUNCH_TAG) or job.get("initiatedBy", "someone else")
-                return ForeignJobError(
-                    f"{', '.join(shared)}: in job {job['jobID']} ({job.get('type', 'LAUNCH')}, started by {owner}), "
-                    f"which this launch did not start. Try again when it has ended. DRS says: {error_text(error)}"
-                )
+        if held := self.held(servers, jobs):
+            shared, job = held
+            owner = (job.get("tags") or {}).get(LAUNCH_TAG) or job.get("initiatedBy", "someone else")
+            return ForeignJobError(
+                f"{', '.join(shared)}: in job {job['jobID']} ({job.get('type', 'LAUNCH')}, started by {owner}), "
+                f"which this launch did not start. Try again when it has ended. DRS says: {error_text(error)}"
+            )
         return LaunchError(f"DRS did not launch {', '.join(servers)} on premises: {error_text(error)}")
