@@ -90,7 +90,7 @@ def test_a_run_that_fails_exits_1_and_says_where_after_a_visit_to_the_ui(tmp_pat
     for line in ("web: done, 1/1 servers launched", "mail: skipped", "app: not reached"):
         assert line in shown.splitlines()
     assert "\ndatabase: failed" in shown
-    end = shown[shown.index("rehearsed: not recovered. Failed (simulated, 60×).") :]
+    end = shown[shown.index("rehearsed: not recovered: bad01 did not launch. Failed (simulated, 60×).") :]
     assert "\ndatabase.wait_for_launch failed:\n  " in end
     (cause,) = [line for line in end.splitlines() if "bad01 (s-" in line]
     assert end.count(cause) == 1
