@@ -13,6 +13,7 @@ import pytest
 from drs_provider.dag.factory import build_dag
 from drs_provider.plan import LoadedPlan
 from drs_provider.simulator.simulation import Simulation
+from drs_provider.steps.terminate.work import TerminateWork
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import loaded_plan
 
@@ -183,3 +184,21 @@ def test_what_one_account_does_not_answer_keeps_no_other_from_being_cleaned_up(
     assert set(order) == {HOME, PAYMENTS}
     assert report["termination"]["left"] == []
     assert state == "success"
+
+
+def test_a_connection_that_vanishes_while_instances_end_is_no_success(
+    go: Any, drs_simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker's own account knows none of the instances, and would let them pass for terminated."""
+    original = TerminateWork._finished
+
+    def gone(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.target.name == "tokyo":
+            monkeypatch.delenv("AIRFLOW_CONN_AWS_PAYMENTS", raising=False)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(TerminateWork, "_finished", gone)
+    state, report, _ = go()
+    assert state == "failed"
+    reasons = [left["reason"] for left in report["termination"]["left"]]
+    assert any("no connection aws_payments" in reason for reason in reasons), reasons

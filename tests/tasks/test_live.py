@@ -1,4 +1,4 @@
-"""The live data of a run's tasks: what a wait is told to write where, and what a question to a person writes."""
+"""The live data of a run's tasks: where a wait writes what, and what a question to a person writes."""
 
 from __future__ import annotations
 

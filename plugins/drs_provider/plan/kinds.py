@@ -164,7 +164,7 @@ class StepKind(Kind):
         """Return the step that undoes the wave where a step failed; None where it has none.
 
         It is none of the wave's own steps: it stands at ``Place.ROLLBACK``, waits for all that it may have to undo,
-        and its task is told which tasks these are (``watched``).
+        and its task gets the ids of these tasks (``watched``).
         """
         return None
 

@@ -1,4 +1,4 @@
-"""Launch settings written into a plan file as it stands: its comments, its order and its spelling stay.
+"""Launch settings written into a plan file, whose comments, order and spelling stay.
 
 The places are known from the marks of the YAML parser, and only text at those places is replaced or added. What comes
 of it is read again, and has to say exactly what was asked for and keep every comment; else nothing is written.

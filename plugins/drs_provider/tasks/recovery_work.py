@@ -232,7 +232,8 @@ class RecoveryWork:
         if self.wave is not None and not run.selects(self.wave.name):
             raise AirflowSkipException(f"This run leaves the wave {self.wave.name} out")
         if self.wave is not None:
-            self.require_connection(run)
+            if not acts:
+                self.require_connection(run)
             if not run.is_drill and can_roll_back(self.loaded.plan) and generation_of(context) > 0:
                 # Whoever cleared a task of it may have done so because it was up.
                 note_up(context, [self.wave.name])
@@ -350,11 +351,13 @@ class RecoveryWork:
         return expected_account(context, self.loaded.plan, self.target)
 
     def confirm_account(self, context: Mapping[str, Any]) -> None:
-        """Act in the account that the plan states, or that preflight saw, and in no other.
+        """Act through the plan's connection only, and in the account that the plan states or that preflight saw.
 
+        :raises AirflowException: as :meth:`require_connection` says.
         :raises RefusedError: when the connection leads elsewhere now; or when that cannot be found out, where the plan
             states the account or has several targets, and nobody decided to go on without knowing.
         """
+        self.require_connection(self.run(context))
         expected = self.account(context)
         if expected is None:
             return

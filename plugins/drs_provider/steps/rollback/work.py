@@ -102,7 +102,6 @@ class RollbackWork(RecoveryWork, BaseOperator):
         except RunClosedError as closed:
             raise AirflowSkipException(f"{closed} The wave stays as it is.") from None
         self.require_approval(context, run, states)
-        self.require_connection(run)
         self.log.warning("Unwinding the wave %s, because of: %s", self.wave.name, ", ".join(failed))
         self.note_start(context)
         return self.after_answers(context)

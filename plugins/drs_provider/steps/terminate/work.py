@@ -104,7 +104,7 @@ class TerminateWork(RecoveryWork, BaseOperator):
         self._at, self._done = at, [dict(one) for one in done]
 
     def _resumed(self) -> dict[str, Any]:
-        """Return what a method that goes on after a wait is told of the targets."""
+        """Return what a method that goes on after a wait takes of the targets."""
         return {"at": self._at, "done": self._done} if len(self._places) > 1 else {}
 
     def execute(self, context: Context) -> Any:
@@ -117,7 +117,6 @@ class TerminateWork(RecoveryWork, BaseOperator):
             raise AirflowSkipException("The instances of a recovery stay")
         self._enter(context)
         if len(self._places) == 1:
-            self.require_connection(run)
             self.confirm_account(context)
         self.note_start(context)
         self._in_each(lambda hook: self._note_gone_once(hook, context))
@@ -246,8 +245,6 @@ class TerminateWork(RecoveryWork, BaseOperator):
 
     def _wait_for_launches(self, context: Context) -> dict[str, Any]:
         """Wait until the outcome of every launch is known, and no job of the run is in progress any more."""
-        if len(self._places) > 1:
-            self.require_connection(self.run(context))
         self.confirm_account(context)
         jobs, unanswered = self._look(DrsHook(**self.aws), context)
         if unanswered:
@@ -369,6 +366,8 @@ class TerminateWork(RecoveryWork, BaseOperator):
         An earlier try may have ended instances that DRS no longer knows. A job that hangs may still launch an instance:
         that is a failure, never a success.
         """
+        # Another account knows none of the instances, and would let them pass for terminated.
+        self.confirm_account(context)
         hook = DrsHook(**self.aws)
         # The jobs first, what they launched afterwards: a job that ends in between is one that has not ended yet.
         of_run, unanswered = self._look(hook, context)
