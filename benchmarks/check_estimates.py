@@ -170,8 +170,7 @@ class Campaign:
         """Wait for the end of a run, and return its report."""
         api = self.airflow.api
         while api.run(name, run_id)["state"] not in FINISHED_STATES:
-            for component in self.airflow.components.values():
-                component.check()
+            self.airflow.supervise()
             time.sleep(1)
         written = str(api.xcom(name, run_id, "report", "report_folder") or "")
         report = RunRecord.model_validate_json((Path(written.removeprefix("file://")) / "report.json").read_bytes())

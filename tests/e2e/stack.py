@@ -152,15 +152,14 @@ class Stack:
         return str(self.api.run(dag_id, run_id)["state"])
 
     def until(self, condition: Callable[[], Any], what: str, timeout: float = 90, pause: float = 0.3) -> None:
-        """Wait until a condition holds, with all components alive.
+        """Wait until a condition holds, with all components looked after.
 
         :param timeout: seconds after which this fails.
         :param pause: seconds between two looks.
         """
         deadline = time.monotonic() + timeout
         while not condition():
-            for component in self.airflow.components.values():
-                component.check()
+            self.airflow.supervise()
             assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
             time.sleep(pause)
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -248,7 +249,14 @@ def _record_of(result: RehearsalResult) -> RunRecord | None:
 
 
 def _wait_for_ctrl_c(console: Console, rehearsal: Rehearsal) -> None:
+    from drs_provider.rehearsal.processes import ProcessDied
+
     console.print(f"Airflow stays open at {rehearsal.airflow.url} ({rehearsal.login}). Ctrl-C ends it.")
     # The run is over and judged: the end of the visit changes nothing about the exit code.
     with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
+        try:
+            while True:
+                rehearsal.airflow.supervise()
+                time.sleep(1)
+        except ProcessDied as error:
+            say(f"Airflow does not stay open: {error}", err=True)

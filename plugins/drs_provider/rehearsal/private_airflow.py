@@ -34,6 +34,11 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 
+# When a person clears a task, Airflow gives it a new id. On PostgreSQL the scheduler locks the rows that it is about to
+# change; SQLite has no such locks, and a scheduler that still had the old id ends with this error.
+_CHANGED_MEANWHILE = "StaleDataError"
+_MAX_SCHEDULER_RESTARTS = 3
+
 # Nothing defers in a run's first seconds, and the processors have enough to do until the API server answers.
 _LAST = "triggerer"
 
@@ -69,6 +74,7 @@ class PrivateAirflow:
         self.env = self._environment(settings or {})
         self.components = {name: self._component(name, arguments) for name, arguments in COMPONENTS.items()}
         self.api = AirflowApi(self.url)
+        self.scheduler_restarts = 0
         self._launched: datetime | None = None
 
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
@@ -186,6 +192,25 @@ class PrivateAirflow:
     def restart(self, name: str) -> None:
         """Start one component again after it was killed."""
         self.components[name].start()
+
+    def supervise(self) -> None:
+        """Look after the components, as a supervisor of services does; to be called again and again.
+
+        A scheduler that SQLite let run into somebody else's change is started again, some times. Anything else that
+        ended is a fault.
+
+        :raises ProcessDied: when a component ended for another reason, or the scheduler once too often.
+        """
+        for name, component in self.components.items():
+            if (
+                name == "scheduler"
+                and component.exit_code not in (None, 0)
+                and _CHANGED_MEANWHILE in component.log_tail()
+                and self.scheduler_restarts < _MAX_SCHEDULER_RESTARTS
+            ):
+                self.scheduler_restarts += 1
+                self.restart(name)
+            component.check()
 
     @contextmanager
     def running(self, timeout: float = 120) -> Iterator[PrivateAirflow]:

@@ -200,8 +200,7 @@ class Rehearsal:
                 break
             if approve:
                 self._approve_pending(run_id)
-            for component in self.airflow.components.values():
-                component.check()
+            self.airflow.supervise()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the run {run_id} did not end within {timeout:g} s")
             time.sleep(_POLL_SECONDS)
