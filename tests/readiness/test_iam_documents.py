@@ -14,7 +14,10 @@ from botocore import xform_name
 
 import drs_provider
 from drs_provider.deploy.iam import FOLDER, documents, render
-from drs_provider.readiness.grants import GRANTS
+from drs_provider.plan import load_plan
+from drs_provider.plan.kinds import kind_named, own_kinds
+from drs_provider.readiness.actions import steps_of_run
+from drs_provider.readiness.grants import GRANTS, OTHERS
 
 PACKAGE = Path(drs_provider.__file__).parent
 GRANTED = {action for grant in GRANTS for action in grant.actions}
@@ -35,6 +38,27 @@ def test_there_is_no_other_file() -> None:
 def test_they_fit_a_managed_policy(name: str) -> None:
     text = "".join(render(documents()[name]).split())
     assert len(text) <= 6144
+
+
+def test_the_policies_have_what_every_kind_of_step_says_that_it_may_do() -> None:
+    shipped = {statement["Sid"]: statement for name in documents() for statement in stored(name)}
+    granted = [(kind.name, grant) for kind in own_kinds() for grant in kind.grants]
+    assert {name for name, _ in granted} == {"launch", "preflight", "script", "terminate"}
+    assert [(name, grant.sid) for name, grant in granted if shipped.get(grant.sid) != grant.statement()] == []
+    needs = {grant.need for _, grant in granted} | {grant.need for grant in OTHERS}
+    asked = {
+        need
+        for plan in sorted((PACKAGE.parents[1] / "plans").glob("*.yaml"))
+        for mode in ("drill", "recovery")
+        for step, wave in steps_of_run(load_plan(plan).plan, mode)
+        for need in kind_named(step.kind).needs(step, wave, load_plan(plan).plan, mode)
+    }
+    assert {"launch", "terminate", "scripts", "run_command", "automation"} <= asked <= needs
+
+
+def stored(name: str) -> list[dict[str, Any]]:
+    """The statements of a shipped policy, as its file has them."""
+    return list(json.loads((FOLDER / name).read_text(encoding="utf-8"))["Statement"])
 
 
 def test_sids_are_unique_and_reasons_are_given() -> None:

@@ -30,7 +30,8 @@ from drs_provider.aws.ssm.commands import find_commands, read_results, send_once
 from drs_provider.aws.ssm.reads import managed_instances, read_automation
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.ssm import SsmHook
-from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS, Grant, policy
+from drs_provider.plan.statements import Grant, policy
+from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.models import drs_backends
 from drs_provider.simulator.permissions import Caller

@@ -22,6 +22,7 @@ from pydantic import Field
 from drs_provider.evidence.events import Event, Text
 from drs_provider.plan.kinds import Place, StepGroup, StepKind
 from drs_provider.plan.scalars import PlanModel, Span
+from drs_provider.plan.statements import Grant
 from drs_provider.plan.steps import Step
 
 
@@ -43,7 +44,8 @@ class Smoke(StepKind):
     task = "smoke_task.SmokeTask"
     event = SmokeEvent
     phase = "health"
-    permissions = ("synthetics:GetCanaryRuns",)
+    grants = (Grant("ReadCanaries", "smoke_test", ("synthetics:GetCanaryRuns",), "Asks the canary."),)
+    checks = "smoke_checks.smoke_checks"
     keys = {"smoke_test": (SmokeTest | None, Field(None, description="A page that must answer once the wave is up."))}
 
     def groups(self, wave):
@@ -69,6 +71,7 @@ from pydantic import Field
 from drs_provider.evidence.events import Event, Text
 from drs_provider.plan.kinds import Place, RunKind, StepGroup
 from drs_provider.plan.scalars import PlanModel
+from drs_provider.plan.statements import Grant
 from drs_provider.plan.steps import Step
 
 
@@ -90,7 +93,7 @@ class FreezeKind(RunKind):
     prefixes = ("hold", "look", "release")
     task = "freeze_task.FreezeTask"
     event = FreezeEvent
-    permissions = ("codepipeline:DisableStageTransition",)
+    grants = (Grant("HoldPipeline", "freeze", ("codepipeline:DisableStageTransition",), "Holds the pipeline."),)
     keys = {"freeze": (Freeze | None, Field(None, description="A pipeline that is held during a run."))}
 
     def groups(self, plan):
@@ -141,6 +144,16 @@ class SmokeWork(RecoveryWork, BaseOperator):
         event = SmokeEvent(**self.times(context), status="failed", wave=self.wave.name, reason=reason)
         self.leave_evidence(context, event)
         raise AirflowFailException(reason)
+"""
+CHECKS = """
+from drs_provider.readiness.side_by_side import Check
+from drs_provider.readiness.findings import Finding
+
+
+def smoke_checks(look):
+    pages = [wave.smoke_test.page for wave in look.plan.waves if wave.name in look.waves]
+    found = Finding.of("check-failed", f"No page at {pages[0]} in a {look.mode}.", "Put it back.")
+    yield Check("the page", lambda: [found])
 """
 PLAN = """
 version: 1
@@ -227,7 +240,9 @@ from drs_provider.evidence.html import render_html
 from drs_provider.plan.drawing import draw
 from drs_provider.plan.keys_page import keys_page
 from drs_provider.plan.schema import plan_schema
-from drs_provider.readiness.actions import required_actions
+from drs_provider.plan.kinds import load
+from drs_provider.readiness.actions import checks_of_run, required_actions
+from drs_provider.readiness.side_by_side import Look
 
 dag = build_dag(loaded)
 task = dag.get_task("web.smoke_test")
@@ -259,6 +274,12 @@ print(json.dumps({
     "schema": plan_schema()["$defs"]["Wave"]["properties"]["smoke_test"],
     "keys": [line for line in keys_page().splitlines() if "smoke_test" in line or "address of the page" in line],
     "action": required_actions(loaded.plan, "drill").get("synthetics:GetCanaryRuns"),
+    "found": [
+        one.message
+        for path in checks_of_run(loaded.plan, "drill")
+        for check in load(path)(Look(loaded.plan, None, "drill", ["web"], loaded.plan.default_target))
+        for one in check.make()
+    ],
     "hash": load_plan("plain.yaml").hash,
 }))
 """
@@ -274,7 +295,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (info / "entry_points.txt").write_text(
         "[drs_provider.steps]\nsmoke_test = smoke_kind:KIND\nfreeze = freeze_kind:KIND\n"
     )
-    for name, text in (("kind", KIND), ("task", TASK), ("work", WORK)):
+    for name, text in (("kind", KIND), ("task", TASK), ("work", WORK), ("checks", CHECKS)):
         (folder / f"smoke_{name}.py").write_text(text)
     for name, text in (("kind", RUN_KIND), ("task", RUN_TASK)):
         (folder / f"freeze_{name}.py").write_text(text)
@@ -312,7 +333,8 @@ def test_a_kind_from_outside_is_seen_everywhere(installed: Path) -> None:
     assert found["drawing"].split(", ")[:3] == ["  * web  1 selector", "1 check", "smoke test"]
     assert found["schema"]["description"] == "A page that must answer once the wave is up."
     assert len(found["keys"]) == 2
-    assert found["action"] == "The steps smoke_test."
+    assert found["action"] == "Asks the canary."
+    assert found["found"] == ["No page at https://shop.example/ in a drill."]
     assert found["hash"] == load_plan(installed / "plain.yaml").hash, "a plan that does not use it means the same"
 
 
@@ -332,7 +354,7 @@ def test_a_kind_of_step_of_the_whole_run_is_seen_everywhere(installed: Path) -> 
     assert found["not done"] == "it was ended before these tasks were done: look"
     assert found["begin"] == 90
     assert found["schema"] and len(found["keys"]) == 2
-    assert found["action"] == "The steps freeze."
+    assert found["action"] == "Holds the pipeline."
     assert any("may not be called hold" in problem for problem in found["taken"])
 
 

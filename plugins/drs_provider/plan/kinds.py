@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from drs_provider.plan.models import RecoveryPlan
+    from drs_provider.plan.statements import Grant
     from drs_provider.plan.steps import Step
     from drs_provider.plan.waves import Wave
 
@@ -39,6 +40,7 @@ __all__ = [
     "kind_named",
     "kinds",
     "load",
+    "own_kinds",
     "register",
     "reserved_names",
     "run_kinds",
@@ -129,8 +131,13 @@ class Kind(ABC):
     """The dotted path of a function that estimates a step: the workload, the wave, the step and the case, to a timed
     step, or None where it takes no time of its own."""
 
-    permissions: ClassVar[tuple[str, ...]] = ()
-    """The IAM actions that its work needs beyond those of a launch, such as ``route53:ChangeResourceRecordSets``."""
+    grants: ClassVar[tuple[Grant, ...]] = ()
+    """The permissions that its work and its checks may need; the shipped policies have those of this package's kinds.
+    A kind has each of them alone: others name its :attr:`~drs_provider.plan.statements.Grant.need` in :meth:`needs`."""
+
+    checks: ClassVar[str] = ""
+    """The dotted path of a function that yields the preflight checks of its steps
+    (:class:`~drs_provider.readiness.side_by_side.Check`) from a :class:`~drs_provider.readiness.side_by_side.Look`."""
 
     keys: ClassVar[Mapping[str, tuple[Any, FieldInfo]]] = {}
     """For kinds from outside: the keys that a wave gets, or the plan from a kind of the whole run, each with its type
@@ -146,6 +153,13 @@ class Kind(ABC):
     def typical_seconds(self, wave: Wave | None, step: Step) -> float:
         """Return how long a step takes, in seconds; by default its limit. The wave of a step of the run is None."""
         return step.limit.total_seconds()
+
+    def needs(self, step: Step, wave: Wave | None, plan: RecoveryPlan, mode: str) -> Iterable[str]:
+        """Return what a step needs permissions for in a run: values of ``Grant.need``; by default all its own.
+
+        :param wave: its wave; None for a step of the whole run.
+        """
+        return {grant.need for grant in self.grants}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -192,7 +206,7 @@ _ADDED: dict[str, Kind] = {}
 
 def every_kind() -> tuple[Kind, ...]:
     """Return the kinds that are known: this package's, then those that were added."""
-    return (*_own(), *_ADDED.values())
+    return (*own_kinds(), *_ADDED.values())
 
 
 def kinds() -> tuple[StepKind, ...]:
@@ -225,7 +239,8 @@ def load(path: str) -> Any:
 
 
 @cache
-def _own() -> tuple[Kind, ...]:
+def own_kinds() -> tuple[Kind, ...]:
+    """Return the kinds of this package."""
     return tuple(import_module(f"drs_provider.steps.{name}.kind").KIND for name in _OWN)
 
 

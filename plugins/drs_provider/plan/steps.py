@@ -26,6 +26,7 @@ __all__ = [
     "Step",
     "activity_of",
     "kind_of",
+    "rollback_scripts",
     "run_steps",
     "steps_of",
     "undo_of",
@@ -100,6 +101,11 @@ def run_steps(plan: RecoveryPlan) -> tuple[StepGroup, ...]:
 def undo_of(wave: Wave, plan: RecoveryPlan) -> Step | None:
     """Return the step that undoes a wave where a step failed; None where the plan has none."""
     return next(filter(None, (kind.undoes(wave, plan) for kind in kinds())), None)
+
+
+def rollback_scripts(wave: Wave) -> tuple[Step, ...]:
+    """Return the scripts of a wave's rollback as steps: the task of the rollback runs them."""
+    return tuple(Step(f"rollback.{script.name}", "script", script.timeout, script=script) for script in wave.rollback)
 
 
 def steps_of(wave: Wave) -> Iterator[Step]:

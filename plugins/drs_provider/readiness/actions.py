@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from drs_provider.plan.kinds import every_kind
-from drs_provider.plan.steps import run_steps, steps_of
+from drs_provider.plan.kinds import every_kind, kind_named, own_kinds
+from drs_provider.plan.steps import rollback_scripts, run_steps, steps_of, undo_of
 from drs_provider.readiness.findings import Mode
-from drs_provider.readiness.grants import GRANTS, Grant
+from drs_provider.readiness.grants import GRANTS
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script, Wave
+    from drs_provider.plan.statements import Grant
+    from drs_provider.plan.steps import Step
     from drs_provider.plan.targets import NamedTarget
 
-__all__ = ["needs_of", "required_actions", "required_grants", "scripts_of", "scripts_of_run"]
+__all__ = [
+    "checks_of_run",
+    "needs_of",
+    "required_actions",
+    "required_grants",
+    "scripts_of",
+    "scripts_of_run",
+    "steps_of_run",
+]
 
 
 def scripts_of(wave: Wave, mode: Mode, *, unwinds: bool = False) -> list[Script]:
@@ -49,6 +59,48 @@ def scripts_of_run(
     ]
 
 
+def steps_of_run(
+    plan: RecoveryPlan,
+    mode: Mode,
+    waves: Iterable[str] | None = None,
+    *,
+    skip_scripts: bool = False,
+    place: NamedTarget | None = None,
+) -> list[tuple[Step, Wave | None]]:
+    """Every step that a run may do, each with its wave: those of the whole run, of its waves, and what undoes these.
+
+    The parameters are those of :func:`required_grants`.
+    """
+    wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
+    found: list[tuple[Step, Wave | None]] = []
+    for wave in (wave for wave in plan.waves if wave.name in wanted):
+        steps = [*steps_of(wave)]
+        if undo := undo_of(wave, plan):
+            steps += [undo, *rollback_scripts(wave)]
+        here = [step for step in steps if place is None or plan.target_of(wave, step.script).key == place.key]
+        found += [(step, wave) for step in here if step.takes_part(mode, skip_scripts=skip_scripts)]
+    # What belongs to the whole run is done wherever something of it is launched.
+    if any(step.kind == "launch" for step, _ in found):
+        found += [(step, None) for group in run_steps(plan) for step in group.steps]
+    return found
+
+
+def checks_of_run(
+    plan: RecoveryPlan,
+    mode: Mode,
+    waves: Iterable[str] | None = None,
+    *,
+    skip_scripts: bool = False,
+    place: NamedTarget | None = None,
+) -> list[str]:
+    """The dotted paths of the preflight checks that the kinds of a run's steps name, each once.
+
+    The parameters are those of :func:`required_grants`.
+    """
+    steps = steps_of_run(plan, mode, waves, skip_scripts=skip_scripts, place=place)
+    return list(dict.fromkeys(filter(None, (kind_named(step.kind).checks for step, _ in steps))))
+
+
 def needs_of(
     plan: RecoveryPlan,
     mode: Mode,
@@ -57,31 +109,16 @@ def needs_of(
     skip_scripts: bool = False,
     place: NamedTarget | None = None,
 ) -> set[str]:
-    """What a plan needs rights for: the values of :attr:`Grant.need`; the parameters are those of
-    :func:`required_grants`."""
-    wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
-    chosen = _launched(plan, wanted, place)
-    needs = {"launch"} if chosen else set()
-    unwinds = plan.recovery.on_failure == "rollback" or any(wave.on_failure == "rollback" for wave in chosen)
-    if chosen and (unwinds or (mode == "drill" and plan.drill.terminate != "never")):
-        needs.add("terminate")
-    for script in scripts_of_run(plan, mode, wanted, skip_scripts=skip_scripts, place=place):
-        needs |= {"scripts", "automation" if script.automation else "run_command"}
-        if script.parameters.get("AutomationAssumeRole"):
-            needs.add("automation_role")
-    for wave in chosen:
-        if any(getattr(check, "via", None) == "ssm" or check.type == "ssm_online" for check in wave.health_checks):
-            needs.add("run_command")
+    """What a run of a plan needs permissions for: values of :attr:`~drs_provider.plan.statements.Grant.need`.
+
+    The parameters are those of :func:`required_grants`.
+    """
+    steps = steps_of_run(plan, mode, waves, skip_scripts=skip_scripts, place=place)
+    needs = {need for step, wave in steps for need in kind_named(step.kind).needs(step, wave, plan, mode)}
     notifies = place is None or place.key == plan.default_target.key
     if notifies and any(getattr(target, "sns", None) for target in plan.notify):
         needs.add("notify")
     return needs
-
-
-def _launched(plan: RecoveryPlan, waves: set[str], place: NamedTarget | None) -> list[Wave]:
-    """Return those of some waves that are launched in a target; None: in any."""
-    here = [wave for wave in plan.waves if wave.name in waves]
-    return [wave for wave in here if place is None or plan.target_of(wave).key == place.key]
 
 
 def required_grants(
@@ -101,17 +138,9 @@ def required_grants(
     :param place: what is needed in this target alone; None: in all of them.
     """
     needs = needs_of(plan, mode, waves, skip_scripts=skip_scripts, place=place)
-    wanted = {wave.name for wave in plan.waves} if waves is None else set(waves)
-    steps = {step.kind for wave in _launched(plan, wanted, place) for step in steps_of(wave)}
-    steps |= {step.kind for group in run_steps(plan) for step in group.steps}
-    return [
-        *(grant for grant in GRANTS if grant.need in needs and not grant.optional),
-        *(
-            Grant(f"Step{kind.name.title().replace('_', '')}", "steps", kind.permissions, f"The steps {kind.name}.")
-            for kind in every_kind()
-            if kind.name in steps and kind.permissions
-        ),
-    ]
+    # The shipped policies lack those of kinds from outside.
+    added = [grant for kind in every_kind() if kind not in own_kinds() for grant in kind.grants]
+    return [grant for grant in (*GRANTS, *added) if grant.need in needs and not grant.optional]
 
 
 def required_actions(plan: RecoveryPlan, mode: Mode, waves: Iterable[str] | None = None) -> dict[str, str]:

@@ -17,9 +17,10 @@ from botocore.exceptions import ClientError
 
 from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.aws.clients import Clients
+from drs_provider.plan.statements import Grant
 from drs_provider.readiness.actions import scripts_of_run
 from drs_provider.readiness.findings import Finding, Mode
-from drs_provider.readiness.grants import JOB, MANAGED, Grant
+from drs_provider.steps.launch.permissions import JOB, MANAGED
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script

@@ -25,9 +25,10 @@ from drs_provider.aws.drs.questions import Drs
 from drs_provider.aws.faults import TransientError
 from drs_provider.aws.launch_settings import Resources
 from drs_provider.aws.quotas import Quotas
+from drs_provider.plan.kinds import load
 from drs_provider.readiness import jobs as job_checks
-from drs_provider.readiness.actions import required_grants
-from drs_provider.readiness.documents import check_document, documents_of
+from drs_provider.readiness.actions import checks_of_run, required_grants
+from drs_provider.readiness.documents import documents_of
 from drs_provider.readiness.findings import CODES, Finding, FindingsReport, Mode
 from drs_provider.readiness.launch_configuration import check_launch_configuration, needs_agent, needs_running
 from drs_provider.readiness.launch_drift import wanted_launches
@@ -43,7 +44,7 @@ from drs_provider.readiness.resolution import (
 )
 from drs_provider.readiness.scope import Permissions, Scope
 from drs_provider.readiness.script_secrets import Lookup, check_secrets
-from drs_provider.readiness.side_by_side import MAX_WORKERS, Check, cause_of, concurrently
+from drs_provider.readiness.side_by_side import MAX_WORKERS, Check, Look, cause_of, concurrently
 from drs_provider.readiness.template_fit import NamedResources
 from drs_provider.readiness.timeouts import check_timeouts, launch_seconds
 from drs_provider.readiness.whereabouts import (
@@ -280,8 +281,8 @@ def _look_at_target(
             )
             for server in resolved.get(wave.name, ())
         ]
-    for name, uses in documents_of(plan, mode, everything, place).items() if not skip_scripts else ():
-        checks.append(Check(f"document {name}", partial(check_document, clients, name, uses)))
+    for path in checks_of_run(plan, mode, everything, skip_scripts=skip_scripts, place=place):
+        checks += load(path)(Look(plan, clients, mode, everything, place))
     permissions = Permissions()
     check = partial(_check_permissions, plan, clients, mode, everything, permissions, place, skip_scripts=skip_scripts)
     # IAM is in another region, which may be what has failed.

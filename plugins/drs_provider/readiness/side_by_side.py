@@ -6,14 +6,21 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from drs_provider.aws.faults import TransientError, transient_cause
 from drs_provider.readiness.findings import Finding
 
-__all__ = ["MAX_WORKERS", "Check", "cause_of", "concurrently"]
+if TYPE_CHECKING:
+    from drs_provider.aws.clients import Clients
+    from drs_provider.plan import RecoveryPlan
+    from drs_provider.plan.targets import NamedTarget
+    from drs_provider.readiness.findings import Mode
+
+__all__ = ["MAX_WORKERS", "Check", "Look", "cause_of", "concurrently"]
 
 # As many as a botocore client has connections by default, so that none is opened and thrown away.
 MAX_WORKERS = 10
@@ -33,6 +40,24 @@ class Check(NamedTuple):
     name: str
     make: Callable[[], list[Finding]]
     instead: Callable[[str], Finding] | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a kind of step makes the checks of its steps from, in one target.
+
+    :param plan: the plan.
+    :param clients: clients of the target.
+    :param mode: ``drill`` or ``recovery``.
+    :param waves: names of the waves that run.
+    :param place: the target.
+    """
+
+    plan: RecoveryPlan
+    clients: Clients
+    mode: Mode
+    waves: Sequence[str]
+    place: NamedTarget
 
 
 def concurrently(checks: Sequence[Check], unanswered: list[TransientError]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""IAM policy documents for the roles that recovery plans run with, made from the table of grants.
+"""IAM policy documents for the roles that recovery plans run with, made from what each kind of step may do.
 
 Two set-ups. In one account, Airflow's execution role gets ``orchestration.json``, ``drs-on-behalf.json`` and
 ``reports.json``. With a target account, a role there gets the first two, and ``target-trust.json`` as its trust
@@ -10,7 +10,7 @@ the person or the pipeline that runs ``drs-plan launch-settings apply``; runs of
 Four more only deny, and can be attached beside the others: ``drills-only.json``, ``keep-forward-servers.json``,
 ``run-commands-by-tag.json`` and ``tag-jobs-at-creation.json``. Replace names in capitals and the account 111122223333.
 
-``python -m drs_provider.deploy.iam`` writes the files again after a change of the table.
+``python -m drs_provider.deploy.iam`` writes the files again after a change of one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS, Grant, policy
+from drs_provider.plan.statements import Grant, policy
+from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS
 
 __all__ = ["FOLDER", "documents", "render"]
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from drs_provider.deploy.iam import REPORTS, render
+from drs_provider.plan.statements import Grant, policy
 from drs_provider.plan.targets import DEFAULT
 from drs_provider.readiness.actions import needs_of, required_grants
-from drs_provider.readiness.grants import GRANTS, Grant, policy
+from drs_provider.readiness.grants import GRANTS
 from drs_provider.readiness.whereabouts import places_of_run
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from drs_provider.plan.kinds import Place, StepGroup, StepKind
@@ -10,6 +10,7 @@ from drs_provider.plan.steps import Step
 from drs_provider.steps.health.event import HealthEvent
 
 if TYPE_CHECKING:
+    from drs_provider.plan.models import RecoveryPlan
     from drs_provider.plan.waves import Wave
 
 __all__ = ["KIND"]
@@ -37,6 +38,11 @@ class CheckHealth(StepKind):
         of_instance = tuple(step for step in steps if step.check and step.check.type in _INSTANCE_CHECKS)
         yield StepGroup(Place.INSTANCE, of_instance)
         yield StepGroup(Place.SERVICE, tuple(step for step in steps if step not in of_instance))
+
+    def needs(self, step: Step, wave: Wave | None, plan: RecoveryPlan, mode: str) -> Iterable[str]:
+        """Return the permission to run commands, where the check asks SSM or by it."""
+        by_ssm = step.check and (getattr(step.check, "via", None) == "ssm" or step.check.type == "ssm_online")
+        return ("run_command",) if by_ssm else ()
 
     def activity(self, title: str) -> str:
         """Return what the wave does meanwhile."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from drs_provider.plan.kinds import Place, StepGroup, StepKind
 from drs_provider.plan.steps import LAUNCH, Step
 from drs_provider.steps.launch.event import LaunchEvent
+from drs_provider.steps.launch.permissions import GRANTS
 
 if TYPE_CHECKING:
+    from drs_provider.plan.models import RecoveryPlan
     from drs_provider.plan.waves import Wave
 
 __all__ = ["KIND"]
@@ -21,12 +23,17 @@ class Launch(StepKind):
     name = "launch"
     task = "drs_provider.steps.launch.task.LaunchWave"
     event = LaunchEvent
+    grants = GRANTS
     phase = ""
     forecast = ""
 
     def groups(self, wave: Wave) -> Iterator[StepGroup]:
         """Return the launch."""
         yield StepGroup(Place.LAUNCH, (Step(LAUNCH, self.name),))
+
+    def needs(self, step: Step, wave: Wave | None, plan: RecoveryPlan, mode: str) -> Iterable[str]:
+        """Return the launch alone: whether it launches into instances or with profiles, DRS knows."""
+        return ("launch",)
 
     def activity(self, title: str) -> str:
         """Return what the wave does meanwhile."""

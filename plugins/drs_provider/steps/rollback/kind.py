@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from drs_provider.plan.kinds import StepGroup, StepKind
@@ -32,6 +33,10 @@ class RollBack(StepKind):
         """Return the rollback, where the wave or the whole recovery asks for it."""
         asks = "rollback" in (plan.recovery.on_failure, wave.on_failure)
         return Step("rollback", self.name) if asks else None
+
+    def needs(self, step: Step, wave: Wave | None, plan: RecoveryPlan, mode: str) -> Iterable[str]:
+        """Return the termination of what was launched."""
+        return ("terminate",)
 
     def activity(self, title: str) -> str:
         """Return what the wave does meanwhile."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from drs_provider.plan.kinds import Place, StepGroup, StepKind
 from drs_provider.plan.steps import Section, Step
 from drs_provider.steps.script.event import ScriptEvent
+from drs_provider.steps.script.permissions import GRANTS, script_needs
 
 if TYPE_CHECKING:
+    from drs_provider.plan.models import RecoveryPlan
     from drs_provider.plan.waves import Wave
 
 __all__ = ["KIND"]
@@ -24,6 +26,8 @@ class RunScript(StepKind):
     prefixes = ("pre_launch", "post_launch")
     task = "drs_provider.steps.script.task.RunScript"
     event = ScriptEvent
+    grants = GRANTS
+    checks = "drs_provider.steps.script.checks.script_checks"
     phase = "scripts"
     forecast = "drs_provider.steps.script.forecast.forecast_script"
 
@@ -33,6 +37,10 @@ class RunScript(StepKind):
             for script in getattr(wave, section):
                 name = f"{section}.{script.name}"
                 yield StepGroup(place, (Step(name, self.name, script.timeout, script=script, section=section),))
+
+    def needs(self, step: Step, wave: Wave | None, plan: RecoveryPlan, mode: str) -> Iterable[str]:
+        """Return what the script runs with, where it takes part in a run of that mode."""
+        return script_needs(step.script, mode) if step.script else ()
 
     def activity(self, title: str) -> str:
         """Return what the wave does meanwhile."""
