@@ -11,7 +11,8 @@ import pytest
 
 from drs_provider.aws.clients import Clients
 from drs_provider.plan import RecoveryPlan
-from drs_provider.readiness.preflight import PreflightResult, run_preflight
+from drs_provider.readiness.preflight import run_preflight
+from drs_provider.readiness.result import PreflightResult
 
 if TYPE_CHECKING:
     from drs_provider.simulator.simulation import Simulation

@@ -13,7 +13,8 @@ from drs_provider.deploy.iam import documents
 from drs_provider.readiness.actions import required_actions
 from drs_provider.readiness.grants import GRANTS
 from drs_provider.readiness.permissions import caller, role_arn
-from drs_provider.readiness.preflight import PreflightResult, run_preflight
+from drs_provider.readiness.preflight import run_preflight
+from drs_provider.readiness.result import PreflightResult
 
 if TYPE_CHECKING:
     from conftest import Room

@@ -13,8 +13,9 @@ from botocore.config import Config
 from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.run_identity import RunIdentity
 from drs_provider.readiness.findings import CODES
-from drs_provider.readiness.preflight import PreflightResult, run_preflight
+from drs_provider.readiness.preflight import run_preflight
 from drs_provider.readiness.quotas import account_quotas, check_quotas
+from drs_provider.readiness.result import PreflightResult
 
 if TYPE_CHECKING:
     from conftest import Room

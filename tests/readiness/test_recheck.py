@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from drs_provider.aws.drs.run_identity import RunIdentity
-from drs_provider.readiness.preflight import PreflightResult, recheck_wave
+from drs_provider.readiness.recheck import recheck_wave
+from drs_provider.readiness.result import PreflightResult
 
 if TYPE_CHECKING:
     from conftest import Room

@@ -12,7 +12,7 @@ import pytest
 from drs_provider.dag.factory import build_dag
 from drs_provider.evidence.record import Server
 from drs_provider.evidence.storage import reports_of
-from drs_provider.readiness import preflight
+from drs_provider.readiness import server_checks
 from drs_provider.simulator.simulation import Simulation
 from tests.chaos.in_process import InProcessRun, quick_aws
 from tests.dag.plans import loaded_plan
@@ -71,7 +71,7 @@ def test_where_drs_falls_back_on_a_snapshot_the_rpo_is_that_snapshots(
 ) -> None:
     """The agent dies right after the look before the launch."""
     point = newest(site)["snapshotID"]
-    monkeypatch.setattr(preflight, "source_gone", lambda server: False)
+    monkeypatch.setattr(server_checks, "source_gone", lambda server: False)
     server = recovered(monkeypatch, tmp_path)
     (call,) = [entry for entry in site.log if entry.get("operation") == "StartRecovery"]
     assert call["params"]["sourceServers"] == [{"sourceServerID": SERVER}]

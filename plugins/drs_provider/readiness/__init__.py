@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drs_provider.readiness.findings import CODES, Finding, FindingsReport, override_problems
-    from drs_provider.readiness.preflight import PreflightResult, recheck_wave, run_preflight
+    from drs_provider.readiness.preflight import run_preflight
+    from drs_provider.readiness.recheck import recheck_wave
     from drs_provider.readiness.resolution import ResolvedServer
+    from drs_provider.readiness.result import PreflightResult
 
 __all__ = [
     "CODES",
@@ -28,10 +30,10 @@ _HOMES = {
     "CODES": "findings",
     "Finding": "findings",
     "FindingsReport": "findings",
-    "PreflightResult": "preflight",
+    "PreflightResult": "result",
     "ResolvedServer": "resolution",
     "override_problems": "findings",
-    "recheck_wave": "preflight",
+    "recheck_wave": "recheck",
     "run_preflight": "preflight",
 }
 

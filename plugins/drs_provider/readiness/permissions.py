@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -18,15 +20,26 @@ from botocore.exceptions import ClientError
 from drs_provider.aws.calls import BlockingCalls, run_blocking
 from drs_provider.aws.clients import Clients
 from drs_provider.plan.statements import Grant
-from drs_provider.readiness.actions import scripts_of_run
+from drs_provider.readiness.actions import required_grants, scripts_of_run
 from drs_provider.readiness.findings import Finding, Mode
+from drs_provider.readiness.side_by_side import MAX_WORKERS, cause_of
 from drs_provider.steps.launch.permissions import JOB, MANAGED
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Script
     from drs_provider.plan.targets import NamedTarget
+    from drs_provider.readiness.scope import Permissions
 
-__all__ = ["Principal", "Simulation", "caller", "not_checked", "role_arn", "simulate", "simulations"]
+__all__ = [
+    "Principal",
+    "Simulation",
+    "caller",
+    "check_permissions",
+    "not_checked",
+    "role_arn",
+    "simulate",
+    "simulations",
+]
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
 _ASSUMED_ROLE = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
@@ -287,3 +300,41 @@ def _example(pattern: str, kind: str, principal: Principal, region: str) -> str:
     account = "" if kind == "image" else principal.account
     name = resource.replace("*", EXAMPLE_IDS.get(kind, "example"))
     return f"arn:{principal.partition}:{service}:{region if place == '*' else place}:{account}:{name}"
+
+
+def check_permissions(
+    plan: RecoveryPlan,
+    clients: Clients,
+    mode: Mode,
+    waves: Sequence[str],
+    made: Permissions,
+    place: NamedTarget,
+    *,
+    skip_scripts: bool,
+) -> list[Finding]:
+    """Ask IAM whether the caller may do in a target what a run needs there.
+
+    :param made: gets whose permissions were simulated, and how many.
+    """
+    principal = caller(clients)
+    made.caller = principal.arn
+    if principal.arn.endswith(":root"):
+        return []  # The root user may do everything and cannot be simulated.
+    if ":federated-user/" in principal.arn:
+        return [not_checked(f"{principal.arn} is a federated user")]
+    grants = required_grants(plan, mode, waves, skip_scripts=skip_scripts, place=place)
+    if not grants:
+        return []
+    first, *others = simulations(grants, principal, plan, mode, waves, skip_scripts=skip_scripts, place=place)
+    one = partial(simulate, clients, principal)
+    try:
+        # The first one alone: where simulating is denied, one call is enough to know.
+        findings = one(first)
+        with ThreadPoolExecutor(max_workers=MAX_WORKERS, thread_name_prefix="permissions") as pool:
+            findings += [finding for found in pool.map(one, others) for finding in found]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in (*DENIED, "NoSuchEntity"):
+            raise
+        return [not_checked(cause_of(error))]
+    made.actions = len({action for simulation in (first, *others) for action in simulation.reasons})
+    return findings
