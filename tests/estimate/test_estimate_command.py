@@ -130,3 +130,71 @@ def test_a_plan_that_is_not_valid(files: tuple[Path, Path]) -> None:
     plan, scenario = files
     plan.write_text("version: 1\n")
     assert estimate(plan, "--scenario", scenario).exit_code == 2
+
+
+PAYMENTS = "210987654321"
+EVERYWHERE: dict[str, Any] = {
+    **PLAN,
+    "objectives": {"rto": "1h"},
+    "targets": {
+        "payments": {"region": "us-west-2", "aws_conn_id": "aws_payments", "account": PAYMENTS},
+        "vault": {"region": "us-west-2", "aws_conn_id": "aws_vault", "account": PAYMENTS},
+        "tokyo": {"region": "ap-northeast-1"},
+    },
+    "waves": [
+        wave("db"),
+        wave("web", "db"),
+        wave("ledger", target="payments"),
+        wave("audit", target="vault"),
+        wave("far", target="tokyo"),
+    ],
+}
+
+
+def in_accounts(payments: int, tokyo: int) -> dict[str, Any]:
+    """A scenario of three accounts and regions, with what is added to the server ids of each."""
+    ledger, audit = server(payments + 1, "ledger"), server(payments + 2, "audit")
+    return {
+        "region": "us-west-2",
+        "servers": [server(1, "db"), server(2, "web"), server(3, "ledger")],
+        "accounts": [
+            {"account": PAYMENTS, "quotas": {"concurrent_jobs": 1}, "servers": [ledger, audit]},
+            {"region": "ap-northeast-1", "servers": [server(tokyo + 1, "far", os="windows")]},
+        ],
+        "roles": [f"arn:aws:iam::{PAYMENTS}:role/recovery"],
+    }
+
+
+def test_one_rto_over_every_account_and_region(
+    files: tuple[Path, Path], drs_simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, scenario = files
+    plan.write_text(yaml.safe_dump(EVERYWHERE))
+    scenario.write_text(yaml.safe_dump(in_accounts(0, 0)))
+    found = json.loads(estimate(plan, "--scenario", scenario, "--format", "json").stdout)
+    waves = {one["name"]: one for one in found["waves"]}
+    assert {name: one["servers"] for name, one in waves.items()} == dict.fromkeys(waves, 1)
+    assert waves["far"]["target"] == "tokyo (ap-northeast-1)"
+    assert found["rto_seconds"]["typical"] == max(one["ends"] for one in found["waves"])
+    assert waves["far"]["spent"]["drs"] > 2 * waves["db"]["spent"]["drs"], "the id is a Linux server elsewhere"
+    # Two targets in one account share its one job; the others wait for nobody.
+    assert [name for name, one in waves.items() if "slots" in one["spent"]] == ["audit"]
+    assert waves["audit"]["launches"] == pytest.approx(waves["ledger"]["launches"] + waves["ledger"]["spent"]["drs"])
+    text = estimate(plan, "--scenario", scenario).stdout
+    assert "ledger in payments (us-west-2)" in text
+    assert "1 jobs with 500 servers at a time in payments (us-west-2), vault (us-west-2)" in text
+    # The accounts themselves say the same, each through its own connection.
+    drs_simulator.load(in_accounts(10, 20))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    role = json.dumps({"conn_type": "aws", "extra": {"role_arn": f"arn:aws:iam::{PAYMENTS}:role/recovery"}})
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_PAYMENTS", role)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_VAULT", role)
+    of_accounts = json.loads(estimate(plan, "--format", "json", "--aws-conn-id", "plan").stdout)
+    assert of_accounts["rto_seconds"] == found["rto_seconds"]
+    assert f"2 source servers of account {PAYMENTS} in us-west-2" in of_accounts["basis"]
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_VAULT", "aws://")
+    elsewhere = estimate(plan, "--aws-conn-id", "plan")
+    assert elsewhere.exit_code == 2
+    assert f"vault (us-west-2): these credentials are of account 123456789012; the plan states {PAYMENTS}" in (
+        elsewhere.stderr
+    )

@@ -265,3 +265,42 @@ def test_what_is_lost_is_listed(drs: Any, tmp_path: Path) -> None:
         "recovery.approval", "notify", "owner: mill-team", "tags: tier-1", "max_replication_lag",
     ):  # fmt: skip
         assert word in lost
+
+
+def test_a_plan_in_several_regions_is_one_recovery_plan_in_each(
+    drs: Any, drs_simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [{"id": f"s-{number:017d}", "hostname": f"t{number}"} for number in (11, 12)]
+    drs_simulator.load(
+        {"servers": [{"id": IDS[0], "hostname": "h0"}], "accounts": [{"region": "ap-northeast-1", "servers": there}]}
+    )
+    waves: list[dict[str, Any]] = [
+        {"name": "db", "servers": [{"id": IDS[0]}]},
+        {"name": "tokyo-db", "target": "tokyo", "servers": [{"hostname": "t11"}]},
+        {"name": "tokyo-web", "target": "tokyo", "depends_on": ["tokyo-db"], "servers": [{"hostname": "t12"}]},
+    ]
+    plan = {**PLAN, "targets": {"tokyo": {"region": "ap-northeast-1"}}, "waves": waves}
+    here, tokyo = exported(tmp_path / "mill.yaml", plan, "--apply")["plans"]
+    assert [(one["target"], one["account"], one["region"]) for one in (here, tokyo)] == [
+        ("default", "123456789012", "us-west-2"),
+        ("tokyo", "123456789012", "ap-northeast-1"),
+    ]
+    assert [step["stepName"] for step in tokyo["steps"]] == ["tokyo-db", "tokyo-web"]
+    assert [name for name, _ in steps(drs, here["arn"])] == ["db"]
+    assert len(steps(boto3.client("drs", "ap-northeast-1"), tokyo["arn"])) == 2
+    assert "waves of other targets: db in us-west-2" in "\n".join(tokyo["lost"])
+    again = exported(tmp_path / "mill.yaml", plan, "--apply")["plans"]
+    assert [one["changes"] for one in again] == [[], []]
+    # What no recovery plan of DRS can say is refused before anything is changed in either.
+    waves[1]["depends_on"] = ["db"]
+    waves[0]["description"] = "changed"
+    told = refused(tmp_path / "mill.yaml", plan)
+    assert "tokyo-db in tokyo (ap-northeast-1): depends on db in us-west-2; a recovery plan of DRS is of one" in told
+    del waves[1]["depends_on"]
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_TOKYO", "aws://")
+    plan["targets"] = {"tokyo": {"region": "us-west-2", "aws_conn_id": "aws_tokyo"}}
+    plan["waves"] = [waves[0], {"name": "more", "target": "tokyo", "servers": [{"id": IDS[0]}]}]
+    (tmp_path / "mill.yaml").write_text(yaml.safe_dump(plan))
+    same = command("export", "--to", "drs-native", str(tmp_path / "mill.yaml"), "--apply", "--aws-conn-id", "plan")
+    assert (same.exit_code, "the targets us-west-2 and tokyo (us-west-2) are one" in same.output) == (1, True)

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from drs_provider.cli import app
 from drs_provider.plan import load_plan
 from drs_provider.readiness.resolution import ResolvedServer
-from drs_provider.runbook.content import Runbook, make_runbook
+from drs_provider.runbook.content import Runbook, RunbookPlace, make_runbook
 from drs_provider.runbook.html import render_html
 from drs_provider.runbook.markdown import render_markdown
 from drs_provider.simulator.plan_scenario import scenario_from_plan
@@ -46,9 +46,9 @@ def runbook_of(text: str, folder: Path, servers_per_job: int = 100, **counts: in
         wave: [ResolvedServer(f"s-{n:017x}", wave, f"<host{n}>", {}, True, None, "") for n in range(count)]
         for wave, count in counts.items()
     }
-    return make_runbook(
-        load_plan(path), resolved, [], made=NOW, servers_per_job=servers_per_job, forecast=None, remarks=["x < y"]
-    )
+    loaded = load_plan(path)
+    place = RunbookPlace(loaded.plan.default_target, None, [], servers_per_job)
+    return make_runbook(loaded, resolved, [place], made=NOW, forecast=None, remarks=["x < y"])
 
 
 PLAN = """
@@ -192,3 +192,84 @@ def test_a_plan_that_cannot_be_read_and_an_aws_that_refuses_write_nothing(tmp_pa
     done = CliRunner().invoke(app, ["runbook", str(path), "--out", str(out)])
     assert (done.exit_code, "No servers were found for: empty, app-servers" in done.stderr) == (1, True)
     assert "No server was found for this wave" in out.read_text()
+
+
+HOME, PAYMENTS = "123456789012", "210987654321"
+IN_ACCOUNTS = """
+version: 1
+name: night
+target: {region: us-west-2}
+targets:
+  payments: {region: us-west-2, aws_conn_id: aws_payments, account: "210987654321"}
+  tokyo: {region: ap-northeast-1, aws_conn_id: aws_payments}
+  source: {region: us-east-1}
+waves:
+  - name: ledger
+    target: payments
+    servers: [{tags: {Tier: ledger}}]
+    pre_launch: [{name: fence, automation: Shop-Fence, target: source}]
+  - {name: web, depends_on: [ledger], servers: [{tags: {Tier: web}}]}
+  - {name: far, target: tokyo, servers: [{tags: {Tier: far}}]}
+"""
+PLACES = {"ledger": (PAYMENTS, "us-west-2"), "web": (HOME, "us-west-2"), "far": (PAYMENTS, "ap-northeast-1")}
+
+
+def test_each_wave_says_its_account_and_region_and_acts_there(
+    tmp_path: Path, drs_simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bash does what the document says; what stands in for ``aws`` notes which account and region it is asked in."""
+    servers = {
+        name: {"id": f"s-{number:017x}", "hostname": name, "tags": {"Tier": name}}
+        for number, name in enumerate(PLACES, 1)
+    }
+    role = f"arn:aws:iam::{PAYMENTS}:role/recovery"
+    drs_simulator.load(
+        {
+            "region": "us-west-2",
+            "servers": [servers["web"]],
+            "accounts": [
+                {"account": PAYMENTS, "servers": [servers["ledger"]]},
+                {"account": PAYMENTS, "region": "ap-northeast-1", "servers": [servers["far"]]},
+            ],
+            "roles": [role],
+        }
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_PAYMENTS", json.dumps({"conn_type": "aws", "extra": {"role_arn": role}}))
+    path = tmp_path / "plan.yaml"
+    path.write_text(IN_ACCOUNTS)
+    done = CliRunner().invoke(app, ["runbook", str(path), "--format", "md", "--aws-conn-id", "plan"])
+    assert done.exit_code == 0, done.output
+    assert f"In account {PAYMENTS}, region ap-northeast-1 (target tokyo)." in done.stdout
+    assert f"It runs in account {HOME}, region us-east-1 (target source)." in done.stdout
+    stub = """
+aws() {
+  case "$AWS_PROFILE" in aws_default) account=123456789012;; aws_payments) account=210987654321;; esac
+  case "$1 $2" in
+    "sts get-caller-identity") echo $account;;
+    "drs start-recovery"|"ssm start-automation-execution") echo "$account $AWS_REGION $*" >> "$ACTED"; echo job;;
+    "drs describe-jobs") echo COMPLETED;;
+    *) echo Success;;
+  esac
+}
+sleep() { :; }
+set -e
+"""
+    acted = tmp_path / "acted"
+
+    def by_hand(script: str) -> str:
+        shell = ["bash", "-c", script + shell_of(done.stdout)]
+        told = subprocess.run(
+            shell, capture_output=True, text=True, timeout=60, check=True, env={"ACTED": str(acted), "PATH": "/bin"}
+        )
+        return told.stdout
+
+    assert "STOP" not in by_hand(stub)
+    lines = [line.split(" ", 3) for line in acted.read_text().splitlines()]
+    starts = [((account, region), text) for account, region, service, text in lines if service == "drs"]
+    assert [(place, text.split("sourceServerID=")[1].split()[0]) for place, text in starts] == [
+        (PLACES[name], servers[name]["id"]) for name in ("ledger", "far", "web")
+    ]
+    assert [line[:2] for line in lines if line[2] == "ssm"] == [[HOME, "us-east-1"]], "the script, where it says"
+    # Where a profile leads elsewhere, the document says so before each wave.
+    assert f"THIS IS NOT ACCOUNT {PAYMENTS}: STOP" in by_hand(stub.replace("account=210987654321", "account=1"))

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
     from drs_provider.plan.targets import NamedTarget
 
-__all__ = ["airflow_apart", "connect", "connect_targets", "only_target"]
+__all__ = ["WrongAccountError", "airflow_apart", "connect", "connect_targets", "reached_account"]
+
+
+class WrongAccountError(Exception):
+    """Credentials are of another account than the plan states for the target."""
 
 
 def airflow_apart() -> redirect_stdout[TextIO]:
@@ -84,15 +88,22 @@ def connect_targets(
     }
 
 
-def only_target(plan: RecoveryPlan, what: str) -> NamedTarget:
-    """Return the target of a plan whose waves are all launched in one; ends the command with status 2 otherwise.
+def reached_account(plan: RecoveryPlan, place: NamedTarget, clients: Clients) -> str | None:
+    """Return the account id that the clients of a target lead to (STS, GetCallerIdentity).
 
-    :param what: what speaks of one account and region only, for the message.
+    :param place: the target.
+    :param clients: its clients.
+    :returns: None where nobody needs to know: the plan has one target, and states no account.
+    :raises WrongAccountError: the plan states another account.
+    :raises botocore.exceptions.ClientError: STS refuses.
     """
-    places = plan.targets_of(plan.waves)
-    if len(places) > 1:
-        raise _no(f"{what} is of one account and region, and {plan.name} has {', '.join(map(str, places))}")
-    return places[0]
+    stated = plan.account_of(place)
+    if stated is None and not plan.several_targets:
+        return None
+    found = str(clients.sts.get_caller_identity()["Account"])
+    if stated not in (None, found):
+        raise WrongAccountError(f"{place}: these credentials are of account {found}; the plan states {stated}")
+    return found
 
 
 def _no(why: str) -> typer.Exit:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from drs_provider.estimate.history import History
     from drs_provider.estimate.site import Site
     from drs_provider.plan import RecoveryPlan
+    from drs_provider.plan.targets import NamedTarget
 
 __all__ = ["estimate"]
 
@@ -39,7 +40,7 @@ def estimate(
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
     aws_conn_id: Annotated[
-        str | None, typer.Option(help="An Airflow connection instead; 'plan' means the one that the plan names.")
+        str | None, typer.Option(help="An Airflow connection instead; 'plan' means those that the plan names.")
     ] = None,
     timeout: Timeout = SILENCE,
 ) -> None:
@@ -49,7 +50,7 @@ def estimate(
     the plan's RTO will be met or it has none, 1 it will be missed, or a wave will give up before its servers are up,
     2 the command could not be run.
     """
-    from drs_provider.commands.connecting import airflow_apart, only_target
+    from drs_provider.commands.connecting import airflow_apart
     from drs_provider.durations import parse_duration
     from drs_provider.estimate.advice import judge
     from drs_provider.estimate.durations import Durations
@@ -66,13 +67,11 @@ def estimate(
         raise _cannot_run(f"--approval {approval}: {error}") from error
     try:
         loaded = load_plan(plan).plan
-        place = only_target(loaded, "an estimate")
-        connection = place.aws_conn_id if aws_conn_id == "plan" else aws_conn_id
-        site = _site(loaded, scenario, profile, connection, timeout)
-        systems = {server: facts.system for server, facts in site.facts.items()}
+        sites = _sites(loaded, scenario, profile, aws_conn_id, timeout)
+        systems = {server: facts.system for site in sites.values() for server, facts in site.facts.items()}
         with airflow_apart():
             known = _history(history, loaded.name, systems, simulated=simulated) if history else None
-        durations = Durations(site, known, Likely.exactly(answer))
+        durations = {place: Durations(site, known, Likely.exactly(answer)) for place, site in sites.items()}
         found = forecast(loaded, durations, mode=mode, speed=speed)
     except (PlanError, NothingToLaunch, OSError) as error:
         raise _cannot_run(str(error)) from error
@@ -99,26 +98,33 @@ def _history(folder: str, plan: str, systems: dict[str, str], *, simulated: bool
         raise _cannot_run(f"{folder} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _site(
+def _sites(
     plan: RecoveryPlan, scenario: Path | None, profile: str | None, aws_conn_id: str | None, timeout: float
-) -> Site:
-    from drs_provider.estimate.site import ScenarioUnreadable, account_site, scenario_site
+) -> dict[tuple[str, str], Site]:
+    """Return what each target of a plan meets, by connection and region."""
+    from drs_provider.estimate.site import ScenarioUnreadable, account_site, scenario_sites
 
     if scenario is not None:
         try:
-            return scenario_site(scenario, plan)
+            return scenario_sites(scenario, plan)
         except ScenarioUnreadable as error:
             raise _cannot_run(str(error)) from error
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from drs_provider.commands.connecting import connect
+    from drs_provider.commands.connecting import WrongAccountError, connect_targets, reached_account
+
+    places = plan.targets_of(plan.waves)
+    connected = connect_targets(plan, places, profile=profile, aws_conn_id=aws_conn_id)
+
+    def look(place: NamedTarget) -> Site:
+        clients = connected[place.key]
+        return account_site(clients, reached_account(plan, place, clients))
 
     try:
-        clients = connect(plan.default_target.region, profile=profile, aws_conn_id=aws_conn_id)
-        return within(clients, timeout, lambda: account_site(clients))
+        return within(list(connected.values()), timeout, lambda: {place.key: look(place) for place in places})
     except AwsSilentError as error:
         raise _cannot_run(f"{error}; --scenario FILE estimates without an account") from None
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, WrongAccountError) as error:
         raise _cannot_run(f"{error}; --scenario FILE estimates without an account") from error
 
 
@@ -139,6 +145,7 @@ def _as_dict(found: Forecast) -> dict[str, Any]:
             "ends": round(wave.times.ended, 1),
             "waited_for": wave.times.waited_for,
             "critical": wave.name in found.critical_path,
+            **({"target": wave.target} if wave.target else {}),
             "spent": {kind: round(seconds, 1) for kind, seconds in wave.times.spent.items()},
         }
         for wave in found.waves
@@ -184,7 +191,8 @@ def _print(found: Forecast) -> None:
         most = ", ".join(f"{kind} {time_text(seconds)}" for kind, seconds in spent)
         mark = "*" if wave.name in found.critical_path else ""
         starts, ends = time_text(wave.times.started), time_text(wave.times.ended)
-        rows.append((mark, wave.name, str(wave.servers), str(wave.jobs), starts, ends, most))
+        name = f"{wave.name} in {wave.target}" if wave.target else wave.name
+        rows.append((mark, name, str(wave.servers), str(wave.jobs), starts, ends, most))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [

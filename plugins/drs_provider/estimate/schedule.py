@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 from drs_provider.aws.quotas import Quotas
 from drs_provider.estimate.work import SideBySide, WaveWork
 
-__all__ = ["Schedule", "WaveTimes", "make_schedule"]
+__all__ = ["QuotasByPlace", "Schedule", "WaveTimes", "make_schedule"]
 
 Event = Literal["launch", "job ended", "nothing to launch"]
 
@@ -68,24 +69,30 @@ class Schedule:
         return chain[::-1]
 
 
-def make_schedule(waves: Sequence[WaveWork], quotas: Quotas, begin: float) -> Schedule:
+QuotasByPlace = Mapping[tuple[str, str] | None, Quotas]
+
+
+def make_schedule(waves: Sequence[WaveWork], quotas: Quotas | QuotasByPlace, begin: float) -> Schedule:
     """Put the waves in time.
 
     :param waves: in the order of the plan.
-    :param quotas: how many jobs, and servers in jobs, may be in progress. A job that does not fit waits.
+    :param quotas: how many jobs, and servers in jobs, may be in progress in each account and region: by the waves'
+        ``place``, or the same everywhere. A job that does not fit waits.
     :param begin: when the first waves may start.
     """
-    return _Run(waves, quotas).run(begin)
+    by_place = dict.fromkeys((wave.place for wave in waves), quotas) if isinstance(quotas, Quotas) else quotas
+    return _Run(waves, by_place).run(begin)
 
 
 class _Run:
     """Goes from event to event: a launch wants to start its next job, or a job ends."""
 
-    def __init__(self, waves: Sequence[WaveWork], quotas: Quotas) -> None:
+    def __init__(self, waves: Sequence[WaveWork], quotas: QuotasByPlace) -> None:
         self.waves = {wave.name: wave for wave in waves}
         self.quotas = quotas
         self.times: dict[str, WaveTimes] = {}
-        self.jobs = self.servers = 0
+        self.jobs: Counter[tuple[str, str] | None] = Counter()
+        self.servers: Counter[tuple[str, str] | None] = Counter()
         self.events: list[tuple[float, int, Event, str, int]] = []
         self.order = itertools.count()
         self.waiting: list[tuple[float, str, int]] = []
@@ -142,12 +149,13 @@ class _Run:
         for entry in list(self.waiting):
             asked, name, number = entry
             wave = self.waves[name]
-            job = wave.jobs[number]
-            if self.jobs >= self.quotas.jobs or self.servers + job.servers > self.quotas.servers_in_jobs:
+            job, place = wave.jobs[number], wave.place
+            quotas = self.quotas[place]
+            if self.jobs[place] >= quotas.jobs or self.servers[place] + job.servers > quotas.servers_in_jobs:
                 continue
             self.waiting.remove(entry)
-            self.jobs += 1
-            self.servers += job.servers
+            self.jobs[place] += 1
+            self.servers[place] += job.servers
             times, moments = self.times[name], self.moments[name]
             if number == 0:
                 times.add("slots", now - asked)
@@ -159,8 +167,8 @@ class _Run:
                 self._push(now, "launch", name, number + 1)
 
     def _job_ended(self, now: float, wave: WaveWork, number: int) -> None:
-        self.jobs -= 1
-        self.servers -= wave.jobs[number].servers
+        self.jobs[wave.place] -= 1
+        self.servers[wave.place] -= wave.jobs[number].servers
         self.left[wave.name] -= 1
         if not self.left[wave.name]:
             self._finish(wave, now)

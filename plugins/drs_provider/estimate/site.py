@@ -15,13 +15,15 @@ from drs_provider.aws.quotas import Quotas
 from drs_provider.aws.typical import SCRIPT, STEP
 from drs_provider.durations import parse_seconds
 from drs_provider.plan.syntax import syntax_problem
+from drs_provider.plan.targets import simulated_accounts
 from drs_provider.readiness.quotas import account_quotas
 from drs_provider.readiness.timeouts import system_of
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan
+    from drs_provider.plan.targets import NamedTarget
 
-__all__ = ["ScenarioUnreadable", "ServerFacts", "Site", "account_site", "scenario_site"]
+__all__ = ["ScenarioUnreadable", "ServerFacts", "Site", "account_site", "scenario_site", "scenario_sites"]
 
 _PHASES = ("snapshot", "preparation", "conversion", "launch", "cleanup", "boot")
 
@@ -59,6 +61,7 @@ class Site:
     :param documents: what SSM documents take, in seconds, where a scenario says so.
     :param remarks: what could not be read, for people.
     :param spread: whether like servers of one job end apart, as live ones do; those of a scenario say it themselves.
+    :param place: the account and region, where they are known: sites of the same one share its quotas.
     """
 
     origin: str
@@ -68,20 +71,25 @@ class Site:
     documents: Mapping[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     spread: bool = False
+    place: tuple[str, str] | None = None
 
 
-def account_site(clients: Clients) -> Site:
+def account_site(clients: Clients, account: str | None = None) -> Site:
     """Read an account (DescribeSourceServers, ListServiceQuotas); changes nothing.
 
     :param clients: clients of the recovery region.
+    :param account: its id, where it is known.
     :raises botocore.exceptions.ClientError: the servers cannot be read.
     """
     servers = Drs(clients).source_servers()
     quotas, findings = account_quotas(clients)
     facts = {str(server["sourceServerID"]): _facts_of(server) for server in servers}
-    origin = f"{len(servers)} source servers of the account in {clients.drs.meta.region_name}"
+    region = str(clients.drs.meta.region_name)
+    whose = f"account {account}" if account else "the account"
+    origin = f"{len(servers)} source servers of {whose} in {region}"
     remarks = tuple(finding.message for finding in findings)
-    return Site(origin, tuple(servers), facts, quotas, remarks=remarks, spread=True)
+    place = (account, region) if account else None
+    return Site(origin, tuple(servers), facts, quotas, remarks=remarks, spread=True, place=place)
 
 
 def _facts_of(server: Mapping[str, Any]) -> ServerFacts:
@@ -91,10 +99,21 @@ def _facts_of(server: Mapping[str, Any]) -> ServerFacts:
 
 
 def scenario_site(path: Path, plan: RecoveryPlan) -> Site:
+    """Read a scenario file for a plan that is launched in one account and region.
+
+    :param path: the file; see ``drs-sim scenario``.
+    :param plan: the plan.
+    :raises ScenarioUnreadable: the file cannot be read, or holds something else.
+    """
+    return scenario_sites(path, plan)[plan.targets_of(plan.waves)[0].key]
+
+
+def scenario_sites(path: Path, plan: RecoveryPlan) -> dict[tuple[str, str], Site]:
     """Read a scenario file as far as an estimate needs it; the simulator itself need not be installed.
 
     :param path: the file; see ``drs-sim scenario``.
-    :param plan: the plan, whose region says which servers of the scenario it meets.
+    :param plan: the plan, whose targets say which accounts and regions of the scenario it meets.
+    :return: what each target that waves are launched in meets, by connection and region.
     :raises ScenarioUnreadable: the file cannot be read, or holds something else.
     """
     text = ""
@@ -108,21 +127,22 @@ def scenario_site(path: Path, plan: RecoveryPlan) -> Site:
         raise ScenarioUnreadable(f"{path}:{line + 1}:{column + 1}: {message}") from error
     if not isinstance(data, dict):
         raise ScenarioUnreadable(f"{path}: expected a mapping with keys such as servers")
-    return _Scenario(str(path), data, plan.default_target.region).site()
+    scenario = _Scenario(str(path), data, plan)
+    return {place.key: scenario.site(place) for place in plan.targets_of(plan.waves)}
 
 
 @dataclass(frozen=True)
 class _Scenario:
     file: str
     data: Mapping[str, Any]
-    region: str
+    plan: RecoveryPlan
 
-    def site(self) -> Site:
-        own = [self.data] if self.data.get("region", "us-west-2") == self.region else []
-        places = [*own, *(each for each in self._list(self.data, "accounts") if each.get("region") == self.region)]
+    def site(self, target: NamedTarget) -> Site:
+        account, places = self._places(target)
         servers = [server for place in places for server in self._list(place, "servers")]
         if not servers:
-            raise ScenarioUnreadable(f"{self.file}: has no servers in {self.region}, the plan's region")
+            whose = f"{target}" if self.plan.several_targets else f"{target.region}, the plan's region"
+            raise ScenarioUnreadable(f"{self.file}: has no servers in {whose}")
         default = self._phases(self.data, "the scenario")
         agent = self._agent(self.data)
         facts: dict[str, ServerFacts] = {}
@@ -147,7 +167,26 @@ class _Scenario:
                 }
             )
         quotas = self._quotas([place.get("quotas") or {} for place in places])
-        return Site(f"{len(items)} source servers of {self.file}", tuple(items), facts, quotas, self._documents())
+        where = f" in {target}" if self.plan.several_targets else ""
+        return Site(
+            f"{len(items)} source servers of {self.file}{where}",
+            tuple(items),
+            facts,
+            quotas,
+            self._documents(),
+            place=(account, target.region),
+        )
+
+    def _places(self, target: NamedTarget) -> tuple[str, list[Mapping[str, Any]]]:
+        """Return the account that a target's connection leads to, and what the scenario has of it in the region."""
+        own, region = str(self.data.get("account", "123456789012")), self.data.get("region", "us-west-2")
+        every = [self.data, *self._list(self.data, "accounts")]
+        here = [each for each in every if each.get("region", region) == target.region]
+        stated = self.plan.account_of(target)
+        account = stated or simulated_accounts(self.plan).get(target.aws_conn_id, own)
+        exact = [each for each in here if str(each.get("account", own)) == account]
+        # Where the plan does not say which account that is, whichever has servers there will do.
+        return account, exact if stated or any(each.get("servers") for each in exact) else here
 
     def _list(self, part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
         value = part.get(key) or []

@@ -72,6 +72,7 @@ class WaveWork:
 
     :param launch: seconds from the end of the step before to the first StartRecovery.
     :param look: seconds from the end of its last job to the end of the task that waits for it.
+    :param place: the account and region whose quotas its jobs share with those of other waves there.
     """
 
     name: str
@@ -81,6 +82,7 @@ class WaveWork:
     jobs: tuple[JobWork, ...]
     look: float
     after: tuple[SideBySide, ...]
+    place: tuple[str, str] | None = None
 
     def jobs_only(self) -> WaveWork:
         """The wave without what the plan's author or Airflow add: the least that DRS needs."""
@@ -105,7 +107,7 @@ class Workload:
 
     :param plan: the plan.
     :param servers: the source servers of each wave.
-    :param durations: what things take at AWS.
+    :param durations: what things take at AWS, in the waves' account and region.
     :param overhead: what Airflow adds.
     :param mode: ``drill`` or ``recovery``.
     :param speed: how many times faster than real time AWS is; for rehearsals.
@@ -136,6 +138,7 @@ class Workload:
             jobs=tuple(self._jobs(wave, case)),
             look=overhead.look.of(case),
             after=tuple(after),
+            place=self.durations.site.place or self.plan.target_of(wave).key,
         )
 
     def _jobs(self, wave: Wave, case: Case) -> list[JobWork]:

@@ -1,7 +1,8 @@
 """A plan as a recovery plan of DRS itself: at most 20 steps in a row, each of up to 100 servers, or a wait.
 
 Waves that nothing orders among themselves, and that the next waves all wait for, become one step. A plan whose branches
-go their own ways has no such row: in one, a wave would wait for waves that it does not depend on.
+go their own ways has no such row: in one, a wave would wait for waves that it does not depend on. Such a recovery plan
+is of one account and region: a plan with several targets becomes one in each, where no wave waits for another target's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from drs_provider.readiness.concurrency import ancestors
 
 if TYPE_CHECKING:
     from drs_provider.plan import RecoveryPlan, Wave
+    from drs_provider.plan.targets import NamedTarget
     from drs_provider.readiness.resolution import ResolvedServer
 
 __all__ = ["MOST_SERVERS", "MOST_STEPS", "NativePlan", "NativeStep", "NotLinear", "native_plan"]
@@ -59,18 +61,24 @@ class NativePlan:
 
 
 def native_plan(
-    plan: RecoveryPlan, servers: Mapping[str, Sequence[ResolvedServer]], arns: Mapping[str, str]
+    plan: RecoveryPlan,
+    servers: Mapping[str, Sequence[ResolvedServer]],
+    arns: Mapping[str, str],
+    place: NamedTarget | None = None,
 ) -> NativePlan:
     """Make the recovery plan of DRS that says as much of a plan as it can.
 
     :param plan: the plan.
     :param servers: the source servers of each wave.
     :param arns: the ARN of each source server, by its id.
+    :param place: the target whose waves it has. Default: that of the plan's first wave.
     :raises NotLinear: the plan is no row of steps, or has too many of them or of servers.
     """
-    reasons = list(_out_of_line(plan))
+    place = place or plan.targets_of(plan.waves)[0]
+    rows = _rows(plan, place)
+    reasons = [*_across(plan, place), *_out_of_line(plan, rows)]
     steps: list[NativeStep] = []
-    for names in levels(plan):
+    for names in rows:
         waves = [plan.wave(name) for name in names]
         together = [server for name in names for server in servers[name]]
         title = " and ".join(names)
@@ -84,13 +92,31 @@ def native_plan(
         reasons.append(f"{len(steps)} steps, waits among them; a recovery plan of DRS takes {MOST_STEPS}")
     if reasons:
         raise NotLinear(reasons)
-    return NativePlan(plan.name, plan.description[:1024], tuple(steps), tuple(_lost(plan)))
+    return NativePlan(plan.name, plan.description[:1024], tuple(steps), tuple(_lost(plan, place, rows)))
 
 
-def _out_of_line(plan: RecoveryPlan) -> list[str]:
+def _rows(plan: RecoveryPlan, place: NamedTarget) -> list[list[str]]:
+    """Return the names of the waves of a target, level by level."""
+    here = {wave.name for wave in plan.waves if plan.target_of(wave).key == place.key}
+    rows = [[name for name in names if name in here] for names in levels(plan)]
+    return [names for names in rows if names]
+
+
+def _across(plan: RecoveryPlan, place: NamedTarget) -> list[str]:
+    """Where a wave of a target waits for a wave of another one."""
+    return [
+        f"{wave.name} in {place}: depends on {other} in {plan.target_of(plan.wave(other))}; "
+        "a recovery plan of DRS is of one account and region"
+        for wave in plan.waves
+        if plan.target_of(wave).key == place.key
+        for other in wave.depends_on
+        if plan.target_of(plan.wave(other)).key != place.key
+    ]
+
+
+def _out_of_line(plan: RecoveryPlan, rows: Sequence[Sequence[str]]) -> list[str]:
     """Where a wave does not depend on a wave of the level before it, directly or through others."""
     before = ancestors({wave.name: wave.depends_on for wave in plan.waves})
-    rows = levels(plan)
     return [
         f"{name}: does not depend on {other}, and would wait for it in a row of steps"
         for earlier, later in pairwise(rows)
@@ -119,11 +145,16 @@ def _waits(after: str, settle: timedelta) -> list[NativeStep]:
     return found
 
 
-def _lost(plan: RecoveryPlan) -> list[str]:
-    found = [sentence for wave in plan.waves for sentence in _lost_of_wave(wave)]
-    together = [names for names in levels(plan) if len(names) > 1]
+def _lost(plan: RecoveryPlan, place: NamedTarget, rows: Sequence[Sequence[str]]) -> list[str]:
+    waves = [wave for wave in plan.waves if plan.target_of(wave).key == place.key]
+    found = [sentence for wave in waves for sentence in _lost_of_wave(wave)]
+    together = [names for names in rows if len(names) > 1]
     found += [f"{' and '.join(names)}: separate waves; they are one step" for names in together]
-    if any(selector.id is None for wave in plan.waves for selector in plan.selectors(wave)):
+    elsewhere = [wave for wave in plan.waves if wave not in waves]
+    if elsewhere:
+        names = ", ".join(f"{wave.name} in {plan.target_of(wave)}" for wave in elsewhere)
+        found.append(f"waves of other targets: {names}; a recovery plan of their own, which a person starts")
+    if any(selector.id is None for wave in waves for selector in plan.selectors(wave)):
         found.append(
             "servers by tag or hostname: the steps name the servers that match now; export again when they change"
         )
@@ -138,7 +169,7 @@ def _lost(plan: RecoveryPlan) -> list[str]:
         (plan.owner != "airflow", f"owner: {plan.owner}"),
         (plan.tags, f"tags: {', '.join(plan.tags)}"),
         (
-            plan.default_target.aws_conn_id != "aws_default",
+            place.aws_conn_id != "aws_default",
             "target.aws_conn_id: the plan stands in the account of this export",
         ),
     ):

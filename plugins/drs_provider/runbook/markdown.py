@@ -26,10 +26,20 @@ def render_markdown(runbook: Runbook) -> str:
     if runbook.remarks:
         lines += ["## What could not be found out", "", *(f"- {remark}" for remark in runbook.remarks), ""]
     lines += ["## Before the first wave", "", *_parts(runbook.before)]
+    several = any(one.where for one in runbook.chapters)
     rows = [
-        (one.name, ", ".join(one.after) or "–", str(len(one.servers)), one.starts, one.ends) for one in runbook.chapters
+        (
+            one.name,
+            *((one.where,) if several else ()),
+            ", ".join(one.after) or "–",
+            str(len(one.servers)),
+            one.starts,
+            one.ends,
+        )
+        for one in runbook.chapters
     ]
-    lines += ["## The waves", "", *_table(("wave", "after", "servers", "usually starts", "usually up"), rows)]
+    head = ("wave", *(("where",) if several else ()), "after", "servers", "usually starts", "usually up")
+    lines += ["## The waves", "", *_table(head, rows)]
     for chapter in runbook.chapters:
         lines += _chapter(chapter)
     return "\n".join(lines)
@@ -43,6 +53,7 @@ def _chapter(chapter: Chapter) -> list[str]:
         f"## Wave {chapter.name}",
         "",
         *([chapter.description, ""] if chapter.description else []),
+        *([f"In {chapter.where}.", ""] if chapter.where else []),
         chapter.start,
         "",
         *_table(("host", "source server", "source addresses", "source machine", ""), rows),
