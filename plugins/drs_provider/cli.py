@@ -18,6 +18,7 @@ from drs_provider.commands.doctor import doctor
 from drs_provider.commands.estimate import estimate
 from drs_provider.commands.explain import explain
 from drs_provider.commands.export import export
+from drs_provider.commands.extend import extend
 from drs_provider.commands.graph import graph
 from drs_provider.commands.history import history
 from drs_provider.commands.iam import iam
@@ -53,6 +54,7 @@ app.command("explain")(explain)
 app.command("run")(run)
 app.command("orphans")(orphans)
 app.add_typer(launch_settings, name="launch-settings")
+app.command("extend")(extend)
 app.command("runbook")(runbook)
 app.command("report")(report)
 app.command("history")(history)

@@ -50,6 +50,18 @@ def test_a_topic_that_is_not_there_is_told_of_and_nothing_is_raised(send: Send, 
     assert "NotFound" in (delivery.reason or "")
 
 
+def test_nothing_is_published_through_a_connection_that_is_missing_or_not_allowed(
+    send: Send, message: Any, region: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (missing,) = send(message, [{"sns": TOPIC}], {}, aws_conn_id="aws_gone")
+    monkeypatch.setenv("AIRFLOW_CONN_CHAT", "http://login:password@")
+    (other,) = send(message, [{"sns": TOPIC}], {}, aws_conn_id="chat")
+    assert (missing.status, other.status) == ("failed", "failed")
+    assert "Airflow has no connection aws_gone" in str(missing.reason)
+    assert "The connection chat is of type http" in str(other.reason)
+    assert "Publish" not in {entry.get("operation") for entry in region.log}
+
+
 def test_a_fifo_topic_gets_a_group_and_one_id_for_the_same_words(message: Any) -> None:
     from drs_provider.notifications.channels import SnsTopic
 

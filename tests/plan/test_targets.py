@@ -116,6 +116,11 @@ def change(path: str, value: Any) -> dict[str, Any]:
             "targets.tokyo.account",
             "aws_payments leads to 210987654321, as another target says: one connection, one account",
         ),
+        (
+            change("targets.payments.staging_accounts", ["333333333333", "210987654321"]),
+            "targets.payments.staging_accounts[1]",
+            "210987654321 is the target's own account",
+        ),
         (change("targets.default", TARGETS["tokyo"]), "targets.default", "may not be called default"),
         (change("targets.To Kyo", TARGETS["tokyo"]), "targets.To Kyo", "write to-kyo"),
         (

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from drs_provider.aws.quotas import Quotas
 from drs_provider.plan import RecoveryPlan
+from drs_provider.readiness.quotas import JobsHere
 from drs_provider.readiness.resolution import ResolvedServer
-from drs_provider.readiness.whereabouts import Identity, LookedAt, launched_twice, places_of_run, same_places
+from drs_provider.readiness.whereabouts import (
+    Identity,
+    LookedAt,
+    launched_twice,
+    places_of_run,
+    quota_findings,
+    same_places,
+)
 
 SERVER = "s-00000000000000001"
 PLAN: dict[str, Any] = {
@@ -55,3 +64,29 @@ def test_two_connections_to_one_account_launch_no_server_twice() -> None:
     # What two accounts, or two regions, call the same is two servers.
     two = looked_at(Identity("other", "us-west-2", "111111111111"), Identity("one", "us-west-2", "222222222222"))
     assert same_places(two) == launched_twice(plan, resolved, two) == []
+
+
+def test_two_targets_in_one_account_and_region_share_its_quotas() -> None:
+    plan = RecoveryPlan.model_validate(PLAN)
+    others = ({"jobID": "drsjob-1", "participatingServers": [{}, {}]},)
+
+    def look(other: str) -> list[tuple[str, str | None, str]]:
+        quotas = Quotas(jobs=2, servers_in_jobs=10)
+        found = quota_findings(
+            plan,
+            [
+                LookedAt(Identity("other", "us-west-2", other), jobs=JobsHere(quotas, True, {"a": 6}, others, 600)),
+                LookedAt(
+                    Identity("one", "us-west-2", "111111111111"),
+                    # Of two roles one may not read the quotas.
+                    jobs=JobsHere(Quotas(), False, {"b": 6}, others, 60),
+                ),
+            ],
+        )
+        return [(finding.code, finding.target, finding.message) for finding in found]
+
+    jobs, servers = look("111111111111")
+    assert jobs == ("quota-shared", "other", "Waves a, b can run together: 2 jobs, 1 of others now; the quota is 2.")
+    assert servers[:2] == ("quota-servers-in-jobs", "other")
+    assert "Waves a, b can run together: 12 servers in jobs; the quota is 10, so 2 servers wait" in servers[2]
+    assert look("222222222222") == [], "each has its own"

@@ -17,12 +17,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier
 
 from drs_provider.allow_lists import notifier_refusal
+from drs_provider.hooks.connection import connection_refusal, is_missing
 from drs_provider.notifications.message import Message
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.sns import SnsHook
 
-__all__ = ["SnsTopic", "UnusableNotifierError", "address", "notifier_class", "notifier_for"]
+__all__ = [
+    "SnsTopic",
+    "UnusableConnectionError",
+    "UnusableNotifierError",
+    "address",
+    "notifier_class",
+    "notifier_for",
+]
 
 _PLACEHOLDER = re.compile(r"\{(event|subject|text|plan|run_id|mode|wave|url)\}")
 # Where a notifier takes the words of a message under these names, it need not be told so.
@@ -40,6 +48,10 @@ class UnusableNotifierError(ValueError):
     """A dotted path that is not allowed, that names no Airflow notifier, or that its arguments do not fit."""
 
 
+class UnusableConnectionError(ValueError):
+    """An Airflow connection that does not exist, or that plans may not use."""
+
+
 class SnsTopic(BaseNotifier):
     """Publishes to an SNS topic (SNS Publish), with the message's fields as attributes to filter subscriptions by.
 
@@ -55,12 +67,35 @@ class SnsTopic(BaseNotifier):
         self.aws_conn_id = aws_conn_id
 
     def notify(self, context: Any) -> None:
-        """Publish from a worker."""
+        """Publish from a worker.
+
+        :raises UnusableConnectionError: when Airflow lacks the connection, or plans may not use it.
+        """
+        self._require_connection()
         self._hook().publish_to_target(**self._request())
 
     async def async_notify(self, context: Any) -> None:
-        """Publish from the triggerer."""
+        """Publish from the triggerer.
+
+        :raises UnusableConnectionError: when Airflow lacks the connection, or plans may not use it.
+        """
+        from asgiref.sync import sync_to_async
+
+        # asgiref's own threads: only from those does Airflow 3.2 answer in the triggerer.
+        await sync_to_async(self._require_connection, thread_sensitive=False)()
         await self._hook().apublish_to_target(**self._request())
+
+    def _require_connection(self) -> None:
+        """Publish through the plan's connection and no other: Airflow would take the machine's own credentials."""
+        if self.aws_conn_id is None:
+            return
+        if refusal := connection_refusal(self.aws_conn_id):
+            raise UnusableConnectionError(refusal)
+        if is_missing(self.aws_conn_id):
+            raise UnusableConnectionError(
+                f"Airflow has no connection {self.aws_conn_id}, or cannot look it up now; "
+                "nothing is published as somebody else"
+            )
 
     def _hook(self) -> SnsHook:
         from airflow.providers.amazon.aws.hooks.sns import SnsHook

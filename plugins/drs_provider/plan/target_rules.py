@@ -77,6 +77,11 @@ def _accounts(plan: Any) -> Iterator[Finding]:
         if account and stated.setdefault(connection, account) != account:
             message = f"{connection} leads to {stated[connection]}, as another target says: one connection, one account"
             yield Finding((*location, "account"), message)
+        staging = get(target, "staging_accounts")
+        for index, other in enumerate(staging if isinstance(staging, (list, tuple)) else ()):
+            if other == account or other in staging[:index]:
+                why = "is the target's own account" if other == account else "stands here twice"
+                yield Finding((*location, "staging_accounts", index), f"{other} {why}")
 
 
 def _away_from_the_instances(plan: Any) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -35,6 +35,12 @@ class Target(PlanModel):
         None,
         description="The AWS account id, 12 digits in quotes. A run is refused where the connection leads to another "
         "account. Default: whichever account the connection leads to.",
+    )
+    staging_accounts: Annotated[tuple[AccountId, ...], Field(strict=False)] = Field(
+        (),
+        max_length=100,
+        description="Accounts that replicate servers which this one recovers, in the same region: `drs-plan extend` "
+        "extends what waves select there. Default: none.",
     )
 
 

@@ -68,6 +68,7 @@ CODES: dict[str, Code] = {
     ),
     "min-launched-unreachable": Code("error", True, "A wave asks for more launched servers than it selects."),
     # State of replication
+    "extension-error": Code("error", True, "DRS could not extend the server from its staging account."),
     "not-initialised": Code("error", True, "The first synchronisation has not ended: there may be no recovery point."),
     "replication-stopped": Code("error", False, "Replication was stopped, which deletes the server's recovery points."),
     "disconnected": Code("error", True, "The server is disconnected from DRS."),
@@ -161,7 +162,8 @@ CODES: dict[str, Code] = {
     "notifier-unusable": Code(
         "warning",
         True,
-        "A notifier of the plan's notify is not allowed, cannot be imported, or is no Airflow notifier.",
+        "A notifier of the plan's notify is not allowed, cannot be imported, or is no Airflow notifier; or the "
+        "connection for its topics is missing.",
     ),
     # The checks themselves
     "check-failed": Code("error", True, "A check could not be made. That is never a pass."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.aws.drs.extensions import staging_arn
 from drs_provider.plan.nearest import nearest_name
 
 if TYPE_CHECKING:
@@ -57,7 +58,14 @@ def near_miss(selector: ServerSelector, servers: Sequence[Server]) -> str:
 
 
 def _id(wanted: str, servers: Sequence[Server]) -> str:
-    """An id has nothing near it but for the case of its letters; a copied id of another region is no near miss."""
+    """An id has nothing near it but for the case of its letters; a copied id of another region is no near miss.
+
+    The id that an extension has in its staging account is one: here it has another.
+    """
+    for server in servers:
+        arn = staging_arn(server) or ""
+        if arn.endswith(f"/{wanted}"):
+            return f"; that is its id in account {arn.split(':')[4]}, did you mean id {server['sourceServerID']}?"
     same = [server["sourceServerID"] for server in servers if str(server["sourceServerID"]).lower() == wanted.lower()]
     return f"; did you mean id {same[0]}?" if same else ""
 

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 from drs_provider.readiness.findings import Finding
 
-__all__ = ["check_notifiers"]
+__all__ = ["check_notifiers", "silent_topics"]
+
+
+def silent_topics(connection: str) -> Finding:
+    """The finding that Airflow lacks the connection through which the plan's topics are reached.
+
+    :param connection: the ``aws_conn_id`` of the plan's own target.
+    """
+    message = f"Airflow has no connection {connection}, through which the plan publishes to its SNS topics."
+    return Finding.of("notifier-unusable", message, "Until then nobody is notified through them; the run goes on.")
 
 
 def check_notifiers(paths: Iterable[str]) -> list[Finding]:

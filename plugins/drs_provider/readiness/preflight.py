@@ -21,7 +21,6 @@ from drs_provider.aws.clients import Clients
 from drs_provider.aws.drs.questions import Drs
 from drs_provider.aws.faults import TransientError
 from drs_provider.aws.launch_settings import Resources
-from drs_provider.aws.quotas import Quotas
 from drs_provider.plan.kinds import load
 from drs_provider.readiness import jobs as job_checks
 from drs_provider.readiness.actions import checks_of_run
@@ -32,7 +31,7 @@ from drs_provider.readiness.launch_drift import wanted_launches
 from drs_provider.readiness.notifiers import check_notifiers
 from drs_provider.readiness.optional import missing_selections, without_optional
 from drs_provider.readiness.permissions import check_permissions, not_checked
-from drs_provider.readiness.quotas import account_quotas, check_quotas
+from drs_provider.readiness.quotas import JobsHere, account_quotas
 from drs_provider.readiness.replication import has_recovery_point
 from drs_provider.readiness.resolution import ResolvedServer, resolve
 from drs_provider.readiness.result import PreflightResult, ordered
@@ -55,6 +54,7 @@ from drs_provider.readiness.whereabouts import (
     identify,
     launched_twice,
     places_of_run,
+    quota_findings,
     same_places,
 )
 
@@ -158,6 +158,7 @@ def _together(
     for place, result in zip(places, results, strict=True):
         findings += [replace_fields(one, target=place.name) if plan.several_targets else one for one in result.findings]
     looked_at = tuple(one for result in results for one in result.targets)
+    findings += quota_findings(plan, looked_at)
     found = {name: servers for result in results for name, servers in result.resolved.items()}
     resolved = {wave.name: found[wave.name] for wave in plan.waves if wave.name in found}
     if len(places) > 1:
@@ -218,9 +219,9 @@ def _look_at_target(
         for server in servers
         if has_recovery_point(by_id[server.id])
     ]
-    quotas: list[Quotas] = []
+    in_jobs: list[JobsHere] = []
     usual = max((launch_seconds(by_id[server.id]) for server in servers), default=0.0)
-    check_jobs = partial(_check_jobs, plan, clients, resolved, own, quotas, mode, replace, usual)
+    check_jobs = partial(_check_jobs, clients, resolved, own, in_jobs, mode, replace, usual)
     checks.append(Check("jobs and quotas", check_jobs))
     findings += check_timeouts(plan, resolved, by_id)
     resources, tagged = NamedResources(clients), Resources(clients)
@@ -264,12 +265,12 @@ def _look_at_target(
     return PreflightResult(
         FindingsReport(mode, ordered(plan, findings)),
         resolved,
-        quotas=quotas[0] if quotas else None,
+        quotas=in_jobs[0].read if in_jobs else None,
         unanswered=next(iter(unanswered), None),
         left_out=(*missing, *left_out),
         seen=seen,
         scope=scope,
-        targets=(LookedAt(identity, quotas[0] if quotas else None, scope),),
+        targets=(LookedAt(identity, in_jobs[0].read if in_jobs else None, scope, in_jobs[0] if in_jobs else None),),
     )
 
 
@@ -285,11 +286,10 @@ def _check_addresses(resources: NamedResources) -> list[Finding]:
 
 
 def _check_jobs(
-    plan: RecoveryPlan,
     clients: Clients,
     resolved: Mapping[str, Sequence[ResolvedServer]],
     own: RunIdentity | None,
-    found_quotas: list[Quotas],
+    in_jobs: list[JobsHere],
     mode: Mode,
     replace: Collection[str],
     job_seconds: float,
@@ -300,8 +300,6 @@ def _check_jobs(
     findings = job_checks.check_busy(active, servers)
     findings += check_instances(clients, servers, known, own, mode, replace)
     quotas, assumed = account_quotas(clients)
-    if not assumed:
-        found_quotas.append(quotas)
-    depends_on = {wave.name: tuple(wave.depends_on) for wave in plan.waves}
     sizes = {name: len(found) for name, found in resolved.items()}
-    return findings + assumed + check_quotas(depends_on, sizes, quotas, active, job_seconds=job_seconds)
+    in_jobs.append(JobsHere(quotas, not assumed, sizes, tuple(active), job_seconds))
+    return findings + assumed

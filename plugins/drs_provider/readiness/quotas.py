@@ -7,7 +7,7 @@ stand in where that is not possible.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,41 @@ from drs_provider.durations import format_duration
 from drs_provider.readiness.concurrency import widest_moment
 from drs_provider.readiness.findings import Finding
 
-__all__ = ["account_quotas", "check_quotas"]
+__all__ = ["JobsHere", "account_quotas", "check_quotas"]
+
+
+@dataclass(frozen=True)
+class JobsHere:
+    """What jobs a run needs in a target, and what is in the way of them.
+
+    :param quotas: the account's quotas, or AWS's published defaults.
+    :param known: whether Service Quotas said so.
+    :param servers: wave name -> number of servers, for the waves that are launched there.
+    :param active: jobs of others that have not ended.
+    :param job_seconds: how long a job usually takes.
+    """
+
+    quotas: Quotas
+    known: bool
+    servers: Mapping[str, int]
+    active: tuple[Mapping[str, Any], ...]
+    job_seconds: float
+
+    @property
+    def read(self) -> Quotas | None:
+        """The quotas where Service Quotas said so."""
+        return self.quotas if self.known else None
+
+    def together(self, other: JobsHere) -> JobsHere:
+        """Return both, where two targets are the same account and region: they share quotas and other jobs."""
+        first, second = (self, other) if self.known else (other, self)
+        return JobsHere(
+            first.quotas,
+            first.known,
+            {**self.servers, **other.servers},
+            first.active,
+            max(first.job_seconds, second.job_seconds),
+        )
 
 
 def account_quotas(clients: Clients) -> tuple[Quotas, list[Finding]]:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from drs_provider.aws.drs.extensions import extension_error, staging_arn
 from drs_provider.durations import format_duration
+from drs_provider.readiness.extensions import DEFAULT_KEY
 from drs_provider.readiness.findings import Finding, Severity
 from drs_provider.readiness.resolution import ResolvedServer, replication_lag
 
@@ -52,6 +54,11 @@ def check_replication(server: Mapping[str, Any], resolved: ResolvedServer, max_l
     :param resolved: the same server, as the plan selects it.
     :param max_lag: the wave's ``max_replication_lag``; None: the lag is not bounded.
     """
+    if (why := extension_error(server)) is not None:
+        message = (
+            f"DRS could not extend {resolved.hostname or resolved.id} from {staging_arn(server)}: {why.rstrip('.')}."
+        )
+        return [resolved.finding("extension-error", message, DEFAULT_KEY)]
     replication = _replication(server)
     state = replication.get("dataReplicationState")
     error = replication.get("dataReplicationError") or {}

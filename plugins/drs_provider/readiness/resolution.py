@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from drs_provider.aws.drs.extensions import staging_arn
 from drs_provider.aws.drs.reads import hostname_of, matches_hostname, matches_name, matches_tags
 from drs_provider.durations import parse_iso8601
 from drs_provider.readiness.findings import Finding, Severity
@@ -86,7 +87,8 @@ def resolve(
         for selector in plan.selectors(wave):
             found_here = [server for server in known if matches(selector, server)]
             text = selector.text
-            findings += _match_findings(selector, found_here, wave.name, known)
+            staging = plan.target_of(wave).target.staging_accounts
+            findings += _match_findings(selector, found_here, wave.name, known, staging)
             for server in found_here:
                 found = _resolved(server, selector, wave.name, text)
                 other = taken.setdefault(found.id, found)
@@ -184,7 +186,11 @@ def _hints(server: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _match_findings(
-    selector: ServerSelector, matches: Sequence[Mapping[str, Any]], wave: str, known: Sequence[Mapping[str, Any]]
+    selector: ServerSelector,
+    matches: Sequence[Mapping[str, Any]],
+    wave: str,
+    known: Sequence[Mapping[str, Any]],
+    staging: Sequence[str],
 ) -> list[Finding]:
     text, by_tags = selector.text, selector.tags is not None
     if not matches:
@@ -192,15 +198,23 @@ def _match_findings(
         near = near_miss(selector, known)
         message = f"No source server matches {text}, among {len(known)} in this account and region{near or '.'}"
         remedy = "Correct the plan or the server's tags; check the plan's region and connection."
+        if staging:
+            remedy += f" A server that {' or '.join(staging)} replicates is extended by `drs-plan extend`."
         if selector.critical:
             return [Finding.of(code, message, remedy, wave=wave, server=text)]
         remedy = f"The selection is optional: the wave goes on without it. {remedy}"
         return [Finding.of(code, message, remedy, wave=wave, server=text, severity="warning")]
     if len(matches) > 1 and not by_tags:
-        ids = ", ".join(server["sourceServerID"] for server in matches)
+        ids = ", ".join(_id_and_origin(server) for server in matches)
         message = f"{text} matches {len(matches)} source servers ({ids}); expected exactly one."
         return [Finding.of("hostname-ambiguous", message, "Select by id instead.", wave=wave, server=text)]
     return []
+
+
+def _id_and_origin(server: Mapping[str, Any]) -> str:
+    """Return a server's id, with the account that replicates it where that is another one."""
+    arn = staging_arn(server)
+    return f"{server['sourceServerID']}{f' extended from account {arn.split(chr(58))[4]}' if arn else ''}"
 
 
 def _twice(found: ResolvedServer, other: ResolvedServer) -> Finding:

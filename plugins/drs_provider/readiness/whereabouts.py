@@ -7,13 +7,14 @@ An Airflow connection can be edited, and a role can be of any account: only STS 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from drs_provider.aws.faults import TransientError
 from drs_provider.readiness.actions import scripts_of_run
 from drs_provider.readiness.findings import Finding, Mode
+from drs_provider.readiness.quotas import check_quotas
 from drs_provider.readiness.side_by_side import Check, concurrently
 
 if TYPE_CHECKING:
@@ -21,10 +22,20 @@ if TYPE_CHECKING:
     from drs_provider.aws.quotas import Quotas
     from drs_provider.plan import RecoveryPlan
     from drs_provider.plan.targets import NamedTarget
+    from drs_provider.readiness.quotas import JobsHere
     from drs_provider.readiness.resolution import ResolvedServer
     from drs_provider.readiness.scope import Scope
 
-__all__ = ["Identity", "LookedAt", "account_mismatch", "identify", "launched_twice", "places_of_run", "same_places"]
+__all__ = [
+    "Identity",
+    "LookedAt",
+    "account_mismatch",
+    "identify",
+    "launched_twice",
+    "places_of_run",
+    "quota_findings",
+    "same_places",
+]
 
 
 @dataclass(frozen=True)
@@ -60,11 +71,13 @@ class LookedAt:
     :param identity: who the run is there.
     :param quotas: the account's quotas there; None where they were not read.
     :param scope: what was looked at; None where nothing was, because it is not where the plan means to be.
+    :param jobs: the jobs that the run needs there; None where they were not looked at.
     """
 
     identity: Identity
     quotas: Quotas | None = None
     scope: Scope | None = None
+    jobs: JobsHere | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -165,4 +178,28 @@ def launched_twice(
                 findings.append(
                     Finding.of("server-selected-twice", message, remedy, wave=server.wave, server=server.id)
                 )
+    return findings
+
+
+def quota_findings(plan: RecoveryPlan, looked_at: Sequence[LookedAt]) -> list[Finding]:
+    """Return where the widest moment of the plan is over a quota of an account and region.
+
+    Targets that turn out to be the same account and region share its quotas.
+    """
+    needed: dict[tuple[str, str], tuple[str, JobsHere]] = {}
+    for one in looked_at:
+        if one.jobs is None:
+            continue
+        identity = one.identity
+        # Where the account is not known, nothing says that two targets are one.
+        place = (identity.account or identity.name, identity.region)
+        name, before = needed.get(place, (identity.name, None))
+        needed[place] = (name, before.together(one.jobs) if before else one.jobs)
+    depends_on = {wave.name: tuple(wave.depends_on) for wave in plan.waves}
+    findings: list[Finding] = []
+    for name, jobs in needed.values():
+        found = check_quotas(depends_on, jobs.servers, jobs.quotas, jobs.active, job_seconds=jobs.job_seconds)
+        for finding in found:
+            target = plan.target_of(plan.wave(finding.wave)).name if finding.wave else name
+            findings.append(replace(finding, target=target) if plan.several_targets else finding)
     return findings

@@ -19,6 +19,7 @@ from drs_provider.hooks.drs import DrsHook
 from drs_provider.readiness import run_preflight
 from drs_provider.readiness.connection import missing_connection, refused_connection
 from drs_provider.readiness.findings import Finding
+from drs_provider.readiness.notifiers import silent_topics
 from drs_provider.readiness.whereabouts import places_of_run
 from drs_provider.steps.preflight.event import FoundFinding, FoundTarget, PreflightEvent
 from drs_provider.tasks.accounts import ACCOUNTS_KEY, place_key
@@ -165,6 +166,10 @@ class PreflightWork(RecoveryWork, BaseOperator):
                     # What Airflow cannot look up now may be there at the next try; the last one says that it is not.
                     raise AirflowException(f"Airflow has no connection {connection}, or cannot look it up now")
                 wrong.append(missing_connection(connection))
+        home = self.loaded.plan.default_target.aws_conn_id
+        publishes = any(channel.sns for channel in self.loaded.plan.notify)
+        if publishes and home not in {place.aws_conn_id for place in places} and is_missing(home):
+            known.append(silent_topics(home))
         if wrong:
             # Not even a question is asked: Airflow would ask it as somebody else.
             self.leave_evidence(
