@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 
 from drs_provider.rehearsal.environment import clean_environment
 from tests.e2e.stack import Stack
-from tests.e2e.stop_plans import PLANS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -118,9 +118,9 @@ class Flows:
         }
 
 
-@pytest.fixture(scope="module")
-def flows(stack: Stack) -> Iterator[Flows]:
-    """All runs, as far as they are judged."""
+@contextmanager
+def side_by_side(stack: Stack) -> Iterator[tuple[Flows, dict[str, Iterator[Step]]]]:
+    """All runs, and their flows."""
     made = Flows(stack)
     going = {
         "onwire": made.in_the_way("onwire", "first.wait_for_launch"),
@@ -131,11 +131,16 @@ def flows(stack: Stack) -> Iterator[Flows]:
         "paused": made.frozen("paused"),
     }
     try:
-        stack.go_through(going, f"the launches of {', '.join(PLANS)}", 1200)
-        yield made
+        yield made, going
     finally:
         if made.command is not None and made.command.poll() is None:
             made.command.kill()
+
+
+@pytest.fixture
+def flows(request: pytest.FixtureRequest) -> Flows:
+    """All runs, as far as they are judged."""
+    return cast("Flows", request.getfixturevalue("side_by_side")[__name__])
 
 
 STOPPED = ("onwire", "asking", "settling", "keeping")
