@@ -146,15 +146,7 @@ CALM = {
 
 
 @pytest.fixture(scope="session")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> PlanRepository:
-    """A git repository with one plan, which the stack's Airflow reads."""
-    made = PlanRepository(tmp_path_factory.mktemp("repository") / "plans")
-    made.commit("versioned", VERSIONED)
-    return made
-
-
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running Airflow with all the plans above, the broken one among them."""
     plans = {
         "parallel": PARALLEL,
@@ -167,6 +159,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) 
         **stop_plans.PLANS,
         **safety_plans.PLANS,
     }
+    repository = PlanRepository(tmp_path_factory.mktemp("repository") / "plans")
+    repository.commit("versioned", VERSIONED)
     folder = tmp_path_factory.mktemp("stack")
     built = Stack(
         folder,
@@ -174,6 +168,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) 
         plans,
         settings={**repository.settings(folder / "bundles"), **safety_plans.SETTINGS, **CALM},
         dags=Path(__file__).parent / "dags",
+        repository=repository,
     )
     with built.running():
         yield built

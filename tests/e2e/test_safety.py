@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import jsonschema
 import pytest
 
 from tests.e2e.safety_plans import HEALTH_PORT, MISSING_TOPIC, TOPIC
-from tests.e2e.safety_runs import ALL, Flow, Runs
-from tests.e2e.stack import Stack
+from tests.e2e.safety_runs import ALL, Runs
+from tests.e2e.stack import Flow, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -52,9 +52,9 @@ def side_by_side(stack: Stack) -> Iterator[tuple[Runs, dict[str, Flow]]]:
 
 
 @pytest.fixture
-def runs(request: pytest.FixtureRequest) -> Runs:
+def runs(side_by_side: dict[str, Runs]) -> Runs:
     """Every run of this module, ended."""
-    return cast("Runs", request.getfixturevalue("side_by_side")[__name__])
+    return side_by_side[__name__]
 
 
 def test_a_recovery_starts_only_when_a_named_approver_who_did_not_start_it_says_so(runs: Runs) -> None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from drs_provider.rehearsal.environment import clean_environment
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Flow, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
-
-Step = Callable[[], Any]
 
 FINISHED = ("success", "failed")
 WAITING = ("deferred", "awaiting_input")
@@ -45,14 +43,14 @@ class Flows:
     def state(self, plan: str, run: str) -> str:
         return str(self.stack.api.run(plan, run)["state"])
 
-    def in_the_way(self, plan: str, task: str, *, stop: bool = True) -> Iterator[Step]:
+    def in_the_way(self, plan: str, task: str, *, stop: bool = True) -> Flow:
         """A drill, a recovery once a task of the drill waits, and the recovery's first launch."""
         self.drills[plan] = drill = self.stack.start(plan)
         yield lambda: self.stack.states(plan, drill).get(task) in WAITING
         self.recover(plan, **({"stop_drill": True} if stop else {}))
         yield lambda: self.launches(plan, is_drill=False)
 
-    def by_command(self, plan: str, task: str) -> Iterator[Step]:
+    def by_command(self, plan: str, task: str) -> Flow:
         """A drill, and a recovery that the command line starts."""
         self.drills[plan] = drill = self.stack.start(plan)
         yield lambda: self.stack.states(plan, drill).get(task) in WAITING
@@ -82,7 +80,7 @@ class Flows:
         )
         yield lambda: self.launches(plan, is_drill=False)
 
-    def frozen(self, plan: str) -> Iterator[Step]:
+    def frozen(self, plan: str) -> Flow:
         """A recovery whose plan is paused in the middle, and unpaused once that has been told."""
         self.stack.airflow.wait_for_dag(plan)
         recovery = self.recover(plan)
@@ -119,7 +117,7 @@ class Flows:
 
 
 @contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[Flows, dict[str, Iterator[Step]]]]:
+def side_by_side(stack: Stack) -> Iterator[tuple[Flows, dict[str, Flow]]]:
     """All runs, and their flows."""
     made = Flows(stack)
     going = {
@@ -138,9 +136,9 @@ def side_by_side(stack: Stack) -> Iterator[tuple[Flows, dict[str, Iterator[Step]
 
 
 @pytest.fixture
-def flows(request: pytest.FixtureRequest) -> Flows:
+def flows(side_by_side: dict[str, Flows]) -> Flows:
     """All runs, as far as they are judged."""
-    return cast("Flows", request.getfixturevalue("side_by_side")[__name__])
+    return side_by_side[__name__]
 
 
 STOPPED = ("onwire", "asking", "settling", "keeping")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Flow, Stack
 from tests.e2e.stop_plans import weekly
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -56,7 +55,7 @@ class Missed:
         self.moments = [(self.last - timedelta(weeks=weeks)).astimezone(timezone.utc) for weeks in (3, 2, 1, 0)]
         self.stack = stack
 
-    def unpaused(self) -> Iterator[Callable[[], Any]]:
+    def unpaused(self) -> Flow:
         """The plan is unpaused after its last run was three weeks ago."""
         self.stack.write_plan("weekly", weekly(f"{self.last:%a}".upper()))
         yield lambda: self.stack.api.has_dag("weekly")
@@ -82,16 +81,16 @@ class Missed:
 
 
 @contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[Missed, dict[str, Iterator[Callable[[], Any]]]]]:
+def side_by_side(stack: Stack) -> Iterator[tuple[Missed, dict[str, Flow]]]:
     """The plan, and what is done with it."""
     missed = Missed(stack)
     yield missed, {"weekly": missed.unpaused()}
 
 
 def test_no_drill_starts_before_the_next_moment_and_the_missed_are_recorded(
-    request: pytest.FixtureRequest, stack: Stack
+    side_by_side: dict[str, Missed], stack: Stack
 ) -> None:
-    missed: Missed = request.getfixturevalue("side_by_side")[__name__]
+    missed = side_by_side[__name__]
     (run,) = missed.made()
     assert run["run_type"] == "scheduled"
     assert run["state"] == "success"
