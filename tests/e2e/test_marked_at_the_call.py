@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.e2e.stack import REGION, Flow, Stack, servers
+from tests.e2e.stack import REGION, Stack, servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 DAG = "marked_at_the_call"
 INTENT = "launch_intent_only_1"
 
 
-@contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[list[str], dict[str, Flow]]]:
-    """The id of the run, and its flow."""
-    ids: list[str] = []
-
-    def marked_at_the_call() -> Flow:
-        (server,) = servers("wire", 1)
-        fault = stack.simulator.control(
-            "POST", "/faults", {"operation": "StartRecovery", "contains": server["id"], "delay": 25}
-        )
-        ids.append(run := stack.start(DAG))
-        yield lambda: intent(stack, run)
-        stack.api.call("PATCH", f"/dags/{DAG}/dagRuns/{run}", json={"state": "failed"})
-        assert intent(stack, run)["settled"] is False
-        assert stack.seen_of_plan(DAG) == []
-        yield stack.ended(DAG, run)
-        stack.simulator.control("DELETE", f"/faults?id={fault['id']}")
-
-    yield ids, {"marked at the call": marked_at_the_call()}
-
-
-def test_a_job_that_was_accepted_after_the_run_was_marked_as_failed_is_cleaned_up(
-    stack: Stack, side_by_side: dict[str, list[str]]
-) -> None:
-    (run,) = side_by_side[__name__]
-    assert stack.api.run(DAG, run)["state"] == "failed"
+def test_a_job_that_was_accepted_after_the_run_was_marked_as_failed_is_cleaned_up(stack: Stack) -> None:
     (server,) = servers("wire", 1)
+    fault = stack.simulator.control(
+        "POST", "/faults", {"operation": "StartRecovery", "contains": server["id"], "delay": 15}
+    )
+    run = stack.start(DAG)
+    stack.until(lambda: intent(stack, run), "the record of the call")
+    stack.api.call("PATCH", f"/dags/{DAG}/dagRuns/{run}", json={"state": "failed"})
+    assert intent(stack, run)["settled"] is False
+    assert stack.seen_of_plan(DAG) == []
+    assert stack.wait(DAG, run, timeout=300) == "failed"
+    stack.simulator.control("DELETE", f"/faults?id={fault['id']}")
     assert len(stack.seen_of_plan(DAG)) == 1
     drs = boto3.client(
         "drs",
