@@ -43,7 +43,7 @@ up: $(VENV)/.ready  ## The same with Airflow's UI left open until Ctrl-C, at POR
 test: lint types test-unit test-oldest test-e2e test-compose  ## Everything that CI runs
 
 test-unit: $(VENV)/.ready  ## Unit tests, and tests over HTTP against the simulator
-	$(BIN)/python -m pytest -m "not e2e and not deployment" -n 6 -q
+	$(BIN)/python -m pytest -m "not e2e and not deployment" -n 4 -q
 
 test-e2e: $(VENV)/.ready  ## Whole runs on a real Airflow, judged from the simulator's log
 	scripts/system-packages.sh chromium postgresql
@@ -120,7 +120,7 @@ test-oldest:  ## DAGs, runs and steps on the oldest Airflow that is supported, w
 	else echo "Not tested on Airflow 3.2.1: it is tested on Python 3.12, and there is none on this machine."; fi
 
 $(MATRIX:%=test-%): test-%: .venv-matrix-%/.ready
-	.venv-matrix-$*/bin/python -m pytest $(MATRIX_TESTS) -m "not e2e and not slow" -n 6 -q -p no:cacheprovider
+	.venv-matrix-$*/bin/python -m pytest $(MATRIX_TESTS) -m "not e2e and not slow" -n 4 -q -p no:cacheprovider
 
 .venv-matrix-%/.ready: constraints/%.txt constraints/test-tools.txt pyproject.toml
 	"$$(scripts/python.sh 3.12)" -m venv .venv-matrix-$*

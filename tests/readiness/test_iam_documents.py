@@ -17,10 +17,11 @@ from drs_provider.deploy.iam import FOLDER, documents, render
 from drs_provider.plan import load_plan
 from drs_provider.plan.kinds import kind_named, own_kinds
 from drs_provider.readiness.actions import steps_of_run
-from drs_provider.readiness.grants import GRANTS, OTHERS
+from drs_provider.readiness.grants import EXTENSIONS, GRANTS, LAUNCH_SETTINGS, OTHERS
 
 PACKAGE = Path(drs_provider.__file__).parent
-GRANTED = {action for grant in GRANTS for action in grant.actions}
+ALL = (*GRANTS, *LAUNCH_SETTINGS, *EXTENSIONS)
+GRANTED = {action for grant in ALL for action in grant.actions}
 # Never denied, or made by the SDK itself.
 FREE = {"sts:GetCallerIdentity"}
 
@@ -62,10 +63,10 @@ def stored(name: str) -> list[dict[str, Any]]:
 
 
 def test_sids_are_unique_and_reasons_are_given() -> None:
-    sids = [grant.sid for grant in GRANTS]
+    sids = [grant.sid for grant in ALL]
     assert len(set(sids)) == len(sids)
     assert all(sid.isalnum() for sid in sids)
-    assert all(grant.reason for grant in GRANTS)
+    assert all(grant.reason for grant in ALL)
 
 
 def test_nothing_is_granted_by_wildcard() -> None:
@@ -84,7 +85,7 @@ def test_every_action_and_resource_exists() -> None:
     import cfnlint
 
     table = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
-    for grant in GRANTS:
+    for grant in ALL:
         for action in grant.actions:
             service, name = action.split(":")
             known = table[service]["Actions"].get(name.lower())

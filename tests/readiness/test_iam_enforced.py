@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from drs_provider.aws.calls import run_blocking
 from drs_provider.aws.clients import Clients
+from drs_provider.aws.drs.extensions import extend, extensible_servers, staging_accounts
 from drs_provider.aws.drs.launch import launch_once
 from drs_provider.aws.drs.launch_key import LaunchKey
 from drs_provider.aws.drs.questions import Drs
@@ -31,7 +32,7 @@ from drs_provider.aws.ssm.reads import managed_instances, read_automation
 from drs_provider.hooks.drs import DrsHook
 from drs_provider.hooks.ssm import SsmHook
 from drs_provider.plan.statements import Grant, policy
-from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS
+from drs_provider.readiness.grants import EXTENSIONS, GRANTS, LAUNCH_SETTINGS
 from drs_provider.simulator.drs.launch_permissions import LaunchPermissions
 from drs_provider.simulator.drs.models import drs_backends
 from drs_provider.simulator.permissions import Caller
@@ -298,6 +299,28 @@ def test_each_statement_grants_what_no_other_grants(grant: Grant) -> None:
     assert {decision([whole], action, resource, context) for action, resource in asked} == {"allowed"}
     # ``implicitDeny`` of at least one: some statements overlap in an action on a resource, none as a whole.
     assert "implicitDeny" in {decision([others], action, resource, context) for action, resource in asked}
+
+
+def test_servers_are_extended_with_each_statement_and_not_without(
+    simulator: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = {"id": "s-00000000000000009", "hostname": "staged", "ebs_encryption": "CUSTOM", "tags": {"Team": "dba"}}
+    world = {**SCENARIO, "accounts": [{"account": "222222222222", "servers": [staged]}]}
+
+    def extend_as(grants: list[Grant]) -> None:
+        with monkeypatch.context() as patch:
+            act_as_role(patch, grants)
+            drs = Drs(Clients.from_session(boto3.session.Session(region_name="us-west-2"), "us-west-2"))
+            assert (len(drs.source_servers()), staging_accounts(drs)) == (1, [])
+            (found,) = extensible_servers(drs, "222222222222")
+            assert extend(drs, found)["tags"] == {"Team": "dba"}
+
+    for left_out in EXTENSIONS:
+        simulator.load(world)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            extend_as([grant for grant in EXTENSIONS if grant is not left_out])
+    simulator.load(world)
+    extend_as(list(EXTENSIONS))
 
 
 def test_launch_settings_are_applied_with_each_statement_and_not_without(

@@ -9,7 +9,7 @@ from drs_provider.plan.kinds import own_kinds
 from drs_provider.plan.statements import Grant, ec2_arns
 from drs_provider.steps.launch.permissions import MANAGED
 
-__all__ = ["GRANTS", "LAUNCH_SETTINGS", "OTHERS"]
+__all__ = ["EXTENSIONS", "GRANTS", "LAUNCH_SETTINGS", "OTHERS"]
 
 OTHERS: tuple[Grant, ...] = (
     # Operators that plans do not use, for hand-written DAGs.
@@ -91,5 +91,34 @@ LAUNCH_SETTINGS: tuple[Grant, ...] = (
     ),
 )
 """What ``drs-plan launch-settings apply`` needs: of whoever runs it, and of no run of a plan."""
+
+EXTENSIONS: tuple[Grant, ...] = (
+    Grant(
+        "ReadExtensibleSourceServers",
+        "extend",
+        (
+            "drs:DescribeSourceServers",
+            "drs:GetReplicationConfiguration",
+            "drs:ListExtensibleSourceServers",
+            "drs:ListStagingAccounts",
+        ),
+        "Finds what the staging accounts replicate; DRS reads a server's replication settings with the caller's "
+        "permissions.",
+    ),
+    Grant(
+        "ExtendSourceServers",
+        "extend",
+        ("drs:CreateExtendedSourceServer",),
+        "Extends a server into this account; IAM knows no resource of this action.",
+    ),
+    Grant(
+        "TagExtendedSourceServers",
+        "extend",
+        ("drs:TagResource",),
+        "Gives it the tags that it has in the staging account.",
+        ("arn:aws:drs:*:*:source-server/*",),
+    ),
+)
+"""What ``drs-plan extend`` needs: of whoever runs it, and of no run of a plan."""
 
 GRANTS: tuple[Grant, ...] = (*(grant for kind in own_kinds() for grant in kind.grants), *OTHERS)

@@ -4,8 +4,9 @@ Two set-ups. In one account, Airflow's execution role gets ``orchestration.json`
 ``reports.json``. With a target account, a role there gets the first two, and ``target-trust.json`` as its trust
 policy; the execution role gets ``assume-target.json`` and ``reports.json``, and the Airflow connection sends the
 external id. Where volumes are encrypted with a customer-managed key, the role that launches gets
-``customer-keys.json`` too, and ``failback.json`` where DAGs use the failback operators. ``launch-settings.json`` is for
-the person or the pipeline that runs ``drs-plan launch-settings apply``; runs of plans do without.
+``customer-keys.json`` too, and ``failback.json`` where DAGs use the failback operators. ``launch-settings.json`` and
+``extend.json`` are for the person or the pipeline that runs ``drs-plan launch-settings apply`` or ``drs-plan extend``;
+runs of plans do without.
 
 Four more only deny, and can be attached beside the others: ``drills-only.json``, ``keep-forward-servers.json``,
 ``run-commands-by-tag.json`` and ``tag-jobs-at-creation.json``. Replace names in capitals and the account 111122223333.
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from drs_provider.plan.statements import Grant, policy
-from drs_provider.readiness.grants import GRANTS, LAUNCH_SETTINGS
+from drs_provider.readiness.grants import EXTENSIONS, GRANTS, LAUNCH_SETTINGS
 
 __all__ = ["FOLDER", "documents", "render"]
 
@@ -139,6 +140,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "drs-on-behalf.json": policy(on_behalf),
         "failback.json": policy(failback),
         "launch-settings.json": policy(LAUNCH_SETTINGS),
+        "extend.json": policy(EXTENSIONS),
         "target-trust.json": TRUST,
         "assume-target.json": policy(ASSUME),
         "reports.json": policy(REPORTS),
