@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,15 @@ CALM = {
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> PlanRepository:
+    """A git repository with one plan, which the stack's Airflow reads."""
+    made = PlanRepository(tmp_path_factory.mktemp("repository") / "plans")
+    made.commit("versioned", VERSIONED)
+    return made
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, repository: PlanRepository) -> Iterator[Stack]:
     """A running Airflow with all the plans above, the broken one among them."""
     plans = {
         "parallel": PARALLEL,
@@ -159,8 +166,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         **stop_plans.PLANS,
         **safety_plans.PLANS,
     }
-    repository = PlanRepository(tmp_path_factory.mktemp("repository") / "plans")
-    repository.commit("versioned", VERSIONED)
     folder = tmp_path_factory.mktemp("stack")
     built = Stack(
         folder,
@@ -168,25 +173,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         plans,
         settings={**repository.settings(folder / "bundles"), **safety_plans.SETTINGS, **CALM},
         dags=Path(__file__).parent / "dags",
-        repository=repository,
     )
     with built.running():
         yield built
-
-
-@pytest.fixture(scope="session")
-def side_by_side(request: pytest.FixtureRequest, stack: Stack) -> Iterator[dict[str, Any]]:
-    """What each module's ``side_by_side`` made, by the module's name, once all their flows have come to their ends.
-
-    Runs wait for AWS most of the time: those of all modules that were chosen go on together.
-    """
-    chosen = {item.module.__name__: item.module for item in request.session.items if hasattr(item, "module")}
-    made: dict[str, Any] = {}
-    flows: dict[str, Any] = {}
-    with ExitStack() as ends:
-        for name, module in chosen.items():
-            if hasattr(module, "side_by_side"):
-                made[name], theirs = ends.enter_context(module.side_by_side(stack))
-                flows |= theirs
-        stack.go_through(flows, "the end of all flows", 1200)
-        yield made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from drs_provider.rehearsal.airflow_api import FINISHED_STATES
-from tests.e2e.stack import REGION, Flow, Stack, servers
+from tests.e2e.stack import REGION, Stack, servers
+
+Flow = Iterator[Callable[[], Any]]
 
 _UNDECIDED = (None, "scheduled", "queued", "running", "deferred", "awaiting_input", "up_for_retry", "restarting")
 
@@ -123,7 +125,14 @@ class Runs:
 
     def clear(self, name: str, *tasks: str, downstream: bool = True) -> None:
         """Clear tasks, with everything downstream, as a person does in the UI. The run is not ended from then on."""
-        self.stack.clear(self.dag_id(name), self.ids[name], *tasks, downstream=downstream)
+        body = {
+            "dry_run": False,
+            "dag_run_id": self.ids[name],
+            "only_failed": False,
+            "task_ids": list(tasks),
+            "include_downstream": downstream,
+        }
+        self.stack.api.call("POST", f"/dags/{self.dag_id(name)}/clearTaskInstances", json=body)
 
 
 def guarded(runs: Runs) -> Flow:

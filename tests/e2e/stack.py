@@ -20,13 +20,8 @@ from drs_provider.rehearsal.airflow_api import FINISHED_STATES, AirflowApi
 from drs_provider.rehearsal.environment import simulator_credentials
 from drs_provider.rehearsal.private_airflow import PrivateAirflow
 from drs_provider.rehearsal.simulator_process import SimulatorProcess
-from tests.e2e.git_plans import PlanRepository
 
 REGION = "us-west-2"
-
-Condition = Callable[[], Any]
-Flow = Iterator[Condition]
-"""What a person does, step by step: each yields the condition for its next step."""
 USERS = ("admin", "alice", "bob", "carol", "dora")
 """People who may log in to the tests' Airflow, each with their name as password."""
 
@@ -80,7 +75,6 @@ class Stack:
     :param speed: how many times faster than real time AWS is.
     :param settings: further environment variables for Airflow.
     :param dags: a folder of further DAG files.
-    :param repository: where Airflow takes further plans from.
     """
 
     folder: Path
@@ -89,7 +83,6 @@ class Stack:
     speed: float = 60
     settings: Mapping[str, str] = field(default_factory=dict)
     dags: Path | None = None
-    repository: PlanRepository | None = None
 
     def __post_init__(self) -> None:
         self.plans_folder = self.folder / "airflow" / "plans"
@@ -155,24 +148,10 @@ class Stack:
 
     def wait(self, dag_id: str, run_id: str, timeout: float = 180) -> str:
         """Wait until a run has ended and return its state."""
-        self.until(self.ended(dag_id, run_id), f"the end of {run_id}", timeout)
+        self.until(lambda: self.api.run(dag_id, run_id)["state"] in FINISHED_STATES, f"the end of {run_id}", timeout)
         return str(self.api.run(dag_id, run_id)["state"])
 
-    def ended(self, dag_id: str, run_id: str) -> Condition:
-        """Whether a run has ended."""
-        return lambda: self.api.run(dag_id, run_id)["state"] in FINISHED_STATES
-
-    def clear(self, dag_id: str, run_id: str, *tasks: str, downstream: bool = True) -> None:
-        """Clear tasks, or all, as a person does in the UI. The run is not ended from then on.
-
-        :param downstream: with everything after them.
-        """
-        body: dict[str, Any] = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}
-        if tasks:
-            body |= {"task_ids": list(tasks), "include_downstream": downstream}
-        self.api.call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
-
-    def until(self, condition: Condition, what: str, timeout: float = 90, pause: float = 0.3) -> None:
+    def until(self, condition: Callable[[], Any], what: str, timeout: float = 90, pause: float = 0.3) -> None:
         """Wait until a condition holds, with all components looked after.
 
         :param timeout: seconds after which this fails.
@@ -184,7 +163,7 @@ class Stack:
             assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
             time.sleep(pause)
 
-    def go_through(self, flows: Mapping[str, Flow], what: str, timeout: float) -> None:
+    def go_through(self, flows: Mapping[str, Iterator[Callable[[], Any]]], what: str, timeout: float) -> None:
         """Let flows go on side by side to their ends: each yields the condition for its next step.
 
         They are looked at once a second: the looks of twenty flows would else take half a core of Airflow's API server.

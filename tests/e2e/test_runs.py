@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
 
 from drs_provider.aws.typical import BY_SYSTEM
@@ -17,63 +13,13 @@ from drs_provider.estimate.site import scenario_site
 from drs_provider.evidence.record import RunRecord
 from drs_provider.plan import load_plan
 from tests.e2e.conftest import BROKEN, EDITED, SCHEDULED
-from tests.e2e.stack import Condition, Flow, Stack
+from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
-
-Ran = dict[str, Any]
-"""The ids of this module's runs by what they show, and what was seen meanwhile."""
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-@contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[Ran, dict[str, Flow]]]:
-    """The runs of this module, and their flows."""
-    ran: Ran = {}
-
-    def begin(name: str, plan: str, **conf: Any) -> Condition:
-        ran[name] = stack.start(plan, **conf)
-        return stack.ended(plan, ran[name])
-
-    def parallel() -> Flow:
-        yield begin("parallel", "parallel")
-
-    def failing() -> Flow:
-        yield begin("failing", "failing")
-
-    def edited() -> Flow:
-        over = begin("edited", "edited")
-        yield lambda: "first" in stack.seen("edited", ran["edited"]).launches()
-        stack.write_plan("edited", EDITED.replace("30m", "40m"))
-        yield over
-
-    def sequential() -> Flow:
-        over = begin("whole", "sequential")
-        yield over
-        ran["report"] = stack.report("sequential", ran["whole"])
-        # A person can clear a task of a run that has an RTO, and with it deadlines in Airflow.
-        stack.clear("sequential", ran["whole"], "report")
-        yield over
-        over = begin("left out", "sequential", waves=["web"])
-        yield over
-        instances = stack.api.task_instances("sequential", ran["left out"])
-        ran["tries"] = {task: instance["try_number"] for task, instance in instances.items()}
-        ran["states"] = stack.states("sequential", ran["left out"])
-        # The drill is over. A person clears its whole run: it is made again, for what it had launched has been ended.
-        stack.clear("sequential", ran["left out"])
-        yield over
-        yield begin("between", "sequential", waves=["database", "web"])
-
-    yield ran, {flow.__name__: flow() for flow in (parallel, failing, edited, sequential)}
-
-
-@pytest.fixture
-def ran(side_by_side: dict[str, Ran]) -> Ran:
-    """The runs of this module, ended."""
-    return side_by_side[__name__]
-
-
-def test_three_parallel_waves_start_together(stack: Stack, ran: Ran) -> None:
-    run = ran["parallel"]
+def test_three_parallel_waves_start_together(stack: Stack) -> None:
+    run = stack.start("parallel")
     assert stack.wait("parallel", run) == "success", stack.states("parallel", run)
     seen = stack.seen("parallel", run)
     started = [seen.started(wave) for wave in ("one", "two", "three")]
@@ -82,20 +28,24 @@ def test_three_parallel_waves_start_together(stack: Stack, ran: Ran) -> None:
     assert {wave: len(servers) for wave, servers in seen.launches().items()} == {"one": 2, "two": 2, "three": 2}
 
 
-def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack: Stack, ran: Ran) -> None:
-    run = ran["whole"]
+def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack: Stack) -> None:
+    run = stack.start("sequential")
     assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
     seen = stack.seen("sequential", run)
     assert seen.ended("database") <= seen.started("app")
     assert seen.ended("app") <= seen.started("web")
     launched = [server for servers in seen.launches().values() for server in servers]
     assert len(launched) == len(set(launched)) == 6, "each server exactly once"
-    report = ran["report"]
+    report = stack.report("sequential", run)
     assert report["run"]["state"] == "success"
     assert report["run"]["simulated_by"].startswith("http://127.0.0.1:")
     assert [wave["state"] for wave in report["waves"]] == ["success"] * 3
     assert len(report["termination"]["terminated"]) == 6
     assert report["termination"]["left"] == []
+    # A person can clear a task of a run that has an RTO, and with it deadlines in Airflow.
+    body = {"dry_run": False, "dag_run_id": run, "task_ids": ["report"], "only_failed": False}
+    stack.api.call("POST", "/dags/sequential/clearTaskInstances", json=body)
+    assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
     # Whatever the machine is like, a run takes no less than DRS alone, and the report teaches the phases that it had.
     plan = load_plan(stack.plans_folder / "sequential.yaml").plan
     site = scenario_site(stack.folder / "simulator" / "scenario.yaml", plan)
@@ -110,8 +60,8 @@ def test_three_sequential_waves_start_each_after_the_one_before_has_ended(stack:
     assert learnt is not None and learnt.typical == pytest.approx(BY_SYSTEM["linux"]["launch"], rel=0.12)
 
 
-def test_a_failed_database_stops_what_depends_on_it_and_nothing_else(stack: Stack, ran: Ran) -> None:
-    run = ran["failing"]
+def test_a_failed_database_stops_what_depends_on_it_and_nothing_else(stack: Stack) -> None:
+    run = stack.start("failing")
     assert stack.wait("failing", run) == "failed"
     seen = stack.seen("failing", run)
     assert set(seen.launches()) == {"database", "mail"}
@@ -126,22 +76,23 @@ def test_a_failed_database_stops_what_depends_on_it_and_nothing_else(stack: Stac
     assert report["termination"]["left"] == []
 
 
-def test_waves_that_are_left_out_count_as_done(stack: Stack, ran: Ran) -> None:
-    run = ran["left out"]
-    assert ran["states"]["terminate"] == "success"
-    assert ran["states"]["database.launch"] == "skipped"
-    tries = ran["tries"]
-    assert {tries[task] for task in tries if task.startswith(("database.", "app."))} == {0}, "no worker was started"
-    # Its run was cleared as a whole after its end.
+def test_waves_that_are_left_out_count_as_done(stack: Stack) -> None:
+    run = stack.start("sequential", waves=["web"])
     assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
-    seen = stack.seen("sequential", run)
-    assert set(seen.launches()) == {"web"}
-    assert len(seen.calls) == 2
+    assert set(stack.seen("sequential", run).launches()) == {"web"}
+    assert stack.states("sequential", run)["database.launch"] == "skipped"
+    tries = {task: instance["try_number"] for task, instance in stack.api.task_instances("sequential", run).items()}
+    assert {tries[task] for task in tries if task.startswith(("database.", "app."))} == {0}, "no worker was started"
+    # The drill is over. A person clears its whole run: it is made again, for what it had launched has been ended.
+    body = {"dry_run": False, "dag_run_id": run, "only_failed": False}
+    stack.api.call("POST", "/dags/sequential/clearTaskInstances", json=body)
+    assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
+    assert len(stack.seen("sequential", run).calls) == 2
     assert len(stack.report("sequential", run)["termination"]["terminated"]) == 4
 
 
-def test_a_wave_left_out_between_two_passes_on_the_wait(stack: Stack, ran: Ran) -> None:
-    run = ran["between"]
+def test_a_wave_left_out_between_two_passes_on_the_wait(stack: Stack) -> None:
+    run = stack.start("sequential", waves=["database", "web"])
     assert stack.wait("sequential", run) == "success", stack.states("sequential", run)
     seen = stack.seen("sequential", run)
     assert set(seen.launches()) == {"database", "web"}
@@ -173,8 +124,10 @@ def test_a_broken_plan_hides_no_other_and_says_where_it_is_broken(stack: Stack) 
     stack.airflow.wait_for_dag("broken")
 
 
-def test_a_plan_edited_while_its_run_is_going_stops_before_the_next_launch(stack: Stack, ran: Ran) -> None:
-    run = ran["edited"]
+def test_a_plan_edited_while_its_run_is_going_stops_before_the_next_launch(stack: Stack) -> None:
+    run = stack.start("edited")
+    stack.until(lambda: "first" in stack.seen("edited", run).launches(), "the launch of the first wave")
+    stack.write_plan("edited", EDITED.replace("30m", "40m"))
     assert stack.wait("edited", run) == "failed"
     assert set(stack.seen("edited", run).launches()) == {"first"}
     log = stack.log_of("edited", run, "second.launch")

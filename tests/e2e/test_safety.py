@@ -10,7 +10,6 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -20,11 +19,11 @@ import httpx
 import jsonschema
 import pytest
 
-from tests.e2e.safety_plans import HEALTH_PORT, MISSING_TOPIC, TOPIC
+from tests.e2e.safety_plans import HEALTH_PORT, MISSING_TOPIC, PLANS, TOPIC
 from tests.e2e.safety_runs import ALL, Runs
-from tests.e2e.stack import Flow, Stack
+from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
 class _Up(BaseHTTPRequestHandler):
@@ -38,23 +37,18 @@ class _Up(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[Runs, dict[str, Flow]]]:
-    """Every run of this module, and its flows."""
+@pytest.fixture(scope="module")
+def runs(stack: Stack) -> Iterator[Runs]:
+    """Every run of this module, ended."""
     server = ThreadingHTTPServer(("127.0.0.1", HEALTH_PORT), _Up)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     runs = Runs(stack)
     try:
-        yield runs, {flow.__name__: flow(runs) for flow in ALL}
+        stack.go_through({flow.__name__: flow(runs) for flow in ALL}, f"the end of {', '.join(PLANS)}", 900)
+        yield runs
     finally:
         server.shutdown()
         server.server_close()
-
-
-@pytest.fixture
-def runs(side_by_side: dict[str, Runs]) -> Runs:
-    """Every run of this module, ended."""
-    return side_by_side[__name__]
 
 
 def test_a_recovery_starts_only_when_a_named_approver_who_did_not_start_it_says_so(runs: Runs) -> None:

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.e2e.safety_plans import SECRET
-from tests.e2e.stack import Flow, Stack
+from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
-
-
-@contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[list[str], dict[str, Flow]]]:
-    """The id of the run, and its flow."""
-    ids: list[str] = []
-
-    def secretive() -> Flow:
-        ids.append(stack.start("secretive"))
-        yield stack.ended("secretive", ids[0])
-
-    yield ids, {"secretive": secretive()}
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-def test_a_secret_reaches_ssm_and_is_kept_nowhere(stack: Stack, side_by_side: dict[str, list[str]]) -> None:
-    (run,) = side_by_side[__name__]
+def test_a_secret_reaches_ssm_and_is_kept_nowhere(stack: Stack) -> None:
+    run = stack.start("secretive")
     assert stack.wait("secretive", run) == "failed"
     states = stack.states("secretive", run)
     assert states["only.post_launch.tell"] == "success", states

@@ -8,16 +8,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from drs_provider.rehearsal.environment import clean_environment
-from tests.e2e.stack import Flow, Stack
+from tests.e2e.stack import Stack
+from tests.e2e.stop_plans import PLANS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+Step = Callable[[], Any]
 
 FINISHED = ("success", "failed")
 WAITING = ("deferred", "awaiting_input")
@@ -43,14 +45,14 @@ class Flows:
     def state(self, plan: str, run: str) -> str:
         return str(self.stack.api.run(plan, run)["state"])
 
-    def in_the_way(self, plan: str, task: str, *, stop: bool = True) -> Flow:
+    def in_the_way(self, plan: str, task: str, *, stop: bool = True) -> Iterator[Step]:
         """A drill, a recovery once a task of the drill waits, and the recovery's first launch."""
         self.drills[plan] = drill = self.stack.start(plan)
         yield lambda: self.stack.states(plan, drill).get(task) in WAITING
         self.recover(plan, **({"stop_drill": True} if stop else {}))
         yield lambda: self.launches(plan, is_drill=False)
 
-    def by_command(self, plan: str, task: str) -> Flow:
+    def by_command(self, plan: str, task: str) -> Iterator[Step]:
         """A drill, and a recovery that the command line starts."""
         self.drills[plan] = drill = self.stack.start(plan)
         yield lambda: self.stack.states(plan, drill).get(task) in WAITING
@@ -80,7 +82,7 @@ class Flows:
         )
         yield lambda: self.launches(plan, is_drill=False)
 
-    def frozen(self, plan: str) -> Flow:
+    def frozen(self, plan: str) -> Iterator[Step]:
         """A recovery whose plan is paused in the middle, and unpaused once that has been told."""
         self.stack.airflow.wait_for_dag(plan)
         recovery = self.recover(plan)
@@ -116,9 +118,9 @@ class Flows:
         }
 
 
-@contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[Flows, dict[str, Flow]]]:
-    """All runs, and their flows."""
+@pytest.fixture(scope="module")
+def flows(stack: Stack) -> Iterator[Flows]:
+    """All runs, as far as they are judged."""
     made = Flows(stack)
     going = {
         "onwire": made.in_the_way("onwire", "first.wait_for_launch"),
@@ -129,16 +131,11 @@ def side_by_side(stack: Stack) -> Iterator[tuple[Flows, dict[str, Flow]]]:
         "paused": made.frozen("paused"),
     }
     try:
-        yield made, going
+        stack.go_through(going, f"the launches of {', '.join(PLANS)}", 1200)
+        yield made
     finally:
         if made.command is not None and made.command.poll() is None:
             made.command.kill()
-
-
-@pytest.fixture
-def flows(side_by_side: dict[str, Flows]) -> Flows:
-    """All runs, as far as they are judged."""
-    return side_by_side[__name__]
 
 
 STOPPED = ("onwire", "asking", "settling", "keeping")

@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
+from drs_provider.rehearsal.airflow_api import FINISHED_STATES
 from tests.e2e.conftest import VERSIONED
-from tests.e2e.stack import Flow, Stack
+from tests.e2e.git_plans import PlanRepository
+from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 THIRD = "  - {name: third, servers: [{tags: {Tier: v4}}]}\n"
 
 
-@contextmanager
-def side_by_side(stack: Stack) -> Iterator[tuple[dict[str, str], dict[str, Flow]]]:
-    """The run and the version that it began with, and its flow."""
-    known: dict[str, str] = {}
-    repository = stack.repository
-    assert repository is not None
+def test_a_run_keeps_the_version_of_its_plan(stack: Stack, repository: PlanRepository) -> None:
+    run = stack.start("versioned")
+    began_with = stack.api.run("versioned", run)["bundle_version"]
+    stack.until(lambda: stack.api.pending_approvals("versioned", run), "the question before the second wave")
+    edited = repository.commit("versioned", VERSIONED.replace("Tier: v2", "Tier: v3") + THIRD)
+    assert edited != began_with
+    stack.until(
+        lambda: stack.api.call("GET", "/dags/versioned")["bundle_version"] == edited, "the plan's new version", 180
+    )
 
-    def versioned() -> Flow:
-        known["run"] = run = stack.start("versioned")
-        known["began with"] = stack.api.run("versioned", run)["bundle_version"]
-        yield lambda: stack.api.pending_approvals("versioned", run)
-        edited = repository.commit("versioned", VERSIONED.replace("Tier: v2", "Tier: v3") + THIRD)
-        assert edited != known["began with"]
-        yield lambda: stack.api.call("GET", "/dags/versioned")["bundle_version"] == edited
-        over = stack.ended("versioned", run)
+    def approved_and_over() -> bool:
+        # On a busy machine Airflow can lose an answer, and asks again.
+        for task in stack.api.pending_approvals("versioned", run):
+            stack.api.answer_approval("versioned", run, task, "Approve")
+        return stack.api.run("versioned", run)["state"] in FINISHED_STATES
 
-        def approved_and_over() -> bool:
-            # On a busy machine Airflow can lose an answer, and asks again.
-            for task in stack.api.pending_approvals("versioned", run):
-                stack.api.answer_approval("versioned", run, task, "Approve")
-            return bool(over())
-
-        yield approved_and_over
-
-    yield known, {"versioned": versioned()}
-
-
-def test_a_run_keeps_the_version_of_its_plan(stack: Stack, side_by_side: dict[str, dict[str, str]]) -> None:
-    known = side_by_side[__name__]
-    run, began_with = known["run"], known["began with"]
+    stack.until(approved_and_over, "the end of the run", 180)
     assert stack.api.run("versioned", run)["state"] == "success", stack.states("versioned", run)
     assert stack.api.run("versioned", run)["bundle_version"] == began_with
     assert not [task for task in stack.states("versioned", run) if task.startswith("third.")]
